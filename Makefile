@@ -1,0 +1,6 @@
+# `make check` is what the build server runs.
+.PHONY: check run
+check:
+	bash .ci/run
+run:
+	cargo run --release

@@ -1,0 +1,22 @@
+//! What every component stands on: clock, randomness, task spawning, shutdown, CPU pool, memory budget, human units, logging.
+//!
+//! Requirements: nothing global but the tracing subscriber; time and randomness are injected, so a
+//! whole cluster can run in one test process and be replayed from a seed.
+
+pub mod budget;
+pub mod clock;
+pub mod cpu;
+pub mod metrics;
+pub mod rng;
+pub mod shutdown;
+pub mod task;
+pub mod trace;
+pub mod units;
+
+pub use crate::budget::{MemoryBudget, MemoryPermit};
+pub use crate::clock::{Clock, ManualClock, SharedClock, SystemClock};
+pub use crate::cpu::CpuPool;
+pub use crate::rng::Rng;
+pub use crate::shutdown::Shutdown;
+pub use crate::task::spawn;
+pub use crate::units::{ByteSize, HumanDuration};
