@@ -1,0 +1,167 @@
+//! A sequence of integers in blocks of 64: each block picks its own cheapest packing.
+//!
+//! ```text
+//! block := h:u8
+//!   h = 0..=64     zigzag, h bits each
+//!   h = 65..=127   zigzag, w = h − 65 bits each, then  n:u8 hw:u8 n×(6+hw bits: position, high bits)
+//!   h = 128..=192  zigzag(reference), then value − reference at h − 128 bits each
+//! ```
+
+#![expect(clippy::cast_possible_truncation, reason = "counts below 65 fit a byte")]
+
+use skald_model::labels::put_uvarint;
+
+use super::{ChunkError, take_u8, take_varint};
+use crate::bits::{BLOCK, pack, packed_len, unpack, unzigzag, width, zigzag};
+
+const PATCHED: u8 = 65;
+const REFERENCE: u8 = 128;
+const MAX_HIGH: u32 = 58;
+
+enum Packing {
+    Plain { width: u32 },
+    Patched { width: u32, high: u32, n: usize },
+    Reference { min: i64, width: u32 },
+}
+
+fn varint_len(v: u64) -> usize {
+    (width(v | 1) as usize).div_ceil(7)
+}
+
+/// The cheapest packing of up to 64 values and its size in bytes.
+fn choose(values: &[i64]) -> (Packing, usize) {
+    let n = values.len();
+    let mut counts = [0u8; 65];
+    let (mut min, mut max, mut all) = (i64::MAX, i64::MIN, 0);
+    for &v in values {
+        let z = zigzag(v);
+        counts[width(z) as usize] += 1;
+        all |= z;
+        min = min.min(v);
+        max = max.max(v);
+    }
+    let top = width(all);
+    let mut best = (Packing::Plain { width: top }, packed_len(n, top));
+    let mut above = 0usize;
+    let mut w = top;
+    while w > 0 {
+        above += counts[w as usize] as usize;
+        w -= 1;
+        let high = top - w;
+        if high > MAX_HIGH || above * 4 > n.max(4) * 3 {
+            break;
+        }
+        let size = packed_len(n, w) + 2 + packed_len(above, 6 + high);
+        if size < best.1 {
+            best = (Packing::Patched { width: w, high, n: above }, size);
+        }
+    }
+    let range = width(max.wrapping_sub(min).cast_unsigned());
+    let size = packed_len(n, range) + varint_len(zigzag(min));
+    if size < best.1 {
+        best = (Packing::Reference { min, width: range }, size);
+    }
+    best
+}
+
+/// Bytes that [`encode`] will append.
+pub(super) fn cost(values: &[i64]) -> usize {
+    values.chunks(BLOCK).map(|block| 1 + choose(block).1).sum()
+}
+
+/// Appends `values`; the count is not stored.
+pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
+    for block in values.chunks(BLOCK) {
+        let zigzags = block.iter().map(|&v| zigzag(v));
+        match choose(block).0 {
+            Packing::Plain { width } => {
+                out.push(width as u8);
+                pack(zigzags, width, out);
+            }
+            Packing::Patched { width: w, high, n } => {
+                out.push(PATCHED + w as u8);
+                pack(zigzags.clone(), w, out);
+                out.extend_from_slice(&[n as u8, high as u8]);
+                let patches = zigzags.enumerate().filter(|(_, z)| width(*z) > w);
+                pack(patches.map(|(i, z)| i as u64 | z >> w << 6), 6 + high, out);
+            }
+            Packing::Reference { min, width } => {
+                out.push(REFERENCE + width as u8);
+                put_uvarint(out, zigzag(min));
+                pack(block.iter().map(|v| v.wrapping_sub(min).cast_unsigned()), width, out);
+            }
+        }
+    }
+}
+
+/// Takes one block of `n` (at most 64) values.
+#[inline]
+pub(super) fn decode_block(
+    rest: &mut &[u8],
+    n: usize,
+    out: &mut [i64; BLOCK],
+) -> Result<(), ChunkError> {
+    let mut raw = [0u64; BLOCK];
+    let head = take_u8(rest)?;
+    match head {
+        0..PATCHED => {
+            unpack(rest, n, u32::from(head), &mut raw)?;
+            unzigzag_all(&raw, out);
+        }
+        PATCHED..REFERENCE => {
+            let w = u32::from(head - PATCHED);
+            unpack(rest, n, w, &mut raw)?;
+            patch(rest, n, w, &mut raw)?;
+            unzigzag_all(&raw, out);
+        }
+        _ => {
+            let w = u32::from(head - REFERENCE);
+            if w > 64 {
+                return Err(ChunkError::Malformed("block width"));
+            }
+            let min = unzigzag(take_varint(rest)?);
+            unpack(rest, n, w, &mut raw)?;
+            for (slot, v) in out.iter_mut().zip(raw) {
+                *slot = min.wrapping_add(v.cast_signed());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unzigzag_all(raw: &[u64; BLOCK], out: &mut [i64; BLOCK]) {
+    for (slot, &v) in out.iter_mut().zip(raw) {
+        *slot = unzigzag(v);
+    }
+}
+
+fn patch(rest: &mut &[u8], n: usize, w: u32, raw: &mut [u64; BLOCK]) -> Result<(), ChunkError> {
+    let (n_patches, high) = (take_u8(rest)? as usize, u32::from(take_u8(rest)?));
+    if n_patches > n || high > MAX_HIGH || high + w > 64 {
+        return Err(ChunkError::Malformed("block patches"));
+    }
+    let mut patches = [0u64; BLOCK];
+    unpack(rest, n_patches, 6 + high, &mut patches)?;
+    for &p in &patches[..n_patches] {
+        raw[(p & 63) as usize] |= (p >> 6) << w;
+    }
+    Ok(())
+}
+
+/// Takes `n` values and hands each block of up to 64 to `each`.
+#[inline]
+pub(super) fn decode(
+    rest: &mut &[u8],
+    n: usize,
+    mut each: impl FnMut(&[i64]),
+) -> Result<(), ChunkError> {
+    let mut block = [0; BLOCK];
+    let mut left = n;
+    while left > 0 {
+        let m = left.min(BLOCK);
+        decode_block(rest, m, &mut block)?;
+        each(&block[..m]);
+        left -= m;
+    }
+    Ok(())
+}

@@ -1,0 +1,365 @@
+//! Values that are decimals: integers, an exponent, and the few values that do not fit.
+//!
+//! ```text
+//! decimal := flags:u8 exponent:u8 zigzag(m₀) [uvarint(gcd)] [zigzag(first delta)] blocks [ulp blocks] [exceptions]
+//! flags   := form:2 (0 m/10ᵉ, 1 m·10⁻ᵉ, 2 m/10ᵉ moved by some ulp)  predictor:2 (0 raw, 1 delta, 2 delta²)
+//!            gcd:1 exceptions:1
+//! blocks  := q₁… with q = (m − m₀)/gcd, or their deltas, or (from the third value on) deltas of the deltas
+//! exceptions := uvarint(n) { uvarint(distance from the one before) f64 }*n
+//! ```
+
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "conversions between floats and integers are verified bit for bit"
+)]
+
+use skald_model::labels::put_uvarint;
+
+use super::{ChunkError, blocks, take_f64, take_u8, take_varint};
+use crate::bits::{unzigzag, zigzag};
+
+const MAX_EXPONENT: u8 = 20;
+/// Below this, adding and subtracting [`ROUND`] rounds to an integer.
+const MAX_SCALED: f64 = 2_251_799_813_685_248.0;
+const ROUND: f64 = 6_755_399_441_055_744.0;
+/// Integers as large as this still have deltas of deltas within 64 bits.
+const MAX_WHOLE: f64 = 1_152_921_504_606_846_976.0;
+/// Below this a few ulp are far less than the distance of two decimals.
+const MAX_ULP_SCALED: f64 = 17_592_186_044_416.0;
+const MAX_ULP: u64 = 3;
+const N_SAMPLED: usize = 8;
+
+const GCD: u8 = 1 << 4;
+const EXCEPTIONS: u8 = 1 << 5;
+
+const POW10: [f64; MAX_EXPONENT as usize + 1] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20,
+];
+
+/// How an integer and the exponent become the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Divide,
+    Multiply,
+    Ulp,
+}
+
+/// Values taken apart; `whole[i]` of an exception repeats its neighbour.
+#[derive(Debug)]
+pub(super) struct Decimal {
+    form: Form,
+    exponent: u8,
+    whole: Vec<i64>,
+    ulps: Vec<i64>,
+    exceptions: Vec<(usize, f64)>,
+}
+
+// === impl Form ===
+
+impl Form {
+    /// The integer (and ulps) that gives exactly `v` with this exponent.
+    #[inline]
+    fn split(self, v: f64, exponent: u8) -> Option<(i64, i64)> {
+        let power = POW10[exponent as usize];
+        let scaled = v * power;
+        if scaled.abs() < MAX_SCALED {
+            let m = (scaled + ROUND) - ROUND;
+            let back = self.join(m, power);
+            if back.to_bits() == v.to_bits() {
+                return Some((m as i64, 0));
+            }
+            if self == Self::Ulp && scaled.abs() < MAX_ULP_SCALED {
+                let ulps = v.to_bits().wrapping_sub(back.to_bits()).cast_signed();
+                return (ulps.unsigned_abs() <= MAX_ULP).then_some((m as i64, ulps));
+            }
+            return None;
+        }
+        if exponent == 0 && v.abs() < MAX_WHOLE {
+            let m = v as i64;
+            return ((m as f64).to_bits() == v.to_bits()).then_some((m, 0));
+        }
+        None
+    }
+
+    #[inline]
+    fn join(self, m: f64, power: f64) -> f64 {
+        match self {
+            Self::Multiply => m * (1.0 / power),
+            Self::Divide | Self::Ulp => m / power,
+        }
+    }
+
+    /// The smallest exponent of at least `from` with which `v` is a decimal.
+    fn exponent(self, v: f64, from: u8) -> Option<u8> {
+        let mut e = from;
+        while e <= MAX_EXPONENT {
+            if self.split(v, e).is_some() {
+                return Some(e);
+            }
+            if (v * POW10[e as usize]).abs() >= MAX_SCALED {
+                return None;
+            }
+            e += 1;
+        }
+        None
+    }
+
+    fn from_flags(flags: u8) -> Result<Self, ChunkError> {
+        match flags & 3 {
+            0 => Ok(Self::Divide),
+            1 => Ok(Self::Multiply),
+            2 => Ok(Self::Ulp),
+            _ => Err(ChunkError::Malformed("decimal form")),
+        }
+    }
+}
+
+// === impl Decimal ===
+
+impl Decimal {
+    /// Takes `vals` apart; `None` when too many of them are no decimals.
+    pub(super) fn of(vals: &[f64]) -> Option<Self> {
+        [Form::Divide, Form::Multiply, Form::Ulp].into_iter().find_map(|form| {
+            let exponent = sample_exponent(form, vals)?;
+            Self::convert(form, exponent, vals)
+        })
+    }
+
+    fn convert(form: Form, mut exponent: u8, vals: &[f64]) -> Option<Self> {
+        let mut this = Self {
+            form,
+            exponent,
+            whole: Vec::with_capacity(vals.len()),
+            ulps: Vec::new(),
+            exceptions: Vec::new(),
+        };
+        while !this.try_convert(exponent, vals)? {
+            exponent = this.exponent;
+        }
+        Some(this)
+    }
+
+    /// False when a larger exponent (now in `self`) is needed, `None` when there is no use.
+    fn try_convert(&mut self, exponent: u8, vals: &[f64]) -> Option<bool> {
+        self.whole.clear();
+        self.ulps.clear();
+        self.exceptions.clear();
+        let mut first = None;
+        let mut last = 0;
+        for (i, &v) in vals.iter().enumerate() {
+            if let Some((m, ulps)) = self.form.split(v, exponent) {
+                if self.form == Form::Ulp {
+                    self.ulps.push(ulps);
+                }
+                first = first.or(Some(m));
+                last = m;
+            } else {
+                if let Some(larger) = self.form.exponent(v, exponent + 1) {
+                    self.exponent = larger;
+                    return Some(false);
+                }
+                if self.form == Form::Ulp {
+                    self.ulps.push(0);
+                }
+                self.exceptions.push((i, v));
+                if self.exceptions.len() > vals.len() / 8 + 1 {
+                    return None;
+                }
+            }
+            self.whole.push(last);
+        }
+        // Exceptions at the front repeat what follows.
+        let first = first?;
+        for (i, _) in self.exceptions.iter().enumerate().take_while(|(i, (at, _))| i == at) {
+            self.whole[i] = first;
+        }
+        Some(true)
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let mut delta: Vec<i64> = self.whole.windows(2).map(|w| w[1] - w[0]).collect();
+        let gcd = common_divisor(&delta);
+        if gcd > 1 {
+            delta.iter_mut().for_each(|d| *d /= gcd);
+        }
+        let mut sum = 0;
+        let raw: Vec<i64> = delta
+            .iter()
+            .map(|d| {
+                sum += d;
+                sum
+            })
+            .collect();
+        let delta2: Vec<i64> = delta.windows(2).map(|w| w[1] - w[0]).collect();
+        let first_delta = delta.first().copied().unwrap_or(0);
+        let costs = [blocks::cost(&raw), blocks::cost(&delta), blocks::cost(&delta2) + 1];
+        let predictor =
+            if costs[1] <= costs[0].min(costs[2]) { 1 } else { u8::from(costs[2] < costs[0]) * 2 };
+        let some = |yes: bool, flag: u8| if yes { flag } else { 0 };
+        let flags = self.form as u8
+            | predictor << 2
+            | some(gcd > 1, GCD)
+            | some(!self.exceptions.is_empty(), EXCEPTIONS);
+        out.extend_from_slice(&[flags, self.exponent]);
+        put_uvarint(out, zigzag(self.whole[0]));
+        if gcd > 1 {
+            put_uvarint(out, gcd.cast_unsigned());
+        }
+        match predictor {
+            0 => blocks::encode(&raw, out),
+            1 => blocks::encode(&delta, out),
+            _ => {
+                put_uvarint(out, zigzag(first_delta));
+                blocks::encode(&delta2, out);
+            }
+        }
+        if self.form == Form::Ulp {
+            blocks::encode(&self.ulps, out);
+        }
+        self.encode_exceptions(out);
+    }
+
+    fn encode_exceptions(&self, out: &mut Vec<u8>) {
+        if self.exceptions.is_empty() {
+            return;
+        }
+        put_uvarint(out, self.exceptions.len() as u64);
+        let mut last = 0;
+        for (at, v) in &self.exceptions {
+            put_uvarint(out, (at - last) as u64);
+            out.extend_from_slice(&v.to_le_bytes());
+            last = *at;
+        }
+    }
+}
+
+/// The exponent that most of a few values need; `None` when they are no decimals.
+fn sample_exponent(form: Form, vals: &[f64]) -> Option<u8> {
+    let step = vals.len().div_ceil(N_SAMPLED);
+    let (mut n, mut hits, mut exponent) = (0, 0, 0);
+    for v in vals.iter().step_by(step.max(1)).filter(|v| v.is_finite()) {
+        n += 1;
+        if let Some(e) = form.exponent(*v, 0) {
+            hits += 1;
+            exponent = exponent.max(e);
+        }
+    }
+    (hits * 4 >= n * 3 && hits > 0).then_some(exponent)
+}
+
+/// Greatest common divisor of all differences; 1 when there is none.
+fn common_divisor(deltas: &[i64]) -> i64 {
+    let mut gcd = 0u64;
+    for d in deltas.iter().map(|d| d.unsigned_abs()).filter(|d| *d != 0) {
+        let (mut a, mut b) = (d, gcd);
+        while b != 0 {
+            (a, b) = (b, remainder(a, b));
+        }
+        gcd = a;
+        if gcd == 1 {
+            break;
+        }
+    }
+    gcd.max(1).cast_signed()
+}
+
+/// `a % b`, by the far cheaper short division when both are short.
+#[inline]
+fn remainder(a: u64, b: u64) -> u64 {
+    match (u32::try_from(a), u32::try_from(b)) {
+        (Ok(a), Ok(b)) => u64::from(a % b),
+        _ => a % b,
+    }
+}
+
+/// Appends `n` (not 0) values.
+pub(super) fn decode(n: usize, rest: &mut &[u8], out: &mut Vec<f64>) -> Result<(), ChunkError> {
+    let (flags, exponent) = (take_u8(rest)?, take_u8(rest)?);
+    let form = Form::from_flags(flags)?;
+    let &power = POW10.get(exponent as usize).ok_or(ChunkError::Malformed("decimal exponent"))?;
+    // Each block of 64 takes a byte at least, so the allocation is bounded by the input.
+    if rest.len() < n / 65 {
+        return Err(ChunkError::Truncated);
+    }
+    let start = out.len();
+    out.reserve(n);
+    match form {
+        _ if exponent == 0 => integers(n, flags, rest, |m| out.push(m as f64))?,
+        Form::Multiply => {
+            let factor = 1.0 / power;
+            integers(n, flags, rest, |m| out.push(m as f64 * factor))?;
+        }
+        Form::Divide | Form::Ulp => integers(n, flags, rest, |m| out.push(m as f64 / power))?,
+    }
+    if form == Form::Ulp {
+        let mut at = start;
+        blocks::decode(rest, n, |block| {
+            for ulps in block {
+                if let Some(v) = out.get_mut(at) {
+                    *v = f64::from_bits(v.to_bits().wrapping_add(ulps.cast_unsigned()));
+                }
+                at += 1;
+            }
+        })?;
+    }
+    if flags & EXCEPTIONS != 0 {
+        exceptions(&mut out[start..], rest)?;
+    }
+    Ok(())
+}
+
+/// Hands the `n` integers to `push`, in order.
+#[inline]
+fn integers(
+    n: usize,
+    flags: u8,
+    rest: &mut &[u8],
+    mut push: impl FnMut(i64),
+) -> Result<(), ChunkError> {
+    let first = unzigzag(take_varint(rest)?);
+    let gcd = if flags & GCD == 0 { 1 } else { take_varint(rest)?.cast_signed() };
+    push(first);
+    let mut m = first;
+    match (flags >> 2) & 3 {
+        0 => blocks::decode(rest, n - 1, |block| {
+            for q in block {
+                push(first.wrapping_add(q.wrapping_mul(gcd)));
+            }
+        }),
+        1 => blocks::decode(rest, n - 1, |block| {
+            for d in block {
+                m = m.wrapping_add(d.wrapping_mul(gcd));
+                push(m);
+            }
+        }),
+        2 if n >= 2 => {
+            let mut step = unzigzag(take_varint(rest)?).wrapping_mul(gcd);
+            m = m.wrapping_add(step);
+            push(m);
+            blocks::decode(rest, n - 2, |block| {
+                for d in block {
+                    step = step.wrapping_add(d.wrapping_mul(gcd));
+                    m = m.wrapping_add(step);
+                    push(m);
+                }
+            })
+        }
+        _ => Err(ChunkError::Malformed("decimal predictor")),
+    }
+}
+
+fn exceptions(out: &mut [f64], rest: &mut &[u8]) -> Result<(), ChunkError> {
+    let n = take_varint(rest)?;
+    if n > out.len() as u64 {
+        return Err(ChunkError::Malformed("more exceptions than values"));
+    }
+    let mut at = 0usize;
+    for _ in 0..n {
+        let distance = usize::try_from(take_varint(rest)?).unwrap_or(usize::MAX);
+        let v = take_f64(rest)?;
+        at = at.saturating_add(distance);
+        *out.get_mut(at).ok_or(ChunkError::Malformed("exception position"))? = v;
+    }
+    Ok(())
+}
