@@ -1,0 +1,195 @@
+//! Every limit a tenant has, with its default.
+
+use serde::{Deserialize, Serialize};
+use skald_runtime::{ByteSize, HumanDuration};
+
+/// The limits of one tenant. `0` means unlimited unless a field says otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    // --- metrics, writes ---
+    /// Samples per second a tenant may push, to each distributor. 0 = unlimited. Default 0.
+    pub ingestion_rate: f64,
+    /// Samples a tenant may push at once above the rate. Default 0 = ten times `ingestion_rate`.
+    pub ingestion_burst_size: u64,
+    /// Series a tenant may have in memory. Default 0.
+    pub max_global_series_per_user: u64,
+    /// Series of one metric name in memory. Default 0.
+    pub max_global_series_per_metric: u64,
+    /// Metric names with metadata. Default 8000.
+    pub max_global_metadata_per_user: u64,
+    /// Bytes of a metadata name or unit; a longer help text is cut. Default 1024.
+    pub max_metadata_length: usize,
+    /// Labels of a series, the name included. Default 40.
+    pub max_label_names_per_series: usize,
+    /// Bytes of a label name. Default 1024.
+    pub max_label_name_length: usize,
+    /// Bytes of a label value. Default 2048.
+    pub max_label_value_length: usize,
+    /// How far a sample may lie in the future. Default 10m.
+    pub creation_grace_period: HumanDuration,
+    /// How far behind its series' newest sample a sample may be. Default 0s: strictly in order.
+    pub out_of_order_time_window: HumanDuration,
+    /// Buckets of a native histogram. Default 0.
+    pub max_native_histogram_buckets: usize,
+    /// Exemplars kept per series until flushed. 0 = none are kept. Default 100.
+    pub max_exemplars_per_series: usize,
+
+    // --- logs, writes ---
+    /// Megabytes (10^6 bytes) of lines per second. 0 = unlimited. Default 0.
+    pub ingestion_rate_mb: f64,
+    /// Megabytes a tenant may push at once above the rate. Default 0 = one and a half times `ingestion_rate_mb`.
+    pub ingestion_burst_size_mb: f64,
+    /// Streams a tenant may have in memory. Default 0.
+    pub max_global_streams_per_user: u64,
+    /// Bytes of a line. Default 256KiB.
+    pub max_line_size: ByteSize,
+    /// Cut longer lines instead of refusing them. Default false.
+    pub max_line_size_truncate: bool,
+    /// Labels of a stream. Default 15.
+    pub max_label_names_per_stream: usize,
+    /// Refuse lines and samples older than `reject_old_samples_max_age`. Default false.
+    pub reject_old_samples: bool,
+    /// Age beyond which lines and samples are refused when `reject_old_samples` is on. Default 7d.
+    pub reject_old_samples_max_age: HumanDuration,
+    /// Bytes of one entry's structured metadata. Default 64KiB.
+    pub max_structured_metadata_size: ByteSize,
+    /// Names in one entry's structured metadata. Default 128.
+    pub max_structured_metadata_entries_count: usize,
+    /// Labels from which the stream label `service_name` is taken, first present wins; empty = off.
+    pub discover_service_name: Vec<String>,
+    /// Whether `detected_level` is added to the structured metadata of lines. Default true.
+    pub discover_log_levels: bool,
+
+    // --- queries ---
+    /// Longest time range of a query. 0s = unlimited. Default 0s.
+    pub max_query_length: HumanDuration,
+    /// Samples a query may hold in memory at once. Default 50000000.
+    pub max_samples_per_query: usize,
+    /// Series a metrics query may fetch. Default 0.
+    pub max_fetched_series_per_query: usize,
+    /// Bytes a query may hold in memory. Default 2GiB.
+    pub max_query_memory: ByteSize,
+    /// Series a LogQL metric query may return. Default 500.
+    pub max_query_series: usize,
+    /// Lines a log query may return. Default 5000.
+    pub max_entries_limit_per_query: usize,
+    /// Time after which a query is stopped. Default 2m.
+    pub query_timeout: HumanDuration,
+    /// Queries of the tenant that run at once; more wait. Default 20.
+    pub max_concurrent_queries: usize,
+    /// Queries that wait; more are refused with 429. Default 100.
+    pub max_outstanding_requests_per_tenant: usize,
+    /// Live tails at once. Default 10.
+    pub max_concurrent_tail_requests: usize,
+
+    // --- storage ---
+    /// How long metrics are kept. 0s = for ever. Default 0s.
+    pub compactor_blocks_retention_period: HumanDuration,
+    /// How long logs are kept. 0s = for ever. Default 0s.
+    pub retention_period: HumanDuration,
+}
+
+/// A limit whose value makes no sense.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("limits.{name} is {value}; it must be a number of at least 0")]
+pub struct InvalidLimit {
+    pub name: &'static str,
+    pub value: f64,
+}
+
+impl Limits {
+    /// Checks what the types do not.
+    pub fn validate(&self) -> Result<(), InvalidLimit> {
+        let rates = [
+            ("ingestion_rate", self.ingestion_rate),
+            ("ingestion_rate_mb", self.ingestion_rate_mb),
+            ("ingestion_burst_size_mb", self.ingestion_burst_size_mb),
+        ];
+        let bad = rates.into_iter().find(|(_, v)| !v.is_finite() || *v < 0.0);
+        bad.map_or(Ok(()), |(name, value)| Err(InvalidLimit { name, value }))
+    }
+
+    /// Samples that may be pushed at once.
+    #[expect(clippy::cast_precision_loss, reason = "a burst above 2^53 samples is as good as none")]
+    pub fn sample_burst(&self) -> f64 {
+        if self.ingestion_burst_size == 0 {
+            10.0 * self.ingestion_rate
+        } else {
+            self.ingestion_burst_size as f64
+        }
+    }
+
+    /// Bytes of lines per second; 0 = unlimited.
+    pub fn line_rate_bytes(&self) -> f64 {
+        self.ingestion_rate_mb * 1e6
+    }
+
+    /// Bytes of lines that may be pushed at once.
+    pub fn line_burst_bytes(&self) -> f64 {
+        if self.ingestion_burst_size_mb > 0.0 {
+            self.ingestion_burst_size_mb * 1e6
+        } else {
+            1.5 * self.line_rate_bytes()
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let services = [
+            "service",
+            "app",
+            "application",
+            "app_name",
+            "name",
+            "app_kubernetes_io_name",
+            "container",
+            "container_name",
+            "k8s_container_name",
+            "component",
+            "workload",
+            "job",
+            "k8s_job_name",
+        ];
+        Self {
+            ingestion_rate: 0.0,
+            ingestion_burst_size: 0,
+            max_global_series_per_user: 0,
+            max_global_series_per_metric: 0,
+            max_global_metadata_per_user: 8000,
+            max_metadata_length: 1024,
+            max_label_names_per_series: 40,
+            max_label_name_length: 1024,
+            max_label_value_length: 2048,
+            creation_grace_period: HumanDuration::from_secs(600),
+            out_of_order_time_window: HumanDuration::default(),
+            max_native_histogram_buckets: 0,
+            max_exemplars_per_series: 100,
+            ingestion_rate_mb: 0.0,
+            ingestion_burst_size_mb: 0.0,
+            max_global_streams_per_user: 0,
+            max_line_size: ByteSize(256 << 10),
+            max_line_size_truncate: false,
+            max_label_names_per_stream: 15,
+            reject_old_samples: false,
+            reject_old_samples_max_age: HumanDuration::from_secs(7 * 86_400),
+            max_structured_metadata_size: ByteSize(64 << 10),
+            max_structured_metadata_entries_count: 128,
+            discover_service_name: services.map(str::to_owned).to_vec(),
+            discover_log_levels: true,
+            max_query_length: HumanDuration::default(),
+            max_samples_per_query: 50_000_000,
+            max_fetched_series_per_query: 0,
+            max_query_memory: ByteSize(2 << 30),
+            max_query_series: 500,
+            max_entries_limit_per_query: 5000,
+            query_timeout: HumanDuration::from_secs(120),
+            max_concurrent_queries: 20,
+            max_outstanding_requests_per_tenant: 100,
+            max_concurrent_tail_requests: 10,
+            compactor_blocks_retention_period: HumanDuration::default(),
+            retention_period: HumanDuration::default(),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A consistent picture of the cluster: partitions, their replicas and states.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use skald_model::{SeriesId, TenantId};
+
+use crate::slots::SlotTable;
+
+/// The stable name of an ingester, e.g. `ingester-zone-a-0`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ReplicaId(pub String);
+
+impl fmt::Display for ReplicaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One ingester of a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replica {
+    pub id: ReplicaId,
+    /// `host:port` of its gRPC listener; empty for the ingester in this process.
+    #[serde(default)]
+    pub addr: String,
+    /// Failure domain. Replicas of one partition must differ in it.
+    #[serde(default)]
+    pub zone: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartitionState {
+    Pending,
+    #[default]
+    Active,
+    ReadOnly,
+}
+
+/// A replica group: RF ingesters that all hold the same data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    pub id: u32,
+    #[serde(default)]
+    pub state: PartitionState,
+    pub replicas: Vec<Replica>,
+}
+
+/// What the coordinator knows at one moment.
+#[derive(Debug)]
+pub struct View {
+    pub version: u64,
+    pub partitions: Vec<Arc<Partition>>,
+    slots: SlotTable,
+}
+
+/// Why a list of partitions is not usable.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ViewError {
+    #[error("no active partition")]
+    NoPartition,
+    #[error("partition {0} appears twice")]
+    Duplicate(u32),
+    #[error(
+        "partition {id} has {n} replicas: only 1 or 3 make sense (with 2, losing one stops writes)"
+    )]
+    ReplicationFactor { id: u32, n: usize },
+    #[error("partition {0} has replicas in the same zone or with the same id")]
+    SharedZone(u32),
+}
+
+impl View {
+    /// Checks the partitions and builds the slot table.
+    pub fn new(version: u64, partitions: Vec<Partition>) -> Result<Self, ViewError> {
+        let active: Vec<u32> =
+            partitions.iter().filter(|p| p.state == PartitionState::Active).map(|p| p.id).collect();
+        if active.is_empty() {
+            return Err(ViewError::NoPartition);
+        }
+        for (i, p) in partitions.iter().enumerate() {
+            if partitions[..i].iter().any(|q| q.id == p.id) {
+                return Err(ViewError::Duplicate(p.id));
+            }
+            if p.replicas.len() != 1 && p.replicas.len() != 3 {
+                return Err(ViewError::ReplicationFactor { id: p.id, n: p.replicas.len() });
+            }
+            let clash = |a: &Replica, b: &Replica| a.id == b.id || a.zone == b.zone;
+            let replicas = &p.replicas;
+            let shared =
+                (0..replicas.len()).any(|i| (0..i).any(|j| clash(&replicas[i], &replicas[j])));
+            if shared {
+                return Err(ViewError::SharedZone(p.id));
+            }
+        }
+        let slots = SlotTable::build(&active);
+        Ok(Self { version, partitions: partitions.into_iter().map(Arc::new).collect(), slots })
+    }
+
+    /// The partition that owns a series or stream of a tenant.
+    pub fn owner(&self, tenant: &TenantId, id: SeriesId) -> u32 {
+        self.slots.owner(tenant.hash64(), id)
+    }
+
+    pub fn partition(&self, id: u32) -> Option<&Arc<Partition>> {
+        self.partitions.iter().find(|p| p.id == id)
+    }
+
+    /// Partitions that may hold recent data: all but those that never took a write.
+    pub fn readable(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.partitions.iter().filter(|p| p.state != PartitionState::Pending)
+    }
+}

@@ -1,0 +1,133 @@
+//! What an ingester does for other roles.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use skald_model::{
+    ErrorKind, Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TenantId,
+    TimeRange,
+};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::RpcError;
+
+/// A batch for one partition.
+#[derive(Clone, Debug)]
+pub struct PushRequest {
+    pub tenant: TenantId,
+    pub partition: u32,
+    pub view_version: u64,
+    /// docs/formats/batch.md
+    pub batch: Bytes,
+}
+
+/// What an ingester did with a batch. Partial success is a value, not an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PushOutcome {
+    pub samples: u64,
+    pub histograms: u64,
+    pub exemplars: u64,
+    pub entries: u64,
+    /// Positions of items whose labels must be sent; nothing of them was stored.
+    pub unknown_series: Vec<u32>,
+    pub rejections: Vec<Rejection>,
+}
+
+/// Samples or entries refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Stable id such as `err-skald-sample-out-of-order`.
+    pub id: String,
+    pub kind: ErrorKind,
+    pub count: u64,
+    /// About the first one: what, number, limit, setting.
+    pub message: String,
+}
+
+/// Recent data together with the manifest commit at which everything flushed before is visible.
+///
+/// A reader asks heads first and then reads blocks of a view at least this new: nothing falls in between.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Head<T> {
+    pub manifest_version: u64,
+    pub data: T,
+}
+
+#[derive(Clone, Debug)]
+pub struct SelectEntries {
+    pub matchers: Vec<Matcher>,
+    /// Nanoseconds.
+    pub range: TimeRange,
+    /// Every returned line contains all of these.
+    pub needles: Vec<Bytes>,
+    /// Enough entries in the asked direction; 0 = all.
+    pub limit: usize,
+    pub backward: bool,
+}
+
+/// Size of the matching streams in the head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamStats {
+    pub streams: u64,
+    pub entries: u64,
+    pub bytes: u64,
+    pub chunks: u64,
+}
+
+/// An ingester, in this process or elsewhere.
+#[async_trait]
+pub trait IngesterApi: Debug + Send + Sync {
+    /// Stores a batch; answers once it is on stable storage. Safe to repeat.
+    async fn push(&self, request: PushRequest) -> Result<PushOutcome, RpcError>;
+
+    /// Samples of matching series in `range` (ms), sorted by time, one per timestamp.
+    async fn select_series(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<Series>>, RpcError>;
+
+    /// Entries of matching streams, each stream sorted by time.
+    async fn select_entries(
+        &self,
+        tenant: &TenantId,
+        request: &SelectEntries,
+    ) -> Result<Head<Vec<StreamEntries>>, RpcError>;
+
+    /// Label sets of matching series or streams with data in `range` (ms or ns).
+    async fn labels(
+        &self,
+        tenant: &TenantId,
+        signal: Signal,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<Labels>>, RpcError>;
+
+    async fn metadata(&self, tenant: &TenantId) -> Result<Vec<MetricMetadata>, RpcError>;
+
+    async fn exemplars(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<(Labels, Vec<Exemplar>)>>, RpcError>;
+
+    async fn stats(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<StreamStats>, RpcError>;
+
+    /// Entries of matching streams as they arrive. A slow receiver loses entries, never blocks a push.
+    async fn tail(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+    ) -> Result<ReceiverStream<Vec<StreamEntries>>, RpcError>;
+
+    /// Flushes every head; answers once all is in the store and committed.
+    async fn flush(&self) -> Result<(), RpcError>;
+}
