@@ -1,0 +1,65 @@
+//! The Parquet layout of metric and log blocks: writing, pruning, reading. The only crate that sees arrow and parquet.
+//!
+//! Requirements: a block is one immutable object that any Parquet reader can open; its bytes are
+//! self-describing and stay readable for ever (`docs/formats/metric-block.md`, `log-block.md`);
+//! a query reads the footer once (then from the [`FooterCache`]) and after that only the pages it
+//! needs, in a few coalesced ranged GETs; damaged bytes are an [`Error`], never a panic; encoding
+//! and decoding run on the blocking pool.
+//!
+//! ```text
+//! write:  MetricBlockWriter | LogBlockWriter ─push*→ finish → Encoded ─put_block→ t/<tenant>/b/<ulid>/data.parquet
+//! read:   MetricReader | LogReader ::open(meta) ─select | labels | streams | stats | rows→ columns in memory
+//! ```
+
+mod cache;
+mod chunks;
+mod columns;
+mod error;
+mod integrity;
+pub mod log;
+mod meta;
+pub mod metric;
+mod object;
+mod put;
+mod selection;
+mod stats;
+
+pub use crate::cache::FooterCache;
+pub use crate::error::Error;
+pub use crate::log::{LogBlockWriter, LogReader, LogRows, LogSelect, LogStats};
+pub use crate::meta::{BlockId, BlockMeta, Encoded, FORMAT_VERSION, InvalidBlockId, path};
+pub use crate::metric::{MetricBlockWriter, MetricReader, MetricRows, SeriesRow};
+pub use crate::put::{put_block, verify_block};
+pub use crate::stats::{ReadStats, StatsSnapshot};
+
+/// What a writer must know about the block it makes.
+#[derive(Clone, Debug)]
+pub struct WriterOptions {
+    pub id: BlockId,
+    /// 0 for a flushed block, one more for each compaction.
+    pub level: u32,
+    /// Who or what the rows come from: ingester replicas, or the ids of compacted blocks.
+    pub sources: Vec<String>,
+    /// Most rows of one Parquet row group.
+    pub row_group_rows: usize,
+    /// Encoded bytes after which a row group is closed.
+    pub row_group_bytes: usize,
+}
+
+// === impl WriterOptions ===
+
+impl WriterOptions {
+    /// A level-0 block with row groups of up to a million rows or 128 MiB.
+    pub fn new(id: BlockId) -> Self {
+        Self {
+            id,
+            level: 0,
+            sources: Vec::new(),
+            row_group_rows: 1 << 20,
+            row_group_bytes: 128 << 20,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

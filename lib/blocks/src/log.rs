@@ -1,0 +1,19 @@
+//! Log blocks: one row per line, sorted by stream and time, lines in a plain string column.
+//!
+//! ```text
+//! l_<hot label>*  l_rest?  stream_id  timestamp  m_<frequent metadata>*  m_rest?  line
+//! ```
+//!
+//! Beside the row groups lies a stream directory (labels, row range, times, bytes of each stream),
+//! so that our own reader finds the rows of a stream without decoding label columns; the columns
+//! are for everybody else. `docs/formats/log-block.md`.
+
+mod directory;
+mod needles;
+mod read;
+mod rows;
+mod write;
+
+pub use self::read::{LogReader, LogSelect, LogStats};
+pub use self::rows::LogRows;
+pub use self::write::LogBlockWriter;

@@ -1,0 +1,353 @@
+//! Queries on a log block: the stream directory answers the matchers, then lines are read.
+//!
+//! ```text
+//! matchers ─directory→ streams → row ranges ─page statistics of time→ rows ─scan time, line, metadata→ entries
+//! ```
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::types::TimestampNanosecondType;
+use arrow_array::{PrimitiveArray, RecordBatch, StringArray};
+use bytes::Bytes;
+use object_store::ObjectStore;
+use parquet::errors::ParquetError;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use skald_model::{Labels, LogEntry, Matcher, StreamEntries, TenantId, TimeRange};
+
+use super::directory::{self, Stream};
+use super::needles::Needles;
+use super::rows::LogRows;
+use super::write::{KEY_LENGTH, KEY_OFFSET, LINE, TIMESTAMP};
+use crate::chunks::{bad, shared};
+use crate::columns::{LabelBatch, METADATA_PREFIX};
+use crate::object::{Object, Scan};
+use crate::selection::{Rows, pages, row_groups};
+use crate::{BlockMeta, Error, FooterCache, ReadStats};
+
+const BATCH_ROWS: usize = 8 << 10;
+
+/// Reads one log block. Cheap to clone; all methods may run concurrently.
+///
+/// Dropping a future stops it at the next GET; nothing is left behind.
+#[derive(Clone, Debug)]
+pub struct LogReader {
+    object: Object,
+}
+
+/// What of an entry is wanted; what is not read comes back empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSelect {
+    pub needs_line: bool,
+    pub needs_metadata: bool,
+}
+
+/// Volume of streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStats {
+    pub streams: u64,
+    pub entries: u64,
+    /// Lengths of the lines.
+    pub bytes: u64,
+}
+
+impl Default for LogSelect {
+    fn default() -> Self {
+        Self { needs_line: true, needs_metadata: true }
+    }
+}
+
+// === impl LogReader ===
+
+impl LogReader {
+    /// Loads the footer, from `cache` if it is there.
+    pub async fn open(
+        store: Arc<dyn ObjectStore>,
+        tenant: &TenantId,
+        meta: &BlockMeta,
+        cache: Arc<FooterCache>,
+    ) -> Result<Self, Error> {
+        Self::open_counted(store, tenant, meta, cache, Arc::default()).await
+    }
+
+    /// As [`open`](Self::open), adding what it reads to `stats`.
+    pub async fn open_counted(
+        store: Arc<dyn ObjectStore>,
+        tenant: &TenantId,
+        meta: &BlockMeta,
+        cache: Arc<FooterCache>,
+        stats: Arc<ReadStats>,
+    ) -> Result<Self, Error> {
+        Ok(Self { object: Object::open(store, tenant, meta, cache, stats).await? })
+    }
+
+    /// What the catalog says about the block.
+    pub fn meta(&self) -> &BlockMeta {
+        &self.object.meta
+    }
+
+    /// Counts of what was read so far.
+    pub fn read_stats(&self) -> &Arc<ReadStats> {
+        &self.object.stats
+    }
+
+    /// Entries in `range` of the streams that all matchers accept, whose line holds every needle;
+    /// streams in label order, entries in time order, streams without any are left out.
+    ///
+    /// Lines share memory with the page they were decoded from unless few of it are returned.
+    pub async fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        needles: &[Bytes],
+        wanted: LogSelect,
+    ) -> Result<Vec<StreamEntries>, Error> {
+        let needles = Needles::new(needles);
+        let streams = self.matching(matchers, range).await?;
+        let rows: Rows = streams.iter().map(|s| s.rows.clone()).collect();
+        let rows = rows.intersect(&self.pages_in(range));
+        let with_line = wanted.needs_line || !needles.is_empty();
+        let entries = Entries {
+            numbers: rows.clone().into_numbers(),
+            streams: streams.into_iter(),
+            current: None,
+            out: Vec::new(),
+        };
+        let columns = self.columns(with_line, wanted.needs_metadata);
+        let scan = Scan { columns: &columns, rows: &rows, batch_rows: BATCH_ROWS };
+        let entries = self
+            .object
+            .scan(scan, entries, move |entries, batch| {
+                let mut keep = match lines(batch)? {
+                    Some(lines) if !needles.is_empty() => needles.search(lines),
+                    _ => vec![true; batch.num_rows()],
+                };
+                let times = times(batch)?;
+                for (keep, t) in keep.iter_mut().zip(times.values()) {
+                    *keep &= range.contains(*t);
+                }
+                entries.append(batch, &keep, wanted.needs_line)
+            })
+            .await?;
+        Ok(entries.out)
+    }
+
+    /// Label sets that all matchers accept of streams whose first and last line enclose a time in
+    /// `range`, in label order. One GET, none when the directory is cached.
+    pub async fn streams(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<Labels>, Error> {
+        let streams = self.matching(matchers, range).await?;
+        Ok(streams.into_iter().map(|s| s.labels).collect())
+    }
+
+    /// Volume of the streams that all matchers accept; of a stream that reaches out of `range` the
+    /// share of its time that lies within is counted. Reads no line.
+    pub async fn stats(&self, matchers: &[Matcher], range: TimeRange) -> Result<LogStats, Error> {
+        let mut stats = LogStats::default();
+        for stream in self.matching(matchers, range).await? {
+            stats.streams += 1;
+            stats.entries += share(&stream, range, stream.rows.len() as u64);
+            stats.bytes += share(&stream, range, stream.bytes);
+        }
+        Ok(stats)
+    }
+
+    /// All entries in bounded batches, for compaction.
+    pub async fn rows(&self) -> Result<LogRows, Error> {
+        let streams = self.matching(&[], TimeRange::ALL).await?;
+        Ok(LogRows::new(self.object.clone(), streams, self.columns(true, true)))
+    }
+
+    fn columns(&self, line: bool, metadata: bool) -> Vec<usize> {
+        let fields = self.object.footer.schema().fields();
+        let wanted = |name: &str| {
+            name == TIMESTAMP
+                || (line && name == LINE)
+                || (metadata && name.starts_with(METADATA_PREFIX))
+        };
+        (0..fields.len()).filter(|i| wanted(fields[*i].name())).collect()
+    }
+
+    /// The streams that all matchers accept and whose times meet `range`, in row order.
+    async fn matching(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<Stream>, Error> {
+        let meta = &self.object.meta;
+        // `ALL` leaves out the very last nanosecond; compaction must not.
+        let meets = move |min, max| range == TimeRange::ALL || range.overlaps(min, max);
+        if range.is_empty() || !meets(meta.min_time, meta.max_time) {
+            return Ok(Vec::new());
+        }
+        let bytes = self.directory().await?;
+        let matchers = matchers.to_vec();
+        let n_rows = self.object.footer.n_rows();
+        self.object
+            .compute(move || {
+                let (mut out, mut end) = (Vec::new(), 0);
+                directory::read(&bytes, |stream| {
+                    end = stream.rows.end;
+                    let inside = meets(stream.min_ns, stream.max_ns);
+                    if inside && Matcher::all(&matchers, &stream.labels) {
+                        out.push(stream);
+                    }
+                })?;
+                if end == n_rows {
+                    Ok(out)
+                } else {
+                    Err(bad("stream directory does not cover the rows"))
+                }
+            })
+            .await
+    }
+
+    async fn directory(&self) -> Result<Bytes, Error> {
+        let object = &self.object;
+        if let Some(bytes) = object.cache.directory(object.path()) {
+            return Ok(bytes);
+        }
+        let number = |key: &str| object.footer.number(key);
+        let range = number(KEY_OFFSET)
+            .zip(number(KEY_LENGTH))
+            .and_then(|(offset, len)| Some(offset..offset.checked_add(len)?))
+            .ok_or_else(|| object.corrupt("no stream directory"))?;
+        let bytes = object.fetch(&[range]).await?.pop().unwrap_or_default();
+        object.cache.put_directory(object.path(), bytes.clone());
+        Ok(bytes)
+    }
+
+    /// The rows of pages whose times meet `range`.
+    fn pages_in(&self, range: TimeRange) -> Rows {
+        let meta = self.object.footer.parquet();
+        let Some(leaf) = self.object.footer.leaf(TIMESTAMP) else {
+            return Rows::all(self.object.footer.n_rows());
+        };
+        let bounds: Vec<Option<(i64, i64)>> = row_groups(meta)
+            .enumerate()
+            .flat_map(|(i, _)| match meta.page_index().and_then(|p| p.column_index(i, leaf)) {
+                Some(ColumnIndexMetaData::INT64(index)) => index
+                    .min_values_iter()
+                    .zip(index.max_values_iter())
+                    .map(|(min, max)| Some((*min?, *max?)))
+                    .collect(),
+                _ => vec![None],
+            })
+            .collect();
+        let pages = pages(meta, leaf);
+        if bounds.len() != pages.len() {
+            return Rows::all(self.object.footer.n_rows());
+        }
+        let meets =
+            |bounds: &Option<(i64, i64)>| bounds.is_none_or(|(min, max)| range.overlaps(min, max));
+        pages.into_iter().zip(&bounds).filter(|(_, b)| meets(b)).map(|(page, _)| page).collect()
+    }
+}
+
+/// The part of `n` that lies in `range` if it is spread evenly over the stream's time.
+fn share(stream: &Stream, range: TimeRange, n: u64) -> u64 {
+    let whole = i128::from(stream.max_ns) - i128::from(stream.min_ns) + 1;
+    let start = i128::from(stream.min_ns.max(range.start));
+    let end = (i128::from(stream.max_ns) + 1).min(i128::from(range.end));
+    u64::try_from((i128::from(n) * (end - start).max(0) + whole / 2) / whole).unwrap_or(n)
+}
+
+/// Entries found so far, while a scan goes through rows that belong to known streams.
+pub(super) struct Entries<N> {
+    pub(super) numbers: N,
+    pub(super) streams: std::vec::IntoIter<Stream>,
+    pub(super) current: Option<Stream>,
+    pub(super) out: Vec<StreamEntries>,
+}
+
+// === impl Entries ===
+
+impl<N: Iterator<Item = usize>> Entries<N> {
+    /// Adds the rows of `batch` to keep; all rows of it are taken from `numbers`.
+    pub(super) fn append(
+        &mut self,
+        batch: &RecordBatch,
+        keep: &[bool],
+        with_line: bool,
+    ) -> Result<(), ParquetError> {
+        let times = times(batch)?;
+        let lines = if with_line { Lines::of(batch, keep)? } else { None };
+        let metadata = LabelBatch::of(batch, METADATA_PREFIX)?;
+        let metadata = metadata.sets(keep.len(), |row| keep[row])?;
+        for ((row, keep), metadata) in keep.iter().enumerate().zip(metadata) {
+            let number = self.numbers.next().ok_or_else(|| bad("more rows than selected"))?;
+            if !keep {
+                continue;
+            }
+            let entry = LogEntry {
+                timestamp_ns: times.value(row),
+                line: lines.as_ref().map_or_else(Bytes::new, |l| l.get(row)),
+                metadata,
+            };
+            self.stream_of(number)?.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    /// The stream that a row belongs to; rows come in order.
+    fn stream_of(&mut self, row: usize) -> Result<&mut StreamEntries, ParquetError> {
+        if !self.current.as_ref().is_some_and(|s| s.rows.contains(&row)) {
+            let found = self.streams.find(|s| s.rows.contains(&row));
+            let stream = found.ok_or_else(|| bad("row outside of the streams"))?;
+            self.out.push(StreamEntries { labels: stream.labels.clone(), entries: Vec::new() });
+            self.current = Some(stream);
+        }
+        self.out.last_mut().ok_or_else(|| bad("row outside of the streams"))
+    }
+}
+
+/// The lines of a batch as shared bytes.
+struct Lines<'a> {
+    bytes: Bytes,
+    array: &'a StringArray,
+    /// Where each kept line stands in `bytes`, when only those were copied.
+    copied: Option<Vec<Range<usize>>>,
+}
+
+// === impl Lines ===
+
+impl<'a> Lines<'a> {
+    /// Shares the batch's memory, or copies the lines to keep when they are a small part of it.
+    fn of(batch: &'a RecordBatch, keep: &[bool]) -> Result<Option<Self>, ParquetError> {
+        let Some(array) = lines(batch)? else { return Ok(None) };
+        let kept: usize =
+            (0..keep.len()).filter(|row| keep[*row]).map(|row| array.value(row).len()).sum();
+        if kept >= array.values().len() / 4 {
+            return Ok(Some(Self { bytes: shared(array.values()), array, copied: None }));
+        }
+        let mut bytes = Vec::with_capacity(kept);
+        let copied = (0..keep.len())
+            .map(|row| {
+                let start = bytes.len();
+                if keep[row] {
+                    bytes.extend_from_slice(array.value(row).as_bytes());
+                }
+                start..bytes.len()
+            })
+            .collect();
+        Ok(Some(Self { bytes: bytes.into(), array, copied: Some(copied) }))
+    }
+
+    fn get(&self, row: usize) -> Bytes {
+        match &self.copied {
+            Some(ranges) => self.bytes.slice(ranges[row].clone()),
+            None => self.bytes.slice_ref(self.array.value(row).as_bytes()),
+        }
+    }
+}
+
+fn lines(batch: &RecordBatch) -> Result<Option<&StringArray>, ParquetError> {
+    let Some(column) = batch.column_by_name(LINE) else { return Ok(None) };
+    column.as_any().downcast_ref().map(Some).ok_or_else(|| bad("lines are no strings"))
+}
+
+fn times(batch: &RecordBatch) -> Result<&PrimitiveArray<TimestampNanosecondType>, ParquetError> {
+    batch
+        .column_by_name(TIMESTAMP)
+        .and_then(|c| c.as_any().downcast_ref())
+        .ok_or_else(|| bad("time column missing"))
+}

@@ -1,0 +1,442 @@
+//! One stored block as an object: its footer, ranged reads of it, and decoding scans over its rows.
+//!
+//! Ranges that lie close together are fetched by one GET and checked before use. Everything that computes runs on the
+//! blocking pool; a panic of the decoder there (on bytes no writer made) is a corrupt block.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, Schema};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::DecodeResult;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use skald_model::{Signal, TenantId};
+use tokio::task::{JoinError, spawn_blocking};
+
+use crate::chunks::bad;
+use crate::columns::LABEL_PREFIX;
+use crate::integrity::{Mark, Stripes};
+use crate::selection::{Rows, row_groups};
+use crate::{BlockMeta, Error, FORMAT_VERSION, FooterCache, ReadStats, path};
+
+/// Holes up to this size are read rather than split into two GETs.
+const MAX_HOLE: u64 = 512 << 10;
+/// Longest GET.
+const MAX_GET: u64 = 32 << 20;
+const CONCURRENT_GETS: usize = 8;
+/// Read from the end at first: footer and page index of most blocks, and small directories.
+const TAIL: u64 = 128 << 10;
+
+/// Checksums of more than this are computed on the blocking pool.
+const CHECK_INLINE: usize = 1 << 20;
+
+pub(crate) const KEY_FORMAT: &str = "skald.format";
+pub(crate) const KEY_VERSION: &str = "skald.version";
+
+/// The decoded footer of a block.
+#[derive(Debug)]
+pub(crate) struct Footer {
+    arrow: ArrowReaderMetadata,
+    keys: HashMap<String, String>,
+    n_rows: usize,
+    stripes: Stripes,
+}
+
+/// A block in a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    pub(crate) meta: Arc<BlockMeta>,
+    pub(crate) footer: Arc<Footer>,
+    pub(crate) cache: Arc<FooterCache>,
+    pub(crate) stats: Arc<ReadStats>,
+}
+
+/// What a scan reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Scan<'a> {
+    /// Positions in the schema of the block.
+    pub(crate) columns: &'a [usize],
+    pub(crate) rows: &'a Rows,
+    pub(crate) batch_rows: usize,
+}
+
+struct Work<S, F> {
+    decoder: ParquetPushDecoder,
+    state: S,
+    each: F,
+    n_rows: usize,
+}
+
+/// The format word of a signal, kept in the footer.
+pub(crate) fn format_name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Metrics => "metric-block",
+        Signal::Logs => "log-block",
+    }
+}
+
+// === impl Footer ===
+
+impl Footer {
+    pub(crate) fn parquet(&self) -> &ParquetMetaData {
+        self.arrow.metadata()
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        self.arrow.schema()
+    }
+
+    pub(crate) fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+        self.keys.get(key)?.parse().ok()
+    }
+
+    /// Position of a root column.
+    pub(crate) fn column(&self, name: &str) -> Option<usize> {
+        self.schema().index_of(name).ok()
+    }
+
+    /// Position of a column that is not nested among the leaves.
+    pub(crate) fn leaf(&self, name: &str) -> Option<usize> {
+        let columns = self.arrow.parquet_schema().columns();
+        columns.iter().position(|c| c.path().parts().first().is_some_and(|p| p == name))
+    }
+
+    pub(crate) fn size_bytes(&self) -> usize {
+        2 * self.parquet().memory_size() + self.stripes.size_bytes()
+    }
+
+    /// Checks and decodes all bytes behind the data.
+    fn decode(
+        data_len: u64,
+        tail: &Bytes,
+        size: u64,
+        expected: Signal,
+    ) -> Result<Self, ParquetError> {
+        let holds = Mark::find(tail).is_some_and(|m| m.data_len == data_len && m.holds(tail));
+        let stripes = holds.then(|| Stripes::of(data_len, tail)).flatten();
+        let stripes = stripes.ok_or_else(|| bad("footer fails its checksum"))?;
+        let mut decoder = ParquetMetaDataPushDecoder::try_new(size)?
+            .with_page_index_policy(PageIndexPolicy::Optional);
+        decoder.push_range(data_len..size, tail.clone())?;
+        match decoder.try_decode()? {
+            DecodeResult::Data(meta) => Self::new(meta, stripes, expected),
+            _ => Err(bad("footer is incomplete")),
+        }
+    }
+
+    fn new(
+        meta: ParquetMetaData,
+        stripes: Stripes,
+        expected: Signal,
+    ) -> Result<Self, ParquetError> {
+        let keys: HashMap<String, String> = meta
+            .file_metadata()
+            .key_value_metadata()
+            .into_iter()
+            .flatten()
+            .filter_map(|kv| Some((kv.key.clone(), kv.value.clone()?)))
+            .collect();
+        if keys.get(KEY_FORMAT).map(String::as_str) != Some(format_name(expected)) {
+            return Err(bad(format!("not a {}", format_name(expected))));
+        }
+        let n_rows = row_groups(&meta).last().map_or(0, |r| r.end);
+        let meta = Arc::new(meta);
+        let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let plain = ArrowReaderMetadata::try_new(Arc::clone(&meta), options())?;
+        let fields = plain.schema().fields().iter().map(|f| with_dictionary(f));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let arrow = ArrowReaderMetadata::try_new(meta, options().with_schema(schema))?;
+        Ok(Self { arrow, keys, n_rows, stripes })
+    }
+}
+
+/// Label columns keep their dictionaries, so that a matcher looks at each value once.
+fn with_dictionary(field: &Field) -> Field {
+    if field.name().starts_with(LABEL_PREFIX) && *field.data_type() == DataType::Utf8 {
+        let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        return field.clone().with_data_type(data_type);
+    }
+    field.clone()
+}
+
+// === impl Object ===
+
+impl Object {
+    pub(crate) async fn open(
+        store: Arc<dyn ObjectStore>,
+        tenant: &TenantId,
+        meta: &BlockMeta,
+        cache: Arc<FooterCache>,
+        stats: Arc<ReadStats>,
+    ) -> Result<Self, Error> {
+        let path = path(tenant, meta.id);
+        if meta.format_version > FORMAT_VERSION {
+            return Err(Error::Version {
+                path: path.to_string(),
+                version: meta.format_version,
+                supported: FORMAT_VERSION,
+            });
+        }
+        let meta = Arc::new(meta.clone());
+        if let Some(footer) = cache.footer(path.as_ref()) {
+            stats.add_footer_hit();
+            return Ok(Self { store, path, meta, footer, cache, stats });
+        }
+        let loader = Loader { store: &store, path: &path, meta: &meta, stats: &stats };
+        let footer = Arc::new(loader.footer().await?);
+        let version = footer.number(KEY_VERSION).and_then(|v| u32::try_from(v).ok()).unwrap_or(0);
+        if version > FORMAT_VERSION {
+            return Err(Error::Version {
+                path: path.to_string(),
+                version,
+                supported: FORMAT_VERSION,
+            });
+        }
+        cache.put_footer(path.as_ref(), Arc::clone(&footer));
+        Ok(Self { store, path, meta, footer, cache, stats })
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.path.as_ref()
+    }
+
+    pub(crate) fn corrupt(&self, reason: impl ToString) -> Error {
+        Error::corrupt(&self.path, reason)
+    }
+
+    pub(crate) async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        self.loader().fetch(ranges, &self.footer.stripes).await
+    }
+
+    fn loader(&self) -> Loader<'_> {
+        Loader { store: &self.store, path: &self.path, meta: &self.meta, stats: &self.stats }
+    }
+
+    /// Runs `each` over the batches of the wanted rows and columns, in row order, on the blocking pool.
+    pub(crate) async fn scan<S, F>(&self, scan: Scan<'_>, state: S, each: F) -> Result<S, Error>
+    where
+        S: Send + 'static,
+        F: FnMut(&mut S, &RecordBatch) -> Result<(), ParquetError> + Send + 'static,
+    {
+        if scan.rows.is_empty() {
+            return Ok(state);
+        }
+        let mask =
+            ProjectionMask::roots(self.footer.arrow.parquet_schema(), scan.columns.iter().copied());
+        let decoder = ParquetPushDecoderBuilder::new_with_metadata(self.footer.arrow.clone())
+            .with_projection(mask)
+            .with_batch_size(scan.batch_rows)
+            .with_row_group_selections(scan.rows.by_row_group(self.footer.parquet()))
+            .build()
+            .map_err(|e| self.corrupt(e))?;
+        let mut work = Work { decoder, state, each, n_rows: 0 };
+        loop {
+            let (step, back) = spawn_blocking(move || {
+                let mut work = work;
+                (work.run(), work)
+            })
+            .await
+            .map_err(|e| self.loader().failed(&e))?;
+            work = back;
+            match step.map_err(|e| self.corrupt(e))? {
+                None => break,
+                Some(ranges) => {
+                    let parts = self.fetch(&ranges).await?;
+                    work.decoder.push_ranges(ranges, parts).map_err(|e| self.corrupt(e))?;
+                }
+            }
+        }
+        self.stats.add_rows(work.n_rows);
+        Ok(work.state)
+    }
+
+    /// Runs `work` on the blocking pool.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.loader().compute(work).await
+    }
+}
+
+// === impl Work ===
+
+impl<S, F> Work<S, F>
+where
+    F: FnMut(&mut S, &RecordBatch) -> Result<(), ParquetError>,
+{
+    /// Decodes until bytes are missing (the ranges wanted) or everything is read (`None`).
+    fn run(&mut self) -> Result<Option<Vec<Range<u64>>>, ParquetError> {
+        loop {
+            match self.decoder.try_decode()? {
+                DecodeResult::NeedsData(ranges) => return Ok(Some(ranges)),
+                DecodeResult::Finished => return Ok(None),
+                DecodeResult::Data(batch) => {
+                    self.n_rows += batch.num_rows();
+                    (self.each)(&mut self.state, &batch)?;
+                }
+            }
+        }
+    }
+}
+
+struct Loader<'a> {
+    store: &'a Arc<dyn ObjectStore>,
+    path: &'a Path,
+    meta: &'a Arc<BlockMeta>,
+    stats: &'a ReadStats,
+}
+
+// === impl Loader ===
+
+impl Loader<'_> {
+    async fn footer(&self) -> Result<Footer, Error> {
+        let corrupt = |reason: &str| Error::corrupt(self.path, reason);
+        let size = self.meta.size_bytes;
+        let mut start = size.saturating_sub(TAIL);
+        let mut tail = self.get(start..size).await?;
+        let found = Mark::find(&tail).map(|mark| mark.data_len).filter(|at| *at <= size);
+        let data_len = found.ok_or_else(|| corrupt("no checksum in the footer"))?;
+        if data_len < start {
+            let before = self.get(data_len..start).await?;
+            tail = [before, tail].concat().into();
+            start = data_len;
+        }
+        let skip = usize::try_from(data_len - start).map_err(|_| corrupt("footer too long"))?;
+        let tail = tail.slice(skip..);
+        let signal = self.meta.signal;
+        self.compute(move || Footer::decode(data_len, &tail, size, signal)).await
+    }
+
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
+    ) -> Result<T, Error> {
+        spawn_blocking(work)
+            .await
+            .map_err(|e| self.failed(&e))?
+            .map_err(|e| Error::corrupt(self.path, e))
+    }
+
+    /// A panic of the decoder is the fault of the bytes.
+    fn failed(&self, err: &JoinError) -> Error {
+        if err.is_panic() {
+            Error::corrupt(self.path, "decoder gave up")
+        } else {
+            Error::Internal("runtime is going down".to_owned())
+        }
+    }
+
+    /// Reads and checks the ranges, by fewer and longer GETs where they lie close together.
+    async fn fetch(&self, ranges: &[Range<u64>], stripes: &Stripes) -> Result<Vec<Bytes>, Error> {
+        let whole: Option<Vec<_>> = ranges.iter().map(|r| stripes.around(r)).collect();
+        let whole = whole.ok_or_else(|| Error::corrupt(self.path, "a page outside the data"))?;
+        let parts: Vec<(u64, Bytes)> = stream::iter(coalesce(&whole))
+            .map(|get| async move {
+                let start = get.start;
+                Ok::<_, Error>((start, self.checked(start, self.get(get).await?, stripes).await?))
+            })
+            .buffered(CONCURRENT_GETS)
+            .try_collect()
+            .await?;
+        let slice = |r: &Range<u64>| {
+            let i = parts.partition_point(|(start, _)| *start <= r.start).checked_sub(1)?;
+            let (start, bytes) = &parts[i];
+            let from = usize::try_from(r.start - start).ok()?;
+            let to = usize::try_from(r.end - start).ok()?;
+            (to <= bytes.len()).then(|| bytes.slice(from..to))
+        };
+        ranges
+            .iter()
+            .map(|r| slice(r).ok_or_else(|| Error::corrupt(self.path, "short read")))
+            .collect()
+    }
+
+    async fn checked(&self, start: u64, bytes: Bytes, stripes: &Stripes) -> Result<Bytes, Error> {
+        let (stripes, part) = (stripes.clone(), bytes.clone());
+        let check = move || stripes.hold(start, &part);
+        let holds = if bytes.len() > CHECK_INLINE {
+            self.compute(move || Ok(check())).await?
+        } else {
+            check()
+        };
+        let failed = || Error::corrupt(self.path, format!("checksum behind byte {start}"));
+        holds.then_some(bytes).ok_or_else(failed)
+    }
+
+    async fn get(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let expected = range.end - range.start;
+        match self.store.get_range(self.path, range).await {
+            Ok(bytes) => {
+                self.stats.add_get(bytes.len());
+                if bytes.len() as u64 == expected {
+                    return Ok(bytes);
+                }
+                Err(Error::corrupt(self.path, "object is shorter than the catalog says"))
+            }
+            Err(err @ object_store::Error::NotFound { .. }) => Err(Error::store(self.path, err)),
+            // Stores report a range behind the end in many ways; the size tells.
+            Err(err) => match self.store.head(self.path).await {
+                Ok(head) if head.size != self.meta.size_bytes => {
+                    let reason = format!("{} bytes, expected {}", head.size, self.meta.size_bytes);
+                    Err(Error::corrupt(self.path, reason))
+                }
+                Err(missing @ object_store::Error::NotFound { .. }) => {
+                    Err(Error::store(self.path, missing))
+                }
+                _ => Err(Error::store(self.path, err)),
+            },
+        }
+    }
+}
+
+fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut sorted: Vec<Range<u64>> = ranges.to_vec();
+    sorted.sort_unstable_by_key(|r| (r.start, r.end));
+    let mut out: Vec<Range<u64>> = Vec::new();
+    for r in sorted {
+        match out.last_mut() {
+            Some(last)
+                if r.end <= last.end
+                    || (r.start <= last.end.saturating_add(MAX_HOLE)
+                        && r.end - last.start <= MAX_GET) =>
+            {
+                last.end = last.end.max(r.end);
+            }
+            _ => out.push(r),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_fetched_together() {
+        let mb = 1 << 20;
+        assert_eq!(coalesce(&[10..20, 0..5, 15..30]), vec![0..30]);
+        assert_eq!(coalesce(&[0..5, 2 * mb..3 * mb]), vec![0..5, 2 * mb..3 * mb]);
+        assert_eq!(coalesce(&[0..20 * mb, 20 * mb..40 * mb]).len(), 2);
+        assert_eq!(coalesce(&[]), vec![]);
+    }
+}

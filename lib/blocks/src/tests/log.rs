@@ -1,0 +1,213 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use skald_model::{MatchOp, Matcher, StreamEntries, TimeRange};
+
+use super::*;
+use crate::{Error, LogSelect, LogStats};
+
+const SEC: i64 = 1_000_000_000;
+
+async fn all(reader: &LogReader) -> Vec<StreamEntries> {
+    reader.select(&[], TimeRange::ALL, &[], LogSelect::default()).await.unwrap()
+}
+
+fn app(name: &str) -> Labels {
+    labels(&[("app", name), ("env", "prod")])
+}
+
+#[tokio::test]
+async fn lines_come_back_sorted_and_once() {
+    let shelf = Shelf::new();
+    let block = log_block(
+        vec![
+            (app("b"), vec![entry(20, "later", &[]), entry(10, "zwei", &[("k", "v")])]),
+            (app("a"), vec![entry(10, "x", &[]), entry(10, "x", &[]), entry(10, "a", &[])]),
+            (app("b"), vec![entry(20, "later", &[]), entry(20, "later", &[("k", "w")])]),
+        ],
+        options(),
+    );
+    assert_eq!((block.meta.n_series, block.meta.n_rows), (2, 5));
+    assert_eq!((block.meta.min_time, block.meta.max_time), (10, 20));
+    let reader = shelf.logs(&block).await;
+    let expected = [
+        StreamEntries { labels: app("a"), entries: vec![entry(10, "x", &[]), entry(10, "a", &[])] },
+        StreamEntries {
+            labels: app("b"),
+            entries: vec![
+                entry(10, "zwei", &[("k", "v")]),
+                entry(20, "later", &[]),
+                entry(20, "later", &[("k", "w")]),
+            ],
+        },
+    ];
+    assert_eq!(all(&reader).await, expected);
+    let mut rows = reader.rows().await.unwrap();
+    assert_eq!(rows.next().await.unwrap().unwrap(), expected);
+    assert!(rows.next().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn only_what_is_wanted_is_read() {
+    let shelf = Shelf::new();
+    let block = log_block(vec![(app("a"), vec![entry(1, "line", &[("k", "v")])])], options());
+    let reader = shelf.logs(&block).await;
+    let without = LogSelect { needs_line: false, needs_metadata: false };
+    for needles in [vec![], vec![Bytes::from_static(b"in")]] {
+        let got = reader.select(&[], TimeRange::ALL, &needles, without).await.unwrap();
+        assert_eq!(got[0].entries, [entry(1, "", &[])]);
+    }
+    let none = reader.select(&[], TimeRange::ALL, &[Bytes::from_static(b"xx")], without).await;
+    assert!(none.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn streams_and_stats_come_from_the_directory_alone() {
+    let shelf = Shelf::new();
+    let lines = |n: i64| (0..n).map(|i| entry(i * SEC, "0123456789", &[])).collect::<Vec<_>>();
+    let block = log_block(vec![(app("a"), lines(100)), (app("b"), lines(50))], options());
+    let reader = shelf.logs(&block).await;
+    let opened = reader.read_stats().snapshot();
+    let b = [Matcher::equal("app", "b")];
+    assert_eq!(reader.streams(&b, TimeRange::ALL).await.unwrap(), [app("b")]);
+    let late = TimeRange::new(60 * SEC, 70 * SEC);
+    assert_eq!(reader.streams(&[], late).await.unwrap(), [app("a")]);
+    let whole = reader.stats(&[], TimeRange::ALL).await.unwrap();
+    assert_eq!(whole, LogStats { streams: 2, entries: 150, bytes: 1500 });
+    let part = reader.stats(&[], late).await.unwrap();
+    assert_eq!((part.streams, part.entries, part.bytes), (1, 10, 101));
+    let cost = reader.read_stats().snapshot();
+    assert_eq!((cost.gets - opened.gets, cost.rows), (1, 0), "one GET for the directory");
+}
+
+#[tokio::test]
+async fn one_stream_of_many_is_read_alone() {
+    let shelf = Shelf::new();
+    let streams = (0..300)
+        .map(|s| {
+            let noise = |i: i64| (i * 2_654_435_761 + s).wrapping_mul(6_364_136_223_846_793_005);
+            let line = |i: i64| format!("s{s} i{i} {:016x}{:016x}", noise(i), noise(i + 7));
+            (app(&format!("app-{s:03}")), (0..200).map(|i| entry(i * SEC, &line(i), &[])).collect())
+        })
+        .collect();
+    let block = log_block(streams, options());
+    let reader = shelf.logs(&block).await;
+    reader.streams(&[], TimeRange::ALL).await.unwrap();
+    let before = reader.read_stats().snapshot();
+    let m = [Matcher::equal("app", "app-123")];
+    let got = reader.select(&m, TimeRange::ALL, &[], LogSelect::default()).await.unwrap();
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].entries.len(), 200);
+    assert!(got[0].entries[7].text().starts_with("s123 i7 "));
+    let cost = reader.read_stats().snapshot();
+    assert!(cost.gets - before.gets <= 2, "{cost:?}");
+    assert_eq!(cost.rows - before.rows, 200);
+    assert!(cost.bytes - before.bytes < block.meta.size_bytes, "{cost:?}");
+
+    let needle = [Bytes::from_static(b"s77 "), Bytes::from_static(b" i199 ")];
+    let got = reader.select(&[], TimeRange::ALL, &needle, LogSelect::default()).await.unwrap();
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].labels, app("app-077"));
+    assert!(got[0].entries[0].text().starts_with("s77 i199 "));
+}
+
+#[tokio::test]
+async fn time_prunes_pages_within_a_stream() {
+    let shelf = Shelf::new();
+    let entries = (0..60_000).map(|i| entry(i * SEC, "tick", &[])).collect();
+    let block = log_block(vec![(app("a"), entries)], options());
+    let reader = shelf.logs(&block).await;
+    let range = TimeRange::new(40_000 * SEC, 40_010 * SEC);
+    let got = reader.select(&[], range, &[], LogSelect::default()).await.unwrap();
+    assert_eq!(got[0].entries.len(), 10);
+    assert!(reader.read_stats().snapshot().rows <= 16_384);
+}
+
+#[tokio::test]
+async fn many_row_groups_read_as_one() {
+    let shelf = Shelf::new();
+    let opts = WriterOptions { row_group_rows: 8192, ..options() };
+    let streams: Vec<_> = (0..5)
+        .map(|s| {
+            let entries = (0..7000).map(|i| entry(i, &format!("{s}/{i}"), &[])).collect();
+            (app(&s.to_string()), entries)
+        })
+        .collect();
+    let reader = shelf.logs(&log_block(streams.clone(), opts)).await;
+    let got: Vec<_> = all(&reader).await.into_iter().map(|s| (s.labels, s.entries)).collect();
+    assert_eq!(got, streams);
+    let mut rows = reader.rows().await.unwrap();
+    let mut n = 0;
+    while let Some(batch) = rows.next().await.unwrap() {
+        n += batch.iter().map(|s| s.entries.len()).sum::<usize>();
+    }
+    assert_eq!(n, 35_000);
+}
+
+#[test]
+fn refuses_lines_that_are_not_text() {
+    let mut writer = LogBlockWriter::new(options());
+    let mut bad = entry(1, "", &[]);
+    bad.line = Bytes::from_static(&[0xff]);
+    assert!(matches!(
+        writer.push(app("a"), vec![entry(0, "ok", &[]), bad]),
+        Err(Error::Invalid(_))
+    ));
+    assert!(writer.is_empty());
+}
+
+type Model = BTreeMap<BTreeMap<String, String>, Vec<(i64, String, BTreeMap<String, String>)>>;
+
+fn model() -> impl Strategy<Value = Model> {
+    let set = || prop::collection::btree_map("[ab]|rest", "[xy]{1,2}", 0..3);
+    let line = (-20i64..20, "[abc]{0,4}|ü", set());
+    prop::collection::btree_map(set(), prop::collection::vec(line, 1..40), 0..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn select_agrees_with_a_scan_of_everything(
+        model in model(),
+        matcher in ("[abc]|rest", prop::sample::select(vec!["", "x", "xy", "x.*", ".+"])),
+        needle in "|a|ab|ca|ü",
+        bounds in (-25i64..25, -25i64..25),
+    ) {
+        let range = TimeRange::new(bounds.0, bounds.1);
+        let matchers = [Matcher::new(MatchOp::Regex, &matcher.0, matcher.1).unwrap()];
+        let streams: Vec<(Labels, Vec<LogEntry>)> = model
+            .into_iter()
+            .map(|(set, lines)| {
+                let entries = lines.into_iter().map(|(t, line, metadata)| LogEntry {
+                    timestamp_ns: t,
+                    line: line.into_bytes().into(),
+                    metadata: Labels::from_pairs(metadata),
+                });
+                (Labels::from_pairs(set), entries.collect())
+            })
+            .collect();
+        let mut expected: Vec<StreamEntries> = Vec::new();
+        for (labels, entries) in &streams {
+            let mut kept: Vec<LogEntry> = Vec::new();
+            for e in entries {
+                if range.contains(e.timestamp_ns) && e.text().contains(&needle) && !kept.contains(e) {
+                    kept.push(e.clone());
+                }
+            }
+            kept.sort_by_key(|e| e.timestamp_ns);
+            if Matcher::all(&matchers, labels) && !kept.is_empty() {
+                expected.push(StreamEntries { labels: labels.clone(), entries: kept });
+            }
+        }
+        expected.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let block = log_block(streams, options());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let got = runtime.block_on(async {
+            let reader = Shelf::new().logs(&block).await;
+            let needles = [Bytes::from(needle.into_bytes())];
+            reader.select(&matchers, range, &needles, LogSelect::default()).await.unwrap()
+        });
+        prop_assert_eq!(got, expected);
+    }
+}
