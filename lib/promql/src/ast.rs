@@ -1,0 +1,185 @@
+//! The expression as the engine evaluates it: typed, checked, without parentheses.
+
+use skald_model::Matcher;
+use skald_vector::function::{DatePart, Direction};
+use skald_vector::{AggregateOp, BinaryOp, Grouping, Matching};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ValueType {
+    Scalar,
+    Vector,
+    Matrix,
+    String,
+}
+
+/// The time that `@` fixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    Start,
+    End,
+    Ms(i64),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Selector {
+    /// Index of what the source returns for it.
+    pub id: usize,
+    pub matchers: Vec<Matcher>,
+    pub offset_ms: i64,
+    pub at: Option<At>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Subquery {
+    pub expr: Expr,
+    pub range_ms: i64,
+    pub step_ms: Option<i64>,
+    pub offset_ms: i64,
+    pub at: Option<At>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Binary {
+    pub op: BinaryOp,
+    pub lhs: Expr,
+    pub rhs: Expr,
+    pub matching: Matching,
+    pub return_bool: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Aggregate {
+    pub op: AggregateOp,
+    pub grouping: Grouping,
+    pub expr: Expr,
+    pub param: Option<Expr>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Expr {
+    Number(f64),
+    Text(String),
+    Selector(Selector),
+    Range { selector: Selector, range_ms: i64 },
+    Subquery(Box<Subquery>),
+    Negate(Box<Expr>),
+    Binary(Box<Binary>),
+    Aggregate(Box<Aggregate>),
+    Call { func: Function, name: &'static str, args: Vec<Expr> },
+}
+
+/// A function of a range of samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RangeFunction {
+    Rate,
+    Increase,
+    Delta,
+    Irate,
+    Idelta,
+    Changes,
+    Resets,
+    Deriv,
+    PredictLinear,
+    DoubleExponentialSmoothing,
+    AvgOverTime,
+    SumOverTime,
+    MinOverTime,
+    MaxOverTime,
+    CountOverTime,
+    PresentOverTime,
+    StddevOverTime,
+    StdvarOverTime,
+    QuantileOverTime,
+    MadOverTime,
+    FirstOverTime,
+    LastOverTime,
+    TsOfFirst,
+    TsOfLast,
+    TsOfMin,
+    TsOfMax,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HistogramStat {
+    Avg,
+    Count,
+    Sum,
+    Stddev,
+    Stdvar,
+}
+
+/// Anything that does not depend on data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScalarFunction {
+    Time,
+    Pi,
+    Start,
+    End,
+    Range,
+    Step,
+    MinOf,
+    MaxOf,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Function {
+    Range(RangeFunction),
+    Math(fn(f64) -> f64),
+    Date(DatePart),
+    Scalar(ScalarFunction),
+    Absent,
+    AbsentOverTime,
+    Clamp,
+    ClampMin,
+    ClampMax,
+    HistogramFraction,
+    HistogramQuantile,
+    HistogramQuantiles,
+    HistogramStat(HistogramStat),
+    LabelJoin,
+    LabelReplace,
+    Round,
+    Sort(Direction),
+    SortByLabel(Direction),
+    Timestamp,
+    ToScalar,
+    ToVector,
+}
+
+impl Expr {
+    pub(crate) fn value_type(&self) -> ValueType {
+        match self {
+            Self::Number(_) => ValueType::Scalar,
+            Self::Text(_) => ValueType::String,
+            Self::Range { .. } | Self::Subquery(_) => ValueType::Matrix,
+            Self::Selector(_) | Self::Aggregate(_) => ValueType::Vector,
+            Self::Negate(inner) => inner.value_type(),
+            Self::Call { func: Function::Scalar(_) | Function::ToScalar, .. } => ValueType::Scalar,
+            Self::Call { .. } => ValueType::Vector,
+            Self::Binary(b) => {
+                // The left side may be a long chain: walk it instead of recursing.
+                let mut at = b;
+                loop {
+                    if at.rhs.value_type() != ValueType::Scalar {
+                        return ValueType::Vector;
+                    }
+                    match &at.lhs {
+                        Self::Binary(lhs) => at = lhs,
+                        other => return other.value_type(),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for ValueType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Scalar => "scalar",
+            Self::Vector => "instant vector",
+            Self::Matrix => "range vector",
+            Self::String => "string",
+        })
+    }
+}

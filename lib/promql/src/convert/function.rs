@@ -1,0 +1,200 @@
+//! Function calls: names, argument types.
+
+use promql_parser::parser as up;
+use promql_parser::parser::value::ValueType as UpType;
+use skald_vector::function::{DatePart, Direction};
+
+use super::{Converter, expect, parse_error};
+use crate::QueryError;
+use crate::ast::{Expr, Function, HistogramStat, RangeFunction, ScalarFunction, ValueType};
+
+impl Converter<'_> {
+    pub(super) fn call(&mut self, c: &up::Call, depth: usize) -> Result<Expr, QueryError> {
+        let name = c.func.name;
+        let func =
+            function(name).ok_or_else(|| QueryError::unsupported(&format!("function {name}")))?;
+        check_arity(&c.func, c.args.args.len())?;
+        let mut args = Vec::with_capacity(c.args.args.len());
+        for (i, arg) in c.args.args.iter().enumerate() {
+            let arg = self.expr(arg, depth)?;
+            let types = &c.func.arg_types;
+            if let Some(wanted) = types.get(i).or(types.last()) {
+                let place = format!("call to function {name:?}");
+                expect(value_type(*wanted), &arg, &place)?;
+            }
+            args.push(arg);
+        }
+        Ok(Expr::Call { func, name, args })
+    }
+}
+
+fn value_type(t: UpType) -> ValueType {
+    match t {
+        UpType::Scalar => ValueType::Scalar,
+        UpType::Vector => ValueType::Vector,
+        UpType::Matrix => ValueType::Matrix,
+        UpType::String => ValueType::String,
+    }
+}
+
+fn check_arity(func: &up::Function, got: usize) -> Result<(), QueryError> {
+    let name = func.name;
+    let listed = func.arg_types.len();
+    if func.variadic == 0 {
+        if listed != got {
+            return Err(parse_error(&format!(
+                "expected {listed} argument(s) in call to {name:?}, got {got}"
+            )));
+        }
+        return Ok(());
+    }
+    let least = listed.saturating_sub(1);
+    if got < least {
+        return Err(parse_error(&format!(
+            "expected at least {least} argument(s) in call to {name:?}, got {got}"
+        )));
+    }
+    let most = usize::try_from(func.variadic).ok().map(|optional| least + optional);
+    match most {
+        Some(most) if got > most => Err(parse_error(&format!(
+            "expected at most {most} argument(s) in call to {name:?}, got {got}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn function(name: &str) -> Option<Function> {
+    range_function(name)
+        .map(Function::Range)
+        .or_else(|| math(name).map(Function::Math))
+        .or_else(|| date(name).map(Function::Date))
+        .or_else(|| scalar(name).map(Function::Scalar))
+        .or_else(|| other(name))
+}
+
+fn range_function(name: &str) -> Option<RangeFunction> {
+    use RangeFunction as R;
+    Some(match name {
+        "rate" => R::Rate,
+        "increase" => R::Increase,
+        "delta" => R::Delta,
+        "irate" => R::Irate,
+        "idelta" => R::Idelta,
+        "changes" => R::Changes,
+        "resets" => R::Resets,
+        "deriv" => R::Deriv,
+        "predict_linear" => R::PredictLinear,
+        "double_exponential_smoothing" => R::DoubleExponentialSmoothing,
+        "avg_over_time" => R::AvgOverTime,
+        "sum_over_time" => R::SumOverTime,
+        "min_over_time" => R::MinOverTime,
+        "max_over_time" => R::MaxOverTime,
+        "count_over_time" => R::CountOverTime,
+        "present_over_time" => R::PresentOverTime,
+        "stddev_over_time" => R::StddevOverTime,
+        "stdvar_over_time" => R::StdvarOverTime,
+        "quantile_over_time" => R::QuantileOverTime,
+        "mad_over_time" => R::MadOverTime,
+        "first_over_time" => R::FirstOverTime,
+        "last_over_time" => R::LastOverTime,
+        "ts_of_first_over_time" => R::TsOfFirst,
+        "ts_of_last_over_time" => R::TsOfLast,
+        "ts_of_min_over_time" => R::TsOfMin,
+        "ts_of_max_over_time" => R::TsOfMax,
+        _ => return None,
+    })
+}
+
+fn math(name: &str) -> Option<fn(f64) -> f64> {
+    Some(match name {
+        "abs" => f64::abs,
+        "ceil" => f64::ceil,
+        "floor" => f64::floor,
+        "exp" => f64::exp,
+        "ln" => f64::ln,
+        "log2" => f64::log2,
+        "log10" => f64::log10,
+        "sqrt" => f64::sqrt,
+        "sin" => f64::sin,
+        "cos" => f64::cos,
+        "tan" => f64::tan,
+        "asin" => f64::asin,
+        "acos" => f64::acos,
+        "atan" => f64::atan,
+        "sinh" => f64::sinh,
+        "cosh" => f64::cosh,
+        "tanh" => f64::tanh,
+        "asinh" => f64::asinh,
+        "acosh" => f64::acosh,
+        "atanh" => f64::atanh,
+        "deg" => f64::to_degrees,
+        "rad" => f64::to_radians,
+        "sgn" => |v| {
+            if v > 0.0 {
+                1.0
+            } else if v < 0.0 {
+                -1.0
+            } else {
+                v
+            }
+        },
+        _ => return None,
+    })
+}
+
+fn date(name: &str) -> Option<DatePart> {
+    Some(match name {
+        "minute" => DatePart::Minute,
+        "hour" => DatePart::Hour,
+        "day_of_week" => DatePart::DayOfWeek,
+        "day_of_month" => DatePart::DayOfMonth,
+        "day_of_year" => DatePart::DayOfYear,
+        "days_in_month" => DatePart::DaysInMonth,
+        "month" => DatePart::Month,
+        "year" => DatePart::Year,
+        _ => return None,
+    })
+}
+
+fn scalar(name: &str) -> Option<ScalarFunction> {
+    Some(match name {
+        "time" => ScalarFunction::Time,
+        "pi" => ScalarFunction::Pi,
+        "start" => ScalarFunction::Start,
+        "end" => ScalarFunction::End,
+        "range" => ScalarFunction::Range,
+        "step" => ScalarFunction::Step,
+        "min_of" => ScalarFunction::MinOf,
+        "max_of" => ScalarFunction::MaxOf,
+        _ => return None,
+    })
+}
+
+fn other(name: &str) -> Option<Function> {
+    Some(match name {
+        "absent" => Function::Absent,
+        "absent_over_time" => Function::AbsentOverTime,
+        "clamp" => Function::Clamp,
+        "clamp_min" => Function::ClampMin,
+        "clamp_max" => Function::ClampMax,
+        "histogram_fraction" => Function::HistogramFraction,
+        "histogram_quantile" => Function::HistogramQuantile,
+        "histogram_quantiles" => Function::HistogramQuantiles,
+        "histogram_avg" => Function::HistogramStat(HistogramStat::Avg),
+        "histogram_count" => Function::HistogramStat(HistogramStat::Count),
+        "histogram_sum" => Function::HistogramStat(HistogramStat::Sum),
+        "histogram_stddev" => Function::HistogramStat(HistogramStat::Stddev),
+        "histogram_stdvar" => Function::HistogramStat(HistogramStat::Stdvar),
+        "label_join" => Function::LabelJoin,
+        "label_replace" => Function::LabelReplace,
+        "round" => Function::Round,
+        "sort" => Function::Sort(Direction::Ascending),
+        "sort_desc" => Function::Sort(Direction::Descending),
+        "sort_by_label" => Function::SortByLabel(Direction::Ascending),
+        "sort_by_label_desc" => Function::SortByLabel(Direction::Descending),
+        "timestamp" => Function::Timestamp,
+        "scalar" => Function::ToScalar,
+        "vector" => Function::ToVector,
+        _ => return None,
+    })
+}

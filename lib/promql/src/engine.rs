@@ -1,0 +1,280 @@
+//! The engine: bounds, fetch, evaluation off the I/O threads, cancellation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use skald_model::Series;
+use skald_vector::{CancelFlag, Context, Grid, NameRemoval};
+use tokio::time::Instant;
+
+use crate::ast::{Expr, ValueType};
+use crate::eval::{Answer, Evaluator};
+use crate::lex::Env;
+use crate::plan::{Plan, Span, plan};
+use crate::{QueryError, QueryResult, SeriesSource, Stats, Value, parse, result};
+
+/// How many selectors of one query are fetched at a time.
+const CONCURRENT_SELECTS: usize = 8;
+const LIMIT_WARNING: &str = "results truncated due to limit";
+
+/// Bounds and defaults of all queries.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// How far an instant selector looks back.
+    pub lookback_ms: i64,
+    /// Most samples that a query may hold at once, loaded and computed.
+    pub max_samples: usize,
+    /// Most steps of a range query.
+    pub max_points: usize,
+    /// The step of `[5m:]`.
+    pub default_subquery_step_ms: i64,
+    /// Longest run of a query, unless its options say less.
+    pub timeout: Duration,
+    /// When metric names disappear from results; Prometheus by default removes them at once.
+    pub names: NameRemoval,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            lookback_ms: 300_000,
+            max_samples: 50_000_000,
+            max_points: 11_000,
+            default_subquery_step_ms: 60_000,
+            timeout: Duration::from_secs(120),
+            names: NameRemoval::Immediate,
+        }
+    }
+}
+
+/// What one query may choose.
+#[derive(Clone, Debug, Default)]
+pub struct QueryOptions {
+    pub lookback_ms: Option<i64>,
+    /// Most series in the answer; more are cut off with a warning.
+    pub limit: Option<usize>,
+    /// Shorter than the engine's, or it has no effect.
+    pub timeout: Option<Duration>,
+}
+
+/// Evaluates queries. Stateless between them.
+#[derive(Clone, Debug, Default)]
+pub struct Engine {
+    options: EngineOptions,
+}
+
+/// Asks the evaluation to stop when the query's future is dropped.
+struct CancelOnDrop(CancelFlag);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    pub fn new(options: EngineOptions) -> Self {
+        Self { options }
+    }
+
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Evaluates `query` at one time. Cancel-safe: dropping the future stops the work.
+    pub async fn instant(
+        &self,
+        source: &dyn SeriesSource,
+        query: &str,
+        time_ms: i64,
+        opts: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        let expr = parse::parse(query, Env { step: 0.0, range: 0.0 })?;
+        self.run(source, expr, Grid::instant(time_ms), Mode::Instant, opts).await
+    }
+
+    /// Evaluates `query` at `start_ms`, every `step_ms`, up to and including `end_ms`. Cancel-safe.
+    pub async fn range(
+        &self,
+        source: &dyn SeriesSource,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        opts: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        if step_ms <= 0 {
+            return Err(QueryError::Invalid(
+                "zero or negative query resolution step widths are not accepted. Try a positive integer"
+                    .to_owned(),
+            ));
+        }
+        if end_ms < start_ms {
+            let text = "end timestamp must not be before start time".to_owned();
+            return Err(QueryError::Invalid(text));
+        }
+        let grid = Grid::range(start_ms, end_ms, step_ms);
+        // The number of steps between the ends is what is limited.
+        if grid.n.saturating_sub(1) > self.options.max_points {
+            return Err(QueryError::Invalid(
+                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
+                    .to_owned(),
+            ));
+        }
+        let seconds = |ms: i64| Duration::from_millis(ms.unsigned_abs()).as_secs_f64();
+        let env = Env { step: seconds(step_ms), range: seconds(end_ms.saturating_sub(start_ms)) };
+        let expr = parse::parse(query, env)?;
+        let value_type = expr.value_type();
+        if !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
+            return Err(QueryError::Invalid(format!(
+                "invalid expression type \"{value_type}\" for range query, must be Scalar or instant Vector"
+            )));
+        }
+        self.run(source, expr, grid, Mode::Range, opts).await
+    }
+
+    async fn run(
+        &self,
+        source: &dyn SeriesSource,
+        expr: Expr,
+        grid: Grid,
+        mode: Mode,
+        opts: &QueryOptions,
+    ) -> Result<QueryResult, QueryError> {
+        let timeout = opts.timeout.map_or(self.options.timeout, |t| t.min(self.options.timeout));
+        let cancel = CancelFlag::default();
+        let _guard = CancelOnDrop(cancel.clone());
+        let work = self.fetch_and_evaluate(source, expr, grid, mode, opts, cancel);
+        tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+            Err(QueryError::Timeout("query timed out in expression evaluation".to_owned()))
+        })
+    }
+
+    async fn fetch_and_evaluate(
+        &self,
+        source: &dyn SeriesSource,
+        expr: Expr,
+        grid: Grid,
+        mode: Mode,
+        opts: &QueryOptions,
+        cancel: CancelFlag,
+    ) -> Result<QueryResult, QueryError> {
+        let lookback = opts.lookback_ms.filter(|ms| *ms > 0);
+        let span = Span {
+            grid,
+            step_ms: if mode == Mode::Range { grid.step_ms } else { 0 },
+            lookback_ms: lookback.unwrap_or(self.options.lookback_ms),
+            default_step_ms: self.options.default_subquery_step_ms,
+        };
+        let begin = Instant::now();
+        let plan = plan(&expr, &span);
+        let series = fetch(source, &plan, self.options.max_samples).await?;
+        let mut stats = Stats { selects: series.len() as u64, ..Stats::default() };
+        stats.series_read = series.iter().map(|s| s.len() as u64).sum();
+        stats.fetch_us = micros(begin);
+        let max_samples = self.options.max_samples;
+        let ctx = Context {
+            cancel,
+            names: self.options.names,
+            max_slots: Some(max_samples),
+            ..Context::default()
+        };
+        let limit = opts.limit.filter(|limit| *limit > 0);
+        let begin = Instant::now();
+        let evaluate = move || {
+            let mut evaluator = Evaluator::new(span, ctx, &plan, series, max_samples);
+            let answer = evaluator.answer(&expr, mode)?;
+            Ok::<_, QueryError>((answer, evaluator.ctx.annotations, evaluator.counters))
+        };
+        let joined = tokio::task::spawn_blocking(evaluate).await;
+        let (answer, annotations, counters) = joined.map_err(|e| {
+            tracing::error!(error = %e, "query evaluation failed");
+            QueryError::Execution("query evaluation failed unexpectedly".to_owned())
+        })??;
+        stats.samples_read = counters.read as u64;
+        stats.peak_samples = counters.peak as u64;
+        stats.eval_us = micros(begin);
+        let mut warnings = annotations.warnings;
+        let value = finish(answer, grid.start_ms, mode, limit, &mut warnings);
+        Ok(QueryResult { value, warnings, infos: annotations.infos, stats })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Instant,
+    Range,
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Fetches all requests of a plan, a few at a time, in the plan's order.
+async fn fetch(
+    source: &dyn SeriesSource,
+    plan: &Plan,
+    max_samples: usize,
+) -> Result<Vec<Vec<Series>>, QueryError> {
+    let loaded = std::sync::atomic::AtomicUsize::new(0);
+    let loaded = &loaded;
+    // Each future is boxed: the source's are large and there may be many.
+    let requests: Vec<_> = plan
+        .selects
+        .iter()
+        .map(|select| async move {
+            let series = source.select(select).await.map_err(QueryError::Source)?;
+            let n: usize = series.iter().map(Series::n_samples).sum();
+            let before = loaded.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
+            if before.saturating_add(n) > max_samples {
+                return Err(QueryError::too_many_samples());
+            }
+            Ok(series)
+        })
+        .collect();
+    stream::iter(requests).buffered(CONCURRENT_SELECTS).try_collect().await
+}
+
+fn finish(
+    answer: Answer,
+    time_ms: i64,
+    mode: Mode,
+    limit: Option<usize>,
+    warnings: &mut Vec<String>,
+) -> Value {
+    let mut cut = |n: usize| {
+        let limit = limit.filter(|l| *l < n)?;
+        warnings.push(LIMIT_WARNING.to_owned());
+        Some(limit)
+    };
+    match answer {
+        Answer::Scalar(v) => Value::Scalar { time_ms, value: v },
+        Answer::Text(value) => Value::String { time_ms, value },
+        Answer::Series(mut series) => {
+            if let Some(limit) = cut(series.len()) {
+                series.truncate(limit);
+            }
+            Value::Matrix(series)
+        }
+        Answer::Steps(matrix) if mode == Mode::Range => {
+            let mut series = result::matrix(matrix);
+            if let Some(limit) = cut(series.len()) {
+                series.truncate(limit);
+            }
+            Value::Matrix(series)
+        }
+        Answer::Steps(matrix) => {
+            let mut samples = result::vector(&matrix);
+            if let Some(limit) = cut(samples.len()) {
+                samples.truncate(limit);
+            }
+            Value::Vector(samples)
+        }
+    }
+}
+
+/// Series as loaded, shared between the selectors that asked for the same.
+pub(crate) type Shared = Arc<Vec<crate::eval::Loaded>>;

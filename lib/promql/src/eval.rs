@@ -1,0 +1,293 @@
+//! Evaluation, synchronous: an expression over a grid becomes a matrix or a scalar per step.
+
+mod absent;
+mod call;
+mod classic;
+mod histogram;
+mod range;
+mod select;
+
+use std::sync::Arc;
+
+use skald_model::{Labels, Series};
+use skald_vector::{
+    BinaryOptions, Column, Context, DivisionRule, FloatHistogram, Grid, Matrix, Param, ScalarSide,
+    aggregate, scalar_scalar, vector_scalar, vector_vector,
+};
+
+use crate::ast::{Aggregate, Binary, Expr};
+use crate::engine::{Mode, Shared};
+use crate::plan::{Plan, Span};
+use crate::{MatrixSeries, QueryError};
+
+/// One fetched series, histograms in the form in which queries compute.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Loaded {
+    pub labels: Labels,
+    pub drop_name: bool,
+    pub times: Vec<i64>,
+    pub values: Vec<f64>,
+    pub histogram_times: Vec<i64>,
+    pub histograms: Vec<Arc<FloatHistogram>>,
+}
+
+/// The value of an expression over a grid.
+#[derive(Debug)]
+pub(crate) enum Val {
+    /// One per step.
+    Scalar(Vec<f64>),
+    Vector(Matrix),
+    Text(String),
+}
+
+/// The value of a whole query.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Scalar(f64),
+    Text(String),
+    Steps(Matrix),
+    /// Raw samples of a range selector, sorted by labels.
+    Series(Vec<MatrixSeries>),
+}
+
+/// What the evaluation used so far, in samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub read: usize,
+    pub peak: usize,
+}
+
+/// Evaluates one query.
+#[derive(Debug)]
+pub(crate) struct Evaluator {
+    span: Span,
+    pub ctx: Context,
+    pub counters: Counters,
+    /// By selector id.
+    data: Vec<Shared>,
+    max_samples: usize,
+    /// Samples of operands that wait for their other side.
+    waiting: usize,
+}
+
+// === impl Loaded ===
+
+impl From<Series> for Loaded {
+    fn from(s: Series) -> Self {
+        let (histogram_times, histograms) =
+            s.histograms.iter().map(|(t, h)| (*t, Arc::new(FloatHistogram::from(h)))).unzip();
+        Self {
+            labels: s.labels,
+            drop_name: false,
+            times: s.timestamps,
+            values: s.values,
+            histogram_times,
+            histograms,
+        }
+    }
+}
+
+impl Loaded {
+    fn n_samples(&self) -> usize {
+        self.times.len() + self.histograms.iter().map(|h| h.size_in_samples()).sum::<usize>()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.times.is_empty() && self.histogram_times.is_empty()
+    }
+}
+
+// === impl Evaluator ===
+
+impl Evaluator {
+    pub(crate) fn new(
+        span: Span,
+        ctx: Context,
+        plan: &Plan,
+        fetched: Vec<Vec<Series>>,
+        max_samples: usize,
+    ) -> Self {
+        let shared: Vec<Shared> = fetched
+            .into_iter()
+            .map(|series| {
+                // One order for every source, so that ties resolve alike.
+                let mut loaded: Vec<Loaded> = series.into_iter().map(Loaded::from).collect();
+                loaded.sort_by(|a, b| a.labels.cmp(&b.labels));
+                Arc::new(loaded)
+            })
+            .collect();
+        let read = shared.iter().flat_map(|s| s.iter()).map(Loaded::n_samples).sum();
+        let none: Shared = Arc::new(Vec::new());
+        let of = |index: &usize| shared.get(*index).map_or_else(|| Arc::clone(&none), Arc::clone);
+        let data = plan.by_selector.iter().map(of).collect();
+        Self { span, ctx, counters: Counters { read, peak: read }, data, max_samples, waiting: 0 }
+    }
+
+    pub(crate) fn answer(&mut self, expr: &Expr, mode: Mode) -> Result<Answer, QueryError> {
+        self.check_samples(0)?;
+        let grid = self.span.grid;
+        if let Expr::Range { .. } | Expr::Subquery(_) = expr {
+            return self.raw_series(expr, grid).map(Answer::Series);
+        }
+        Ok(match self.eval(expr, grid)? {
+            Val::Text(text) => Answer::Text(text),
+            Val::Scalar(v) if mode == Mode::Instant => {
+                Answer::Scalar(v.first().copied().unwrap_or(f64::NAN))
+            }
+            Val::Scalar(v) => {
+                let columns = vec![Column::full(Labels::empty(), v)];
+                Answer::Steps(Matrix { grid, columns })
+            }
+            Val::Vector(m) => Answer::Steps(m.drop_marked_names()?),
+        })
+    }
+
+    /// Accounts for `held` samples beside the loaded ones.
+    pub(crate) fn check_samples(&mut self, held: usize) -> Result<(), QueryError> {
+        let total = self.counters.read.saturating_add(self.waiting).saturating_add(held);
+        self.counters.peak = self.counters.peak.max(total);
+        if total > self.max_samples {
+            return Err(QueryError::too_many_samples());
+        }
+        Ok(self.ctx.check()?)
+    }
+
+    /// Fails when `columns` columns over `grid` have more slots, filled or not, than a query may
+    /// have samples.
+    pub(crate) fn check_slots(&self, grid: Grid, columns: usize) -> Result<(), QueryError> {
+        if grid.n.saturating_mul(columns) > self.max_samples {
+            return Err(QueryError::too_many_samples());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn eval(&mut self, expr: &Expr, grid: Grid) -> Result<Val, QueryError> {
+        self.ctx.check()?;
+        match expr {
+            Expr::Number(v) => {
+                self.check_slots(grid, 1)?;
+                Ok(Val::Scalar(vec![*v; grid.n]))
+            }
+            Expr::Text(text) => Ok(Val::Text(text.clone())),
+            Expr::Selector(s) => self.instant_vector(s, grid).and_then(|m| self.held(m)),
+            Expr::Negate(inner) => self.negate(inner, grid),
+            Expr::Binary(_) => self.chain(expr, grid),
+            Expr::Aggregate(a) => self.aggregate(a, grid),
+            Expr::Call { func, name, args } => self.call(*func, name, args, grid),
+            Expr::Range { .. } | Expr::Subquery(_) => {
+                Err(QueryError::Execution("range vector in a place where none can be".to_owned()))
+            }
+        }
+    }
+
+    pub(crate) fn held(&mut self, m: Matrix) -> Result<Val, QueryError> {
+        self.check_samples(m.n_samples())?;
+        Ok(Val::Vector(m))
+    }
+
+    pub(crate) fn vector(&mut self, expr: &Expr, grid: Grid) -> Result<Matrix, QueryError> {
+        match self.eval(expr, grid)? {
+            Val::Vector(m) => Ok(m),
+            _ => Err(QueryError::Execution("expected an instant vector".to_owned())),
+        }
+    }
+
+    pub(crate) fn scalar(&mut self, expr: &Expr, grid: Grid) -> Result<Vec<f64>, QueryError> {
+        match self.eval(expr, grid)? {
+            Val::Scalar(v) => Ok(v),
+            _ => Err(QueryError::Execution("expected a scalar".to_owned())),
+        }
+    }
+
+    pub(crate) fn text<'e>(&self, expr: &'e Expr) -> Result<&'e str, QueryError> {
+        match expr {
+            Expr::Text(text) => Ok(text),
+            _ => Err(QueryError::Execution("expected a string".to_owned())),
+        }
+    }
+
+    fn negate(&mut self, inner: &Expr, grid: Grid) -> Result<Val, QueryError> {
+        match self.eval(inner, grid)? {
+            Val::Scalar(mut v) => {
+                v.iter_mut().for_each(|v| *v = -*v);
+                Ok(Val::Scalar(v))
+            }
+            Val::Vector(mut m) => {
+                for column in &mut m.columns {
+                    column.values.iter_mut().for_each(|v| *v = -*v);
+                    for h in column.histograms.iter_mut().flat_map(|h| h.iter_mut().flatten()) {
+                        let mut negative = FloatHistogram::clone(h);
+                        negative.scale(-1.0);
+                        *h = Arc::new(negative);
+                    }
+                    self.ctx.drop_name(column);
+                }
+                self.held(m.merge_same_labels()?)
+            }
+            other @ Val::Text(_) => Ok(other),
+        }
+    }
+
+    /// A chain of operators that leans to the left, without recursing into it.
+    fn chain(&mut self, expr: &Expr, grid: Grid) -> Result<Val, QueryError> {
+        let mut links = Vec::new();
+        let mut at = expr;
+        while let Expr::Binary(b) = at {
+            links.push(b);
+            at = &b.lhs;
+        }
+        let mut lhs = self.eval(at, grid)?;
+        for link in links.into_iter().rev() {
+            let waiting = match &lhs {
+                Val::Vector(m) => m.n_samples(),
+                Val::Scalar(v) => v.len(),
+                Val::Text(_) => 0,
+            };
+            self.waiting += waiting;
+            let rhs = self.eval(&link.rhs, grid);
+            self.waiting -= waiting;
+            let rhs = rhs?;
+            lhs = self.binary(link, lhs, rhs)?;
+        }
+        Ok(lhs)
+    }
+
+    fn binary(&mut self, b: &Binary, lhs: Val, rhs: Val) -> Result<Val, QueryError> {
+        let options = BinaryOptions { return_bool: b.return_bool, ..BinaryOptions::default() };
+        let ctx = &mut self.ctx;
+        let out = match (lhs, rhs) {
+            (Val::Scalar(l), Val::Scalar(r)) => {
+                return Ok(Val::Scalar(scalar_scalar(b.op, &l, &r, DivisionRule::Ieee)));
+            }
+            (Val::Vector(l), Val::Scalar(r)) => {
+                vector_scalar(b.op, l, &r, ScalarSide::Right, options, ctx)
+            }
+            (Val::Scalar(l), Val::Vector(r)) => {
+                vector_scalar(b.op, r, &l, ScalarSide::Left, options, ctx)
+            }
+            (Val::Vector(l), Val::Vector(r)) => {
+                vector_vector(b.op, &l, &r, &b.matching, options, ctx)
+            }
+            _ => {
+                let text = "binary expression on a string".to_owned();
+                return Err(QueryError::Execution(text));
+            }
+        };
+        self.held(out?)
+    }
+
+    fn aggregate(&mut self, a: &Aggregate, grid: Grid) -> Result<Val, QueryError> {
+        let param = match &a.param {
+            None => None,
+            Some(p) => Some(self.eval(p, grid)?),
+        };
+        let input = self.vector(&a.expr, grid)?;
+        let param = match &param {
+            Some(Val::Scalar(v)) => Param::Scalar(v),
+            Some(Val::Text(label)) => Param::Label(label),
+            _ => Param::None,
+        };
+        let out = aggregate(a.op, &a.grouping, &input, param, &mut self.ctx)?;
+        self.held(out)
+    }
+}

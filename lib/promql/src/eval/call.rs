@@ -1,0 +1,215 @@
+//! Function calls.
+
+use skald_model::Labels;
+use skald_vector::function::{
+    DatePart, clamp, label_join, label_replace, map_floats, round, sort_by_labels, sort_by_value,
+};
+use skald_vector::{Bitmap, Column, Grid, Matrix};
+
+use super::select::Pick;
+use super::{Evaluator, Val, absent};
+use crate::QueryError;
+use crate::ast::{Expr, Function, RangeFunction, ScalarFunction};
+
+impl Evaluator {
+    pub(super) fn call(
+        &mut self,
+        func: Function,
+        name: &str,
+        args: &[Expr],
+        grid: Grid,
+    ) -> Result<Val, QueryError> {
+        if let Function::Scalar(f) = func {
+            return self.scalar_function(f, args, grid).map(Val::Scalar);
+        }
+        let Some(first) = args.first() else {
+            return match func {
+                Function::Date(part) => self.date_now(part, grid),
+                _ => Err(QueryError::Execution(format!("{name} without arguments"))),
+            };
+        };
+        let out = match func {
+            Function::Scalar(_) => return Err(QueryError::unsupported(name)),
+            Function::Range(f) => self.range_call(f, name, args, grid)?,
+            Function::Math(f) => map_floats(self.vector(first, grid)?, &self.ctx, |_, v| f(v))?,
+            Function::Date(part) => {
+                map_floats(self.vector(first, grid)?, &self.ctx, |_, v| part.of(v))?
+            }
+            Function::Absent => {
+                let input = self.vector(first, grid)?;
+                absent::absent(first, grid, &input.any_present())
+            }
+            Function::AbsentOverTime => {
+                let counts = vec![first.clone()];
+                let f = RangeFunction::PresentOverTime;
+                let input = self.range_call(f, name, &counts, grid)?;
+                absent::absent(first, grid, &input.any_present())
+            }
+            Function::Clamp | Function::ClampMin | Function::ClampMax => {
+                self.clamp(func, args, grid)?
+            }
+            Function::Round => {
+                let nearest = match args.get(1) {
+                    Some(arg) => self.scalar(arg, grid)?,
+                    None => vec![1.0; grid.n],
+                };
+                round(self.vector(first, grid)?, &nearest, &self.ctx)?
+            }
+            Function::LabelReplace | Function::LabelJoin => self.labels(func, args, grid)?,
+            Function::Sort(direction) => sort_by_value(self.vector(first, grid)?, direction),
+            Function::SortByLabel(direction) => {
+                let names: Vec<&str> =
+                    args[1..].iter().map(|a| self.text(a)).collect::<Result<_, _>>()?;
+                sort_by_labels(self.vector(first, grid)?, &names, direction)
+            }
+            Function::Timestamp => self.timestamp(first, grid)?,
+            Function::ToScalar => {
+                let input = self.vector(first, grid)?;
+                return Ok(Val::Scalar(only_floats(&input)));
+            }
+            Function::ToVector => {
+                let values = self.scalar(first, grid)?;
+                Matrix { grid, columns: vec![Column::full(Labels::empty(), values)] }
+            }
+            Function::HistogramStat(stat) => {
+                let input = self.vector(first, grid)?;
+                self.histogram_stat(stat, input)?
+            }
+            Function::HistogramQuantile
+            | Function::HistogramQuantiles
+            | Function::HistogramFraction => self.histogram_call(func, args, grid)?,
+        };
+        self.warn_about_sort(func, grid);
+        self.held(out)
+    }
+
+    fn warn_about_sort(&mut self, func: Function, grid: Grid) {
+        if matches!(func, Function::Sort(_) | Function::SortByLabel(_)) && grid.n > 1 {
+            self.ctx.annotations.warn(
+                "sort is ineffective for range queries since results are always ordered by labels",
+            );
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "times in seconds are floats in the language")]
+    fn scalar_function(
+        &mut self,
+        f: ScalarFunction,
+        args: &[Expr],
+        grid: Grid,
+    ) -> Result<Vec<f64>, QueryError> {
+        self.check_slots(grid, 1)?;
+        let seconds = |ms: i64| ms as f64 / 1000.0;
+        let whole = self.span.grid;
+        let constant = match f {
+            ScalarFunction::Time => return Ok(grid.times().map(seconds).collect()),
+            ScalarFunction::MinOf | ScalarFunction::MaxOf => {
+                let (a, b) = (self.scalar(&args[0], grid)?, self.scalar(&args[1], grid)?);
+                let pick = |(a, b): (f64, f64)| match f {
+                    _ if a.is_nan() || b.is_nan() => f64::NAN,
+                    ScalarFunction::MinOf => a.min(b),
+                    _ => a.max(b),
+                };
+                return Ok(a.into_iter().zip(b).map(pick).collect());
+            }
+            ScalarFunction::Pi => std::f64::consts::PI,
+            ScalarFunction::Start => seconds(whole.start_ms),
+            ScalarFunction::End => seconds(whole.end_ms()),
+            ScalarFunction::Range => seconds(whole.end_ms().saturating_sub(whole.start_ms)),
+            ScalarFunction::Step => seconds(self.span.step_ms),
+        };
+        Ok(vec![constant; grid.n])
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "times in seconds are floats in the language")]
+    fn date_now(&mut self, part: DatePart, grid: Grid) -> Result<Val, QueryError> {
+        self.check_slots(grid, 1)?;
+        let values = grid.times().map(|t| part.of(t as f64 / 1000.0)).collect();
+        self.held(Matrix { grid, columns: vec![Column::full(Labels::empty(), values)] })
+    }
+
+    fn clamp(&mut self, func: Function, args: &[Expr], grid: Grid) -> Result<Matrix, QueryError> {
+        let bound = self.scalar(&args[1], grid)?;
+        let (min, max) = match func {
+            Function::ClampMin => (bound, vec![f64::INFINITY; grid.n]),
+            Function::ClampMax => (vec![f64::NEG_INFINITY; grid.n], bound),
+            _ => (bound, self.scalar(&args[2], grid)?),
+        };
+        Ok(clamp(self.vector(&args[0], grid)?, &min, &max, &self.ctx)?)
+    }
+
+    fn labels(&mut self, func: Function, args: &[Expr], grid: Grid) -> Result<Matrix, QueryError> {
+        let texts: Vec<&str> = args[1..].iter().map(|a| self.text(a)).collect::<Result<_, _>>()?;
+        let input = self.vector(&args[0], grid)?;
+        match (func, texts.as_slice()) {
+            (Function::LabelReplace, [dst, replacement, src, regex]) => {
+                Ok(label_replace(input, dst, replacement, src, regex)?)
+            }
+            (Function::LabelJoin, [dst, separator, sources @ ..]) => {
+                Ok(label_join(input, dst, separator, sources)?)
+            }
+            _ => Err(QueryError::Execution("wrong number of arguments".to_owned())),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "times in seconds are floats in the language")]
+    fn timestamp(&mut self, arg: &Expr, grid: Grid) -> Result<Matrix, QueryError> {
+        let mut input = match arg {
+            Expr::Selector(s) => self.pick_latest(s, grid, Pick::Time)?,
+            _ => {
+                let mut input = self.vector(arg, grid)?;
+                for column in &mut input.columns {
+                    column.histograms = None;
+                    for (i, v) in column.values.iter_mut().enumerate() {
+                        *v = grid.time(i) as f64 / 1000.0;
+                    }
+                }
+                input
+            }
+        };
+        input.columns.iter_mut().for_each(|c| self.ctx.drop_name(c));
+        Ok(input.merge_same_labels()?)
+    }
+
+    /// A range function with its scalar parameters, wherever they stand.
+    fn range_call(
+        &mut self,
+        f: RangeFunction,
+        name: &str,
+        args: &[Expr],
+        grid: Grid,
+    ) -> Result<Matrix, QueryError> {
+        let mut params = Vec::new();
+        let mut ranged = None;
+        for arg in args {
+            match arg {
+                Expr::Range { .. } | Expr::Subquery(_) => ranged = Some(arg),
+                _ => params.push(self.scalar(arg, grid)?),
+            }
+        }
+        let Some(ranged) = ranged else {
+            return Err(QueryError::Execution(format!("{name} without a range vector")));
+        };
+        let (data, reach) = self.windows(ranged, grid)?;
+        self.over_windows(f, &data, reach, &params, grid)
+    }
+}
+
+/// The value where exactly one column has a float, else NaN.
+fn only_floats(input: &Matrix) -> Vec<f64> {
+    let n = input.grid.n;
+    let mut out = vec![f64::NAN; n];
+    let (mut seen, mut twice) = (Bitmap::new(n), Bitmap::new(n));
+    for column in &input.columns {
+        for i in column.present.ones() {
+            let Some(v) = column.float(i) else { continue };
+            if seen.get(i) {
+                twice.set(i);
+            }
+            seen.set(i);
+            out[i] = v;
+        }
+    }
+    twice.ones().for_each(|i| out[i] = f64::NAN);
+    out
+}

@@ -1,0 +1,131 @@
+//! Quantiles and fractions of classic histograms: cumulative counts under upper bounds.
+#![expect(clippy::float_cmp, reason = "bounds and counts are compared exactly on purpose")]
+
+/// Counts may differ by so much, relatively, from rounding alone.
+const SMALL_DELTA: f64 = 1e-12;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ClassicBucket {
+    pub upper: f64,
+    /// Cumulative.
+    pub count: f64,
+}
+
+/// Whether counts had to be raised to be cumulative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fixed {
+    No,
+    Forced,
+}
+
+/// Adds buckets with equal bounds and makes counts cumulative. `buckets` are sorted by bound.
+fn prepare(buckets: &mut Vec<ClassicBucket>) -> Fixed {
+    buckets.dedup_by(|next, kept| {
+        let same = next.upper == kept.upper;
+        if same {
+            kept.count += next.count;
+        }
+        same
+    });
+    let mut fixed = Fixed::No;
+    let mut highest = buckets.first().map_or(0.0, |b| b.count);
+    for bucket in buckets.iter_mut().skip(1) {
+        if bucket.count == highest {
+            continue;
+        }
+        if almost_equal(highest, bucket.count) {
+            bucket.count = highest;
+        } else if bucket.count < highest {
+            bucket.count = highest;
+            fixed = Fixed::Forced;
+        } else {
+            highest = bucket.count;
+        }
+    }
+    fixed
+}
+
+fn almost_equal(a: f64, b: f64) -> bool {
+    let size = a.abs() + b.abs();
+    (a - b).abs() / size.min(f64::MAX) < SMALL_DELTA
+}
+
+pub(super) fn quantile(phi: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Fixed) {
+    let no = |v| (v, Fixed::No);
+    if phi.is_nan() {
+        return no(f64::NAN);
+    }
+    if phi < 0.0 {
+        return no(f64::NEG_INFINITY);
+    }
+    if phi > 1.0 {
+        return no(f64::INFINITY);
+    }
+    if buckets.last().is_none_or(|b| b.upper != f64::INFINITY) {
+        return no(f64::NAN);
+    }
+    let fixed = prepare(buckets);
+    let last = buckets.len() - 1;
+    let observations = buckets[last].count;
+    if last == 0 || observations == 0.0 || observations.is_nan() {
+        return (f64::NAN, fixed);
+    }
+    let mut rank = phi * observations;
+    let at = buckets[..last].partition_point(|b| b.count < rank);
+    if at == last {
+        return (buckets[last - 1].upper, fixed);
+    }
+    if at == 0 && buckets[0].upper <= 0.0 {
+        return (buckets[0].upper, fixed);
+    }
+    let ClassicBucket { upper, mut count } = buckets[at];
+    let mut lower = 0.0;
+    if let Some(before) = at.checked_sub(1).map(|b| buckets[b]) {
+        lower = before.upper;
+        count -= before.count;
+        rank -= before.count;
+    }
+    (lower + (upper - lower) * (rank / count), fixed)
+}
+
+/// The share of observations between `low` and `high`.
+pub(super) fn fraction(low: f64, high: f64, buckets: &mut Vec<ClassicBucket>) -> f64 {
+    if low.is_nan() || high.is_nan() || buckets.last().is_none_or(|b| b.upper != f64::INFINITY) {
+        return f64::NAN;
+    }
+    prepare(buckets);
+    let observations = buckets.last().map_or(0.0, |b| b.count);
+    if observations == 0.0 || observations.is_nan() {
+        return f64::NAN;
+    }
+    if low >= high {
+        return 0.0;
+    }
+    (rank_of(high, buckets) - rank_of(low, buckets)) / observations
+}
+
+/// How many observations lie below `v`, linear within buckets.
+fn rank_of(v: f64, buckets: &[ClassicBucket]) -> f64 {
+    let mut rank = 0.0;
+    let mut lower = match buckets.first() {
+        Some(first) if first.upper > 0.0 => 0.0,
+        _ => f64::NEG_INFINITY,
+    };
+    for bucket in buckets {
+        if lower >= v {
+            return rank;
+        }
+        if v < bucket.upper {
+            let within = bucket.count - rank;
+            // An open end has no middle: below, all of the bucket is under `v`; above, nothing.
+            return match (lower.is_infinite(), bucket.upper.is_infinite()) {
+                (true, _) => bucket.count,
+                (_, true) => rank,
+                _ => rank + within * (v - lower) / (bucket.upper - lower),
+            };
+        }
+        rank = bucket.count;
+        lower = bucket.upper;
+    }
+    rank
+}

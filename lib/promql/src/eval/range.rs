@@ -1,0 +1,233 @@
+//! Range functions: for each step, what the samples in the window before it say.
+//!
+//! Windows are open on the left and closed on the right. Both ends of a window are indexes that
+//! only move forward, so a series is walked once, however many steps look at it.
+
+mod histogram;
+mod over_time;
+mod rate;
+mod regression;
+mod sliding;
+
+use std::sync::Arc;
+
+use skald_model::Labels;
+use skald_vector::{Column, Context, FloatHistogram, Grid, Matrix, VectorError};
+
+use self::over_time::OverTime;
+use self::rate::Rates;
+use super::select::{Reach, advance, without_stale};
+use super::{Evaluator, Loaded};
+use crate::QueryError;
+use crate::ast::RangeFunction;
+use crate::engine::Shared;
+
+/// The samples that one step looks at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window<'a> {
+    pub series: &'a Loaded,
+    /// Floats of the series: `lo..hi`.
+    pub lo: usize,
+    pub hi: usize,
+    /// Histograms of the series.
+    pub histogram_lo: usize,
+    pub histogram_hi: usize,
+    /// The window is `(start_ms, end_ms]`.
+    pub start_ms: i64,
+    pub end_ms: i64,
+    /// The time of the step itself.
+    pub now_ms: i64,
+}
+
+/// What a window becomes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Out {
+    Nothing,
+    Float(f64),
+    Histogram(Arc<FloatHistogram>),
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn times(&self) -> &'a [i64] {
+        &self.series.times[self.lo..self.hi]
+    }
+
+    pub(super) fn values(&self) -> &'a [f64] {
+        &self.series.values[self.lo..self.hi]
+    }
+
+    pub(super) fn histogram_times(&self) -> &'a [i64] {
+        &self.series.histogram_times[self.histogram_lo..self.histogram_hi]
+    }
+
+    pub(super) fn histograms(&self) -> &'a [Arc<FloatHistogram>] {
+        &self.series.histograms[self.histogram_lo..self.histogram_hi]
+    }
+
+    pub(super) fn name(&self) -> &'a str {
+        self.series.labels.metric_name().unwrap_or("")
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lo == self.hi && self.histogram_lo == self.histogram_hi
+    }
+
+    /// Whether floats and histograms stand side by side; warns if so.
+    pub(super) fn is_mixed(&self, ctx: &mut Context) -> bool {
+        let mixed = self.lo < self.hi && self.histogram_lo < self.histogram_hi;
+        if mixed {
+            ctx.annotations.warn(&format!(
+                "encountered a mix of histograms and floats for metric name {:?}",
+                self.name()
+            ));
+        }
+        mixed
+    }
+
+    /// Remarks that histograms beside floats do not count.
+    pub(super) fn ignore_histograms(&self, ctx: &mut Context) {
+        if self.lo < self.hi && self.histogram_lo < self.histogram_hi {
+            ctx.annotations.info(&format!(
+                "ignored histograms in a range containing both floats and histograms for metric name {:?}",
+                self.name()
+            ));
+        }
+    }
+}
+
+/// Evaluates one function over the windows of one series.
+enum Kernel {
+    Rates(Rates),
+    OverTime(OverTime),
+}
+
+impl Kernel {
+    fn new(f: RangeFunction, series: &Loaded) -> Self {
+        use RangeFunction::{Changes, Delta, Idelta, Increase, Irate, Rate, Resets};
+        match f {
+            Rate | Increase | Delta | Irate | Idelta | Changes | Resets => {
+                Self::Rates(Rates::new(f, series))
+            }
+            _ => Self::OverTime(OverTime::new(f)),
+        }
+    }
+
+    fn step(
+        &mut self,
+        w: &Window<'_>,
+        params: &[f64; 2],
+        ctx: &mut Context,
+    ) -> Result<Out, VectorError> {
+        match self {
+            Self::Rates(k) => Ok(k.step(w, ctx)),
+            Self::OverTime(k) => k.step(w, params, ctx),
+        }
+    }
+}
+
+impl Evaluator {
+    /// Applies `f` to the windows of every series. `params` are per step.
+    pub(super) fn over_windows(
+        &mut self,
+        f: RangeFunction,
+        data: &Shared,
+        reach: Reach,
+        params: &[Vec<f64>],
+        grid: Grid,
+    ) -> Result<Matrix, QueryError> {
+        self.check_slots(grid, 1)?;
+        let keeps_name = matches!(f, RangeFunction::FirstOverTime | RangeFunction::LastOverTime);
+        let mut out = Matrix::new(grid);
+        let mut held = 0usize;
+        for series in data.iter() {
+            let series = without_stale(series);
+            if series.is_empty() {
+                continue;
+            }
+            let mut column = column(f, &series, reach, params, grid, &mut self.ctx)?;
+            held = held.saturating_add(column.n_samples());
+            self.check_samples(held)?;
+            remark_on_gauges(f, &series, &column, &mut self.ctx);
+            if !keeps_name {
+                self.ctx.drop_name(&mut column);
+            }
+            out.push(column);
+            self.check_slots(grid, out.columns.len())?;
+        }
+        Ok(out.merge_same_labels()?)
+    }
+}
+
+fn column(
+    f: RangeFunction,
+    series: &Loaded,
+    reach: Reach,
+    params: &[Vec<f64>],
+    grid: Grid,
+    ctx: &mut Context,
+) -> Result<Column, VectorError> {
+    let mut out = Column::absent(series.labels.clone(), grid.n);
+    out.drop_name = series.drop_name;
+    let mut kernel = Kernel::new(f, series);
+    let end = reach.end(&grid, 0);
+    let mut w = Window {
+        series,
+        lo: 0,
+        hi: 0,
+        histogram_lo: 0,
+        histogram_hi: 0,
+        start_ms: end.saturating_sub(reach.range_ms),
+        end_ms: end,
+        now_ms: grid.start_ms,
+    };
+    // With a fixed time all steps are alike, unless the function looks at the step's own.
+    let alike = reach.at.is_some() && params.is_empty() && f != RangeFunction::PredictLinear;
+    for i in 0..grid.n {
+        ctx.check()?;
+        if alike && i > 0 {
+            let first = out.get(0).is_some();
+            if first {
+                let source = out.clone();
+                (1..grid.n).for_each(|i| match source.get(0) {
+                    Some(skald_vector::Sample::Histogram(h)) => {
+                        out.set_histogram(i, Arc::clone(h));
+                    }
+                    Some(skald_vector::Sample::Float(v)) => out.set(i, v),
+                    None => {}
+                });
+            }
+            break;
+        }
+        w.end_ms = reach.end(&grid, i);
+        w.start_ms = w.end_ms.saturating_sub(reach.range_ms);
+        w.now_ms = grid.time(i);
+        w.hi = advance(&series.times, w.hi, w.end_ms);
+        w.lo = advance(&series.times, w.lo, w.start_ms);
+        w.histogram_hi = advance(&series.histogram_times, w.histogram_hi, w.end_ms);
+        w.histogram_lo = advance(&series.histogram_times, w.histogram_lo, w.start_ms);
+        if w.is_empty() {
+            continue;
+        }
+        let param = |k: usize| params.get(k).map_or(0.0, |p| p[i]);
+        match kernel.step(&w, &[param(0), param(1)], ctx)? {
+            Out::Nothing => {}
+            Out::Float(v) => out.set(i, v),
+            Out::Histogram(h) => out.set_histogram(i, h),
+        }
+    }
+    Ok(out)
+}
+
+/// `rate` of something that is not called like a counter deserves a remark.
+fn remark_on_gauges(f: RangeFunction, series: &Loaded, column: &Column, ctx: &mut Context) {
+    if !matches!(f, RangeFunction::Rate | RangeFunction::Increase) || column.is_empty() {
+        return;
+    }
+    let name = series.labels.get(Labels::NAME).unwrap_or("");
+    let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|s| name.ends_with(s));
+    if !name.is_empty() && !counter && !series.times.is_empty() {
+        ctx.annotations.info(&format!(
+            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"
+        ));
+    }
+}

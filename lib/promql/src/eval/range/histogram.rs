@@ -1,0 +1,139 @@
+//! Differences and sums of native histograms within a window.
+
+use std::sync::Arc;
+
+use skald_model::ResetHint;
+use skald_vector::histogram::{HistogramSum, MergeNotes};
+use skald_vector::{Context, FloatHistogram};
+
+fn warn_mixed_schemas(name: &str, ctx: &mut Context) {
+    ctx.annotations.warn(&format!(
+        "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {name:?}"
+    ));
+}
+
+fn warn_not_counter(name: &str, ctx: &mut Context) {
+    ctx.annotations.warn(&format!("this native histogram metric is not a counter: {name:?}"));
+}
+
+fn warn_not_gauge(name: &str, ctx: &mut Context) {
+    ctx.annotations.warn(&format!("this native histogram metric is not a gauge: {name:?}"));
+}
+
+pub(super) fn annotate(notes: MergeNotes, operation: &str, ctx: &mut Context) {
+    if notes.reset_collision {
+        ctx.annotations.warn(&format!("conflicting counter resets during histogram {operation}"));
+    }
+    if notes.bounds_reconciled {
+        ctx.annotations
+            .info(&format!("mismatched custom buckets were reconciled during {operation}"));
+    }
+}
+
+/// Last minus first of at least two, plus what resets hid when it is a counter.
+pub(super) fn increase(
+    histograms: &[Arc<FloatHistogram>],
+    is_counter: bool,
+    name: &str,
+    ctx: &mut Context,
+) -> Option<FloatHistogram> {
+    let (first, last) = (histograms.first()?, histograms.last()?);
+    // After a reset right behind it, the first one says nothing.
+    let skip_first = is_counter && histograms.get(1)?.is_reset_after(first);
+    let relevant = &histograms[usize::from(skip_first)..];
+    let custom = last.uses_custom_buckets();
+    if relevant.iter().any(|h| h.uses_custom_buckets() != custom) {
+        warn_mixed_schemas(name, ctx);
+        return None;
+    }
+    if is_counter {
+        if histograms.iter().any(|h| h.reset_hint == ResetHint::Gauge) {
+            warn_not_counter(name, ctx);
+        }
+    } else if first.reset_hint != ResetHint::Gauge || last.reset_hint != ResetHint::Gauge {
+        warn_not_gauge(name, ctx);
+    }
+    // The lowest resolution decides, before anything is subtracted.
+    let schema = relevant.iter().map(|h| h.schema).min()?;
+    let mut out = plain(last);
+    out.reduce_schema(schema);
+    if !skip_first {
+        subtract(&mut out, first, ctx);
+    }
+    if is_counter {
+        for pair in relevant.windows(2) {
+            if pair[1].is_reset_after(&pair[0]) {
+                let notes = out.add(&plain(&pair[0])).ok()?;
+                annotate(MergeNotes { reset_collision: false, ..notes }, "addition", ctx);
+            }
+        }
+    }
+    out.reset_hint = ResetHint::Gauge;
+    out.compact();
+    Some(out)
+}
+
+/// The same without its hint, which has no place in differences.
+fn plain(h: &FloatHistogram) -> FloatHistogram {
+    let mut out = h.clone();
+    out.reset_hint = ResetHint::Unknown;
+    out
+}
+
+fn subtract(from: &mut FloatHistogram, h: &FloatHistogram, ctx: &mut Context) {
+    if let Ok(notes) = from.sub(&plain(h)) {
+        annotate(notes, "subtraction", ctx);
+    }
+}
+
+/// `b − a`, or `b` when a counter was reset in between.
+pub(super) fn instant_change(
+    a: &FloatHistogram,
+    b: &FloatHistogram,
+    is_rate: bool,
+    name: &str,
+    ctx: &mut Context,
+) -> Option<FloatHistogram> {
+    let gauge = [a, b].map(|h| h.reset_hint == ResetHint::Gauge);
+    if is_rate && gauge.contains(&true) {
+        warn_not_counter(name, ctx);
+    }
+    if !is_rate && gauge.contains(&false) {
+        warn_not_gauge(name, ctx);
+    }
+    let mut out = plain(b);
+    if !is_rate || !b.is_reset_after(a) {
+        if a.uses_custom_buckets() != b.uses_custom_buckets() {
+            warn_mixed_schemas(name, ctx);
+            return None;
+        }
+        subtract(&mut out, a, ctx);
+    }
+    out.reset_hint = ResetHint::Gauge;
+    out.compact();
+    Some(out)
+}
+
+/// The sum or mean of at least one.
+pub(super) fn total(
+    histograms: &[Arc<FloatHistogram>],
+    mean: bool,
+    name: &str,
+    ctx: &mut Context,
+) -> Option<FloatHistogram> {
+    let (first, rest) = histograms.split_first()?;
+    let mut total = HistogramSum::new(first);
+    for h in rest {
+        let added = if mean { total.add_to_mean(h) } else { total.add(h) };
+        match added {
+            Ok(notes) => annotate(notes, "aggregation", ctx),
+            Err(_) => {
+                warn_mixed_schemas(name, ctx);
+                return None;
+            }
+        }
+    }
+    let mut out = if mean { total.mean() } else { total.sum() };
+    out.compact();
+    Some(out)
+}

@@ -1,0 +1,252 @@
+//! Selectors over a grid.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use skald_model::{ResetHint, is_stale};
+use skald_vector::{Column, Context, FloatHistogram, Grid, Matrix, VectorError};
+
+use super::{Evaluator, Loaded};
+use crate::ast::{Expr, Selector};
+use crate::engine::Shared;
+use crate::{MatrixSeries, QueryError};
+
+/// Where windows lie relative to the steps of a grid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    pub range_ms: i64,
+    pub offset_ms: i64,
+    /// All steps look at this time instead of their own.
+    pub at: Option<i64>,
+}
+
+impl Reach {
+    /// The end (inclusive) of what step `i` looks at.
+    pub(crate) fn end(&self, grid: &Grid, i: usize) -> i64 {
+        self.at.unwrap_or_else(|| grid.time(i)).saturating_sub(self.offset_ms)
+    }
+}
+
+/// What an instant selector gives per step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pick {
+    Sample,
+    /// The time of the sample, in seconds.
+    Time,
+}
+
+impl Evaluator {
+    /// The latest sample within the lookback of each step.
+    pub(super) fn instant_vector(
+        &mut self,
+        s: &Selector,
+        grid: Grid,
+    ) -> Result<Matrix, QueryError> {
+        self.pick_latest(s, grid, Pick::Sample)
+    }
+
+    pub(super) fn pick_latest(
+        &mut self,
+        s: &Selector,
+        grid: Grid,
+        pick: Pick,
+    ) -> Result<Matrix, QueryError> {
+        let reach = Reach {
+            range_ms: self.span.lookback_ms,
+            offset_ms: s.offset_ms,
+            at: self.span.at(s.at),
+        };
+        let data = self.series(s);
+        self.check_slots(grid, 1)?;
+        let mut out = Matrix::new(grid);
+        let mut held = 0usize;
+        for series in data.iter() {
+            let column = latest(series, &grid, reach, pick, &self.ctx)?;
+            held = held.saturating_add(column.n_samples());
+            self.check_samples(held)?;
+            out.push(column);
+            self.check_slots(grid, out.columns.len())?;
+        }
+        Ok(out)
+    }
+
+    pub(super) fn series(&self, s: &Selector) -> Shared {
+        self.data.get(s.id).map_or_else(Shared::default, Arc::clone)
+    }
+
+    /// The series and windows behind a range selector or subquery.
+    pub(super) fn windows(
+        &mut self,
+        expr: &Expr,
+        grid: Grid,
+    ) -> Result<(Shared, Reach), QueryError> {
+        match expr {
+            Expr::Range { selector, range_ms } => {
+                let reach = Reach {
+                    range_ms: *range_ms,
+                    offset_ms: selector.offset_ms,
+                    at: self.span.at(selector.at),
+                };
+                Ok((self.series(selector), reach))
+            }
+            Expr::Subquery(sub) => {
+                let inner = self.span.subquery_grid(sub, grid);
+                self.check_slots(inner, 1)?;
+                let reach = Reach {
+                    range_ms: sub.range_ms,
+                    offset_ms: sub.offset_ms,
+                    at: self.span.at(sub.at),
+                };
+                if inner.n == 0 {
+                    return Ok((Shared::default(), reach));
+                }
+                let matrix = self.vector(&sub.expr, inner)?;
+                let columns = matrix.columns.into_iter();
+                Ok((Arc::new(columns.map(|c| reload(c, &inner)).collect()), reach))
+            }
+            _ => Err(QueryError::Execution("expected a range vector".to_owned())),
+        }
+    }
+
+    /// The samples themselves, for an instant query of a range selector.
+    pub(super) fn raw_series(
+        &mut self,
+        expr: &Expr,
+        grid: Grid,
+    ) -> Result<Vec<MatrixSeries>, QueryError> {
+        let (data, reach) = self.windows(expr, grid)?;
+        let end = reach.end(&grid, 0);
+        let start = end.saturating_sub(reach.range_ms);
+        let mut out = Vec::new();
+        for series in data.iter() {
+            self.ctx.check()?;
+            let series = without_stale(series);
+            let within = |t: &i64| *t > start && *t <= end;
+            let points = series.times.iter().zip(&series.values).filter(|(t, _)| within(t));
+            let histograms = series
+                .histogram_times
+                .iter()
+                .zip(&series.histograms)
+                .filter(|(t, _)| within(t))
+                .map(|(t, h)| (*t, Arc::clone(h)));
+            let labels = match series.drop_name {
+                true => skald_vector::without_metadata(&series.labels),
+                false => series.labels.clone(),
+            };
+            out.push(MatrixSeries {
+                labels,
+                points: points.map(|(t, v)| (*t, *v)).collect(),
+                histograms: histograms.collect(),
+            });
+        }
+        out.retain(|s| !s.points.is_empty() || !s.histograms.is_empty());
+        out.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(out)
+    }
+}
+
+/// A column as if it had been fetched.
+fn reload(column: Column, grid: &Grid) -> Loaded {
+    let mut out =
+        Loaded { labels: column.labels.clone(), drop_name: column.drop_name, ..Loaded::default() };
+    for i in column.present.ones() {
+        if let Some(h) = column.histogram(i) {
+            out.histogram_times.push(grid.time(i));
+            out.histograms.push(without_hint(h));
+        } else {
+            out.times.push(grid.time(i));
+            out.values.push(column.values[i]);
+        }
+    }
+    out
+}
+
+/// Between steps, what a sample says about the one before it in the store means nothing.
+fn without_hint(h: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match h.reset_hint {
+        ResetHint::Gauge | ResetHint::Unknown => Arc::clone(h),
+        ResetHint::Yes | ResetHint::No => {
+            let mut out = FloatHistogram::clone(h);
+            out.reset_hint = ResetHint::Unknown;
+            Arc::new(out)
+        }
+    }
+}
+
+/// The series without its stale markers, copied only if it has any.
+pub(super) fn without_stale(series: &Loaded) -> Cow<'_, Loaded> {
+    let stale_floats = series.values.iter().any(|v| is_stale(*v));
+    let stale_histograms = series.histograms.iter().any(|h| is_stale(h.sum));
+    if !stale_floats && !stale_histograms {
+        return Cow::Borrowed(series);
+    }
+    let mut out =
+        Loaded { labels: series.labels.clone(), drop_name: series.drop_name, ..Loaded::default() };
+    for (t, v) in series.times.iter().zip(&series.values).filter(|(_, v)| !is_stale(**v)) {
+        out.times.push(*t);
+        out.values.push(*v);
+    }
+    let histograms = series.histogram_times.iter().zip(&series.histograms);
+    for (t, h) in histograms.filter(|(_, h)| !is_stale(h.sum)) {
+        out.histogram_times.push(*t);
+        out.histograms.push(Arc::clone(h));
+    }
+    Cow::Owned(out)
+}
+
+/// The latest sample of each step. Indexes only move forward.
+#[expect(clippy::cast_precision_loss, reason = "times in seconds are floats in the language")]
+fn latest(
+    series: &Loaded,
+    grid: &Grid,
+    reach: Reach,
+    pick: Pick,
+    ctx: &Context,
+) -> Result<Column, VectorError> {
+    let mut out = Column::absent(series.labels.clone(), grid.n);
+    let (mut f, mut h) = (0, 0);
+    for i in 0..grid.n {
+        if i % 4096 == 0 {
+            ctx.check()?;
+        }
+        let end = reach.end(grid, i);
+        let start = end.saturating_sub(reach.range_ms);
+        f = advance(&series.times, f, end);
+        h = advance(&series.histogram_times, h, end);
+        let float = f.checked_sub(1).map(|k| (series.times[k], k));
+        let histogram = h.checked_sub(1).map(|k| (series.histogram_times[k], k));
+        let found = match (float, histogram) {
+            (Some(a), Some(b)) if b.0 > a.0 => Some((b, true)),
+            (Some(a), _) => Some((a, false)),
+            (None, Some(b)) => Some((b, true)),
+            (None, None) => None,
+        };
+        let Some(((time, k), is_histogram)) = found.filter(|((t, _), _)| *t > start) else {
+            continue;
+        };
+        let stale = match is_histogram {
+            true => is_stale(series.histograms[k].sum),
+            false => is_stale(series.values[k]),
+        };
+        match (stale, pick, is_histogram) {
+            (true, ..) => {}
+            (_, Pick::Time, _) => out.set(i, time as f64 / 1000.0),
+            (_, Pick::Sample, true) => out.set_histogram(i, Arc::clone(&series.histograms[k])),
+            (_, Pick::Sample, false) => out.set(i, series.values[k]),
+        }
+    }
+    Ok(out)
+}
+
+/// The number of times that are at most `end`, searched from `from` on.
+pub(super) fn advance(times: &[i64], from: usize, end: i64) -> usize {
+    let mut to = from;
+    // Short hops are the rule; a long one is worth a binary search.
+    for _ in 0..8 {
+        match times.get(to) {
+            Some(t) if *t <= end => to += 1,
+            _ => return to,
+        }
+    }
+    to + times[to..].partition_point(|t| *t <= end)
+}

@@ -1,0 +1,120 @@
+//! What a query needs from the source: which series, over which time span.
+//!
+//! Each selector is asked for exactly the span that its evaluation can look at, through offsets,
+//! `@`, ranges, lookback and subqueries. Equal requests are made once.
+
+use skald_model::TimeRange;
+use skald_vector::Grid;
+
+use crate::Select;
+use crate::ast::{At, Expr, Selector, Subquery};
+
+/// The times that a whole query is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub grid: Grid,
+    /// 0 for an instant query.
+    pub step_ms: i64,
+    pub lookback_ms: i64,
+    pub default_step_ms: i64,
+}
+
+impl Span {
+    /// The fixed evaluation time of an `@`.
+    pub(crate) fn at(&self, at: Option<At>) -> Option<i64> {
+        at.map(|at| match at {
+            At::Start => self.grid.start_ms,
+            At::End => self.grid.end_ms(),
+            At::Ms(ms) => ms,
+        })
+    }
+
+    /// The steps of a subquery that is looked at from steps `start..=end`: multiples of its step.
+    pub(crate) fn subquery_grid(&self, sub: &Subquery, grid: Grid) -> Grid {
+        let (start, end) = match self.at(sub.at) {
+            Some(at) => (at, at),
+            None => (grid.start_ms, grid.end_ms()),
+        };
+        let step = sub.step_ms.unwrap_or(self.default_step_ms).max(1);
+        let before = start.saturating_sub(sub.offset_ms).saturating_sub(sub.range_ms);
+        let first = before.div_euclid(step).saturating_add(1).saturating_mul(step);
+        Grid::range(first, end.saturating_sub(sub.offset_ms), step)
+    }
+}
+
+/// The requests of a query.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub selects: Vec<Select>,
+    /// Selector id → index into `selects`.
+    pub by_selector: Vec<usize>,
+}
+
+/// Plans `expr` over the span's grid.
+pub(crate) fn plan(expr: &Expr, span: &Span) -> Plan {
+    let mut plan = Plan::default();
+    plan.visit(expr, span, span.grid, None);
+    plan
+}
+
+impl Plan {
+    fn visit(&mut self, expr: &Expr, span: &Span, grid: Grid, func: Option<&str>) {
+        match expr {
+            Expr::Number(_) | Expr::Text(_) => {}
+            Expr::Selector(s) => self.select(s, span, grid, span.lookback_ms, func),
+            Expr::Range { selector, range_ms } => {
+                self.select(selector, span, grid, *range_ms, func);
+            }
+            Expr::Subquery(sub) => {
+                let inner = span.subquery_grid(sub, grid);
+                if inner.n > 0 {
+                    self.visit(&sub.expr, span, inner, None);
+                }
+            }
+            Expr::Negate(inner) => self.visit(inner, span, grid, None),
+            Expr::Aggregate(a) => {
+                if let Some(param) = &a.param {
+                    self.visit(param, span, grid, None);
+                }
+                self.visit(&a.expr, span, grid, Some(a.op.as_str()));
+            }
+            Expr::Call { name, args, .. } => {
+                args.iter().for_each(|a| self.visit(a, span, grid, Some(name)));
+            }
+            Expr::Binary(b) => {
+                let mut at = b;
+                loop {
+                    self.visit(&at.rhs, span, grid, None);
+                    match &at.lhs {
+                        Expr::Binary(lhs) => at = lhs,
+                        other => return self.visit(other, span, grid, None),
+                    }
+                }
+            }
+        }
+    }
+
+    fn select(&mut self, s: &Selector, span: &Span, grid: Grid, reach_ms: i64, func: Option<&str>) {
+        let (first, last) = match span.at(s.at) {
+            Some(at) => (at, at),
+            None => (grid.start_ms, grid.end_ms()),
+        };
+        let start = first.saturating_sub(s.offset_ms).saturating_sub(reach_ms).saturating_add(1);
+        let end = last.saturating_sub(s.offset_ms).saturating_add(1);
+        let select = Select {
+            matchers: s.matchers.clone(),
+            range: TimeRange::new(start, end),
+            step_ms: if grid.n > 1 { grid.step_ms } else { 0 },
+            func: func.map(str::to_owned),
+        };
+        let same = |o: &Select| o.range == select.range && o.matchers == select.matchers;
+        let index = self.selects.iter().position(same).unwrap_or_else(|| {
+            self.selects.push(select);
+            self.selects.len() - 1
+        });
+        if self.by_selector.len() <= s.id {
+            self.by_selector.resize(s.id + 1, usize::MAX);
+        }
+        self.by_selector[s.id] = index;
+    }
+}

@@ -1,0 +1,96 @@
+//! What a query answers.
+
+use std::sync::Arc;
+
+use skald_model::Labels;
+use skald_vector::{FloatHistogram, Matrix, Sample};
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum SampleValue {
+    Float(f64),
+    Histogram(Arc<FloatHistogram>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorSample {
+    pub labels: Labels,
+    pub time_ms: i64,
+    pub value: SampleValue,
+}
+
+/// A series with the points it has, in time order; floats and histograms apart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MatrixSeries {
+    pub labels: Labels,
+    pub points: Vec<(i64, f64)>,
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Scalar {
+        time_ms: i64,
+        value: f64,
+    },
+    String {
+        time_ms: i64,
+        value: String,
+    },
+    /// In the order of the result: `sort` and `topk` matter.
+    Vector(Vec<VectorSample>),
+    /// Sorted by labels.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// What a query cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Samples that sources returned; a histogram counts by its size.
+    pub samples_read: u64,
+    /// Most samples held at one time.
+    pub peak_samples: u64,
+    pub series_read: u64,
+    /// Requests to the source.
+    pub selects: u64,
+    /// Microseconds spent waiting for the source, and evaluating.
+    pub fetch_us: u64,
+    pub eval_us: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryResult {
+    pub value: Value,
+    pub warnings: Vec<String>,
+    pub infos: Vec<String>,
+    pub stats: Stats,
+}
+
+/// The one step of an instant query.
+pub(crate) fn vector(matrix: &Matrix) -> Vec<VectorSample> {
+    let time_ms = matrix.grid.start_ms;
+    let sample = |c: &skald_vector::Column| {
+        let value = match c.get(0)? {
+            Sample::Float(v) => SampleValue::Float(v),
+            Sample::Histogram(h) => SampleValue::Histogram(Arc::clone(h)),
+        };
+        Some(VectorSample { labels: c.labels.clone(), time_ms, value })
+    };
+    matrix.columns.iter().filter_map(sample).collect()
+}
+
+/// All steps, sorted by labels.
+pub(crate) fn matrix(mut matrix: Matrix) -> Vec<MatrixSeries> {
+    matrix.sort_by_labels();
+    let grid = matrix.grid;
+    let series = matrix.columns.into_iter().filter(|c| !c.is_empty()).map(|c| {
+        let mut out = MatrixSeries { labels: c.labels.clone(), ..MatrixSeries::default() };
+        for (i, sample) in c.samples() {
+            match sample {
+                Sample::Float(v) => out.points.push((grid.time(i), v)),
+                Sample::Histogram(h) => out.histograms.push((grid.time(i), Arc::clone(h))),
+            }
+        }
+        out
+    });
+    series.collect()
+}

@@ -1,0 +1,382 @@
+//! Bounds, cancellation and limits of the engine; what queries mean is tested in `tests/it`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use skald_model::{ErrorKind, Labels, Matcher, Series, TimeRange};
+
+use crate::*;
+
+/// Answers every request with the same series and remembers the requests.
+#[derive(Debug, Default)]
+struct Fixed {
+    series: Vec<Series>,
+    seen: Mutex<Vec<Select>>,
+}
+
+#[async_trait]
+impl SeriesSource for Fixed {
+    async fn select(&self, req: &Select) -> Result<Vec<Series>, SourceError> {
+        self.seen.lock().push(req.clone());
+        let matching = |s: &&Series| Matcher::all(&req.matchers, &s.labels);
+        Ok(self.series.iter().filter(matching).cloned().collect())
+    }
+}
+
+fn series(name: &str, n: i64) -> Series {
+    let mut s = Series::new(Labels::from_pairs([(Labels::NAME, name)]));
+    s.timestamps = (0..n).map(|i| i * 1000).collect();
+    s.values = (0..n).map(|i| f64::from(i32::try_from(i).unwrap())).collect();
+    s
+}
+
+fn source(n: i64) -> Fixed {
+    Fixed { series: vec![series("m", n)], ..Fixed::default() }
+}
+
+async fn instant(
+    engine: &Engine,
+    source: &dyn SeriesSource,
+    query: &str,
+) -> Result<QueryResult, QueryError> {
+    engine.instant(source, query, 100_000, &QueryOptions::default()).await
+}
+
+#[tokio::test]
+async fn asks_for_exactly_what_can_be_seen() {
+    let cases: [(&str, &[(i64, i64)]); 9] = [
+        ("m", &[(-199_999, 100_001)]),
+        ("m offset 10s", &[(-209_999, 90_001)]),
+        ("m offset -10s", &[(-189_999, 110_001)]),
+        ("m @ 50", &[(-249_999, 50_001)]),
+        ("rate(m[1m])", &[(40_001, 100_001)]),
+        ("max_over_time(rate(m[1m])[2m:1m])", &[(-59_999, 60_001)]),
+        ("m + m", &[(-199_999, 100_001)]),
+        ("m + m offset 1s", &[(-200_999, 99_001), (-199_999, 100_001)]),
+        ("1 + 1", &[]),
+    ];
+    for (query, want) in cases {
+        let source = source(1);
+        instant(&Engine::default(), &source, query).await.unwrap();
+        let got: Vec<TimeRange> = source.seen.lock().iter().map(|s| s.range).collect();
+        let want: Vec<TimeRange> = want.iter().map(|(a, b)| TimeRange::new(*a, *b)).collect();
+        assert_eq!(got, want, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn refuses_queries_that_would_hold_too_much() {
+    let engine = Engine::new(EngineOptions { max_samples: 1000, ..EngineOptions::default() });
+    let text = "query processing would load too many samples into memory in query execution";
+    for query in [
+        "m",
+        "sum_over_time(vector(1)[100y:1ms])",
+        "count_over_time((1 + vector(time()))[30d:1s])",
+        "max_over_time(max_over_time(vector(1)[1h:1s])[1h:1s])",
+        "max_over_time(count_values(\"v\", vector(time()))[5m:1s])",
+    ] {
+        let err = instant(&engine, &source(2000), query).await.unwrap_err();
+        assert_eq!(err, QueryError::Execution(text.to_owned()), "{query}");
+    }
+    assert!(instant(&engine, &source(900), "sum(m)").await.is_ok());
+}
+
+#[tokio::test]
+async fn refuses_bad_ranges() {
+    let engine = Engine::default();
+    let run = async |start, end, step, query| {
+        engine.range(&source(1), query, start, end, step, &QueryOptions::default()).await
+    };
+    assert!(matches!(run(0, 10, 0, "m").await, Err(QueryError::Invalid(_))));
+    assert!(matches!(run(0, 10, -5, "m").await, Err(QueryError::Invalid(_))));
+    assert!(matches!(run(10, 0, 1, "m").await, Err(QueryError::Invalid(_))));
+    assert!(matches!(run(0, 11_001, 1, "m").await, Err(QueryError::Invalid(_))));
+    assert!(run(0, 11_000, 1, "m").await.is_ok());
+    let err = run(0, 10, 1, "m[5m]").await.unwrap_err();
+    assert_eq!(
+        err.to_string(),
+        r#"invalid expression type "range vector" for range query, must be Scalar or instant Vector"#
+    );
+    assert!(run(i64::MIN, i64::MAX, 1, "m").await.is_err());
+    assert!(run(i64::MAX - 1, i64::MAX, 1, "rate(m[5m] offset -5m)").await.is_ok());
+    assert!(run(i64::MIN, i64::MIN + 1, 1, "rate(m[5m:1m] offset 5m)").await.is_ok());
+}
+
+#[tokio::test]
+async fn absurd_queries_are_refused_without_harm() {
+    let deep = format!("{}m{}", "(".repeat(5000), ")".repeat(5000));
+    let calls = format!("{}m{}", "abs(".repeat(500), ")".repeat(500));
+    let signs = format!("{}m", "-".repeat(1900));
+    let powers = vec!["2"; 900].join("^");
+    let many = vec!["m"; 3000].join("+");
+    let long = format!("m{{a=\"{}\"}}", "x".repeat(70_000));
+    for query in [&deep, &calls, &signs, &powers, &many, &long] {
+        let err = instant(&Engine::default(), &source(1), query).await.unwrap_err();
+        assert!(matches!(err, QueryError::Parse(_)), "{err}");
+        assert_eq!(err.kind(), ErrorKind::Invalid);
+    }
+    for query in [
+        "",
+        "#",
+        "m[1e300]",
+        "m[-5m]",
+        "m[NaN]",
+        "m offset 1e300",
+        "m offset Inf",
+        "m offset -Inf",
+        "m @ Inf",
+        "m @ 1e300",
+        "m[5m:0s]",
+        "m[",
+        "m{",
+        "m{a=~\"(\"}",
+        "m{a=~\"a**\"}",
+        "\"\\xff\"",
+        "m[5m] offset",
+        "sum(",
+        "rate(m)",
+        "ln(\"x\")",
+        "m + \"x\"",
+        "{}",
+        "m{a=\"b\" or c=\"d\"}",
+        "rate(m[1m]",
+        "topk(m)",
+        "m\u{e000}0",
+        "1 </ 2",
+        "m[5m/0]",
+        "m[step()]",
+        "exp(NaN)",
+    ] {
+        assert!(check_or_run(query).await.is_err(), "{query}");
+    }
+}
+
+async fn check_or_run(query: &str) -> Result<QueryResult, QueryError> {
+    instant(&Engine::default(), &source(1), query).await
+}
+
+#[test]
+fn long_chains_do_not_exhaust_a_small_stack() {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let plus = vec!["m"; 990].join("+");
+        let signed = vec!["-m"; 660].join("-");
+        let nested = format!("{}m{}", "(".repeat(100), ")".repeat(100));
+        for query in [plus, signed, nested, format!("{}m", "-".repeat(100))] {
+            let result = runtime.block_on(check_or_run(&query));
+            assert!(result.is_ok(), "{:?}", result.err());
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap();
+    thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn unsupported_features_say_so() {
+    for query in ["rate(m[5m] anchored)", "info(m)", "m smoothed"] {
+        let err = instant(&Engine::default(), &source(1), query).await.unwrap_err();
+        assert!(err.to_string().starts_with("unsupported: "), "{query}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn parse_errors_know_their_place() {
+    let err = instant(&Engine::default(), &source(1), "sum(m)\n + m{a=\"b}").await.unwrap_err();
+    assert_eq!(err.to_string(), "2:8: parse error: unterminated quoted string");
+    let err = instant(&Engine::default(), &source(1), "m ? 1").await.unwrap_err();
+    assert_eq!(err.to_string(), "1:3: parse error: unexpected character: '?'");
+}
+
+#[tokio::test]
+async fn cuts_results_at_the_limit_with_a_warning() {
+    let source = Fixed { series: vec![series("a", 1), series("b", 1)], ..Fixed::default() };
+    let opts = QueryOptions { limit: Some(1), ..QueryOptions::default() };
+    let engine = Engine::default();
+    let query = "{__name__=~\".+\"}";
+    let result = engine.instant(&source, query, 1000, &opts).await.unwrap();
+    assert!(matches!(result.value, Value::Vector(v) if v.len() == 1));
+    assert_eq!(result.warnings, ["results truncated due to limit"]);
+    let result = engine.range(&source, query, 0, 1000, 1000, &opts).await.unwrap();
+    assert!(matches!(result.value, Value::Matrix(m) if m.len() == 1));
+}
+
+#[tokio::test]
+async fn reports_what_it_read() {
+    let result = instant(&Engine::default(), &source(90), "sum_over_time(m[1m])").await.unwrap();
+    assert_eq!((result.stats.samples_read, result.stats.series_read), (90, 1));
+    assert!(result.stats.peak_samples >= 91);
+}
+
+/// Never answers, and counts how often it was abandoned.
+#[derive(Debug)]
+struct Stuck(Arc<AtomicUsize>);
+
+#[async_trait]
+impl SeriesSource for Stuck {
+    async fn select(&self, _: &Select) -> Result<Vec<Series>, SourceError> {
+        struct Abandoned(Arc<AtomicUsize>);
+        impl Drop for Abandoned {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let _abandoned = Abandoned(Arc::clone(&self.0));
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_timeout_stops_waiting_for_the_source() {
+    let abandoned = Arc::new(AtomicUsize::new(0));
+    let opts = QueryOptions { timeout: Some(Duration::from_secs(1)), ..QueryOptions::default() };
+    let stuck = Stuck(Arc::clone(&abandoned));
+    let err = Engine::default().instant(&stuck, "a + b", 0, &opts).await.unwrap_err();
+    assert_eq!(err.kind(), ErrorKind::Timeout);
+    assert_eq!(abandoned.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_cancelled_evaluation_stops() {
+    let expr = parse::parse("quantile_over_time(0.5, m[1h])", lex::Env { step: 1.0, range: 0.0 });
+    let span = plan::Span {
+        grid: skald_vector::Grid::range(0, 10_000_000, 1000),
+        step_ms: 1000,
+        lookback_ms: 1,
+        default_step_ms: 1,
+    };
+    let expr = expr.unwrap();
+    let plan = plan::plan(&expr, &span);
+    let ctx = skald_vector::Context::default();
+    let cancel = ctx.cancel.clone();
+    let data = vec![vec![series("m", 10_000)]];
+    let mut evaluator = eval::Evaluator::new(span, ctx, &plan, data, usize::MAX);
+    cancel.cancel();
+    let err = evaluator.answer(&expr, engine::Mode::Range).unwrap_err();
+    assert_eq!(err, QueryError::Cancelled);
+}
+
+#[tokio::test]
+async fn errors_of_the_source_keep_their_kind() {
+    #[derive(Debug)]
+    struct Away;
+    #[async_trait]
+    impl SeriesSource for Away {
+        async fn select(&self, _: &Select) -> Result<Vec<Series>, SourceError> {
+            Err(SourceError { kind: ErrorKind::Unavailable, message: "away".to_owned() })
+        }
+    }
+    let err = instant(&Engine::default(), &Away, "m").await.unwrap_err();
+    assert_eq!((err.kind(), err.to_string()), (ErrorKind::Unavailable, "away".to_owned()));
+}
+
+#[test]
+fn selectors_stand_alone() {
+    let matchers = parse_selector(r#"m{a=~"x|y", "b.c"!="d"}"#).unwrap();
+    assert_eq!(format!("{matchers:?}"), r#"[__name__="m", a=~"x|y", b.c!="d"]"#);
+    for bad in ["m[5m]", "m + m", "m offset 5m", "1", "{}", ""] {
+        assert!(parse_selector(bad).is_err(), "{bad}");
+    }
+}
+
+/// Pieces of queries, valid and not.
+const PIECES: [&str; 64] = [
+    "m",
+    "sum",
+    "rate",
+    "by",
+    "on",
+    "group_left",
+    "ignoring",
+    "offset",
+    "@",
+    "start()",
+    "end()",
+    "bool",
+    "without",
+    "topk",
+    "quantile",
+    "count_values",
+    "(",
+    ")",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    "[5m]",
+    "[5m:1m]",
+    "[5m:]",
+    "[step()]",
+    ",",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "^",
+    "==",
+    "!=",
+    "<",
+    ">",
+    "</",
+    ">/",
+    "=~",
+    "!~",
+    "=",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "1",
+    "0",
+    "1e300",
+    "5m",
+    "0x1f",
+    "Inf",
+    "NaN",
+    "\"a\"",
+    "'b'",
+    "`c\\d`",
+    "{a=\"b\"}",
+    "{a=~\"x|y.*\"}",
+    ":",
+    "fill(1)",
+    "histogram_quantile(0.9, m)",
+    "#\n",
+];
+
+mod soup {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever parses also evaluates, to an answer or an error.
+        #[test]
+        fn any_text_is_answered_or_refused(picks in proptest::collection::vec(0usize..64, 1..14)) {
+            let query = picks.iter().map(|p| PIECES[*p]).collect::<Vec<_>>().join(" ");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let engine = Engine::new(EngineOptions { max_samples: 100_000, ..EngineOptions::default() });
+                let opts = QueryOptions::default();
+                let source = source(50);
+                let _ = engine.instant(&source, &query, 30_000, &opts).await;
+                let result = engine.range(&source, &query, 0, 60_000, 7_000, &opts).await;
+                if let Err(QueryError::Execution(text)) = result {
+                    assert!(!text.contains("unexpectedly"), "{query}: {text}");
+                }
+            });
+        }
+
+        #[test]
+        fn any_bytes_are_parsed_or_refused(text in "\\PC{0,40}") {
+            let _ = check_query(&text);
+        }
+    }
+}

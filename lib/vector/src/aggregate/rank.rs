@@ -1,0 +1,220 @@
+//! Aggregations that need all values of a step: `topk`, `bottomk`, `quantile`, `limitk`, `limit_ratio`.
+
+use std::cmp::Ordering;
+
+use super::{Group, fold};
+use crate::function::{format_float, format_g};
+use crate::{Bitmap, Column, Context, Matrix, VectorError, stat};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Largest,
+    Smallest,
+}
+
+impl Order {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Largest => "topk",
+            Self::Smallest => "bottomk",
+        }
+    }
+
+    /// Best first; NaN is the worst for both.
+    fn cmp(self, a: f64, b: f64) -> Ordering {
+        match (a.is_nan(), b.is_nan(), self) {
+            (true, true, _) => Ordering::Equal,
+            (true, false, _) => Ordering::Greater,
+            (false, true, _) => Ordering::Less,
+            (_, _, Self::Largest) => b.total_cmp(&a),
+            (_, _, Self::Smallest) => a.total_cmp(&b),
+        }
+    }
+}
+
+/// Keeps the `k` largest or smallest floats of each group and step.
+pub(super) fn top(
+    groups: &[Group],
+    input: &Matrix,
+    k: &[f64],
+    order: Order,
+    ctx: &mut Context,
+) -> Result<Matrix, VectorError> {
+    let n = input.grid.n;
+    let k = whole_numbers(k)?;
+    let mut out = Matrix::new(input.grid);
+    let mut at_step: Vec<(f64, usize)> = Vec::new();
+    for group in groups {
+        let mut kept = vec![Bitmap::new(n); group.members.len()];
+        for column in group.columns(input) {
+            // Only for its remark on histograms.
+            drop(fold::each_float(column, order.name(), ctx));
+        }
+        for (i, k) in k.iter().copied().enumerate().take(n) {
+            if i % 64 == 0 {
+                ctx.check()?;
+            }
+            if k == 0 {
+                continue;
+            }
+            at_step.clear();
+            let floats =
+                group.columns(input).enumerate().filter_map(|(m, c)| Some((c.float(i)?, m)));
+            at_step.extend(floats);
+            let better =
+                |a: &(f64, usize), b: &(f64, usize)| order.cmp(a.0, b.0).then(a.1.cmp(&b.1));
+            if k < at_step.len() {
+                at_step.select_nth_unstable_by(k - 1, better);
+                at_step.truncate(k);
+            }
+            if n == 1 {
+                at_step.sort_unstable_by(better);
+                let best = at_step.iter().map(|(_, m)| &input.columns[group.members[*m]]);
+                out.columns.extend(best.cloned());
+            }
+            at_step.iter().for_each(|(_, m)| kept[*m].set(i));
+        }
+        if n != 1 {
+            push_kept(&mut out, input, group, kept);
+        }
+    }
+    Ok(out)
+}
+
+fn push_kept(out: &mut Matrix, input: &Matrix, group: &Group, kept: Vec<Bitmap>) {
+    for (member, mask) in group.members.iter().zip(kept) {
+        if !mask.none() {
+            let mut column: Column = input.columns[*member].clone();
+            column.retain(&mask);
+            out.push(column);
+        }
+    }
+}
+
+pub(super) fn quantile(
+    groups: &[Group],
+    input: &Matrix,
+    phi: &[f64],
+    ctx: &mut Context,
+) -> Result<Matrix, VectorError> {
+    for phi in phi.iter().filter(|p| !(0.0..=1.0).contains(*p)) {
+        ctx.annotations
+            .warn(&format!("quantile value should be between 0 and 1, got {}", format_g(*phi)));
+    }
+    let mut out = Matrix::new(input.grid);
+    let mut at_step: Vec<f64> = Vec::new();
+    for group in groups {
+        let mut acc = group.column(input.grid.n);
+        for column in group.columns(input) {
+            drop(fold::each_float(column, "quantile", ctx));
+        }
+        for (i, phi) in phi.iter().enumerate().take(input.grid.n) {
+            if i % 64 == 0 {
+                ctx.check()?;
+            }
+            at_step.clear();
+            at_step.extend(group.columns(input).filter_map(|c| c.float(i)));
+            if !at_step.is_empty() {
+                acc.set(i, stat::quantile(*phi, &mut at_step));
+            }
+        }
+        out.push(acc);
+    }
+    Ok(out)
+}
+
+/// Keeps the first `k` samples of each group and step, floats or histograms.
+pub(super) fn limitk(
+    groups: &[Group],
+    input: &Matrix,
+    k: &[f64],
+    ctx: &mut Context,
+) -> Result<Matrix, VectorError> {
+    let k = whole_numbers(k)?;
+    let mut out = Matrix::new(input.grid);
+    for group in groups {
+        let mut taken = vec![0usize; input.grid.n];
+        for column in group.columns(input) {
+            ctx.check()?;
+            let mut mask = Bitmap::new(input.grid.n);
+            for i in column.present.ones().filter(|i| taken[*i] < k[*i]).collect::<Vec<_>>() {
+                taken[i] += 1;
+                mask.set(i);
+            }
+            let mut column = column.clone();
+            column.retain(&mask);
+            out.push(column);
+        }
+    }
+    Ok(out)
+}
+
+/// Keeps the share `ratio` of all series, chosen by a hash of their labels; a negative ratio keeps
+/// the complement.
+pub(super) fn limit_ratio(
+    input: &Matrix,
+    ratios: &[f64],
+    ctx: &mut Context,
+) -> Result<Matrix, VectorError> {
+    let mut capped = Vec::with_capacity(ratios.len());
+    for ratio in ratios {
+        if ratio.is_nan() {
+            return Err(VectorError::Parameter("Ratio value is NaN".to_owned()));
+        }
+        let within = ratio.clamp(-1.0, 1.0);
+        if !(-1.0..=1.0).contains(ratio) {
+            ctx.annotations.warn(&format!(
+                "ratio value should be between -1 and 1, got {}, capping to {}",
+                format_g(*ratio),
+                format_g(within)
+            ));
+        }
+        capped.push(within);
+    }
+    let mut out = Matrix::new(input.grid);
+    for column in &input.columns {
+        ctx.check()?;
+        let offset = hash_offset(column);
+        let mut mask = Bitmap::new(input.grid.n);
+        for (i, ratio) in capped.iter().enumerate() {
+            let keep = if *ratio >= 0.0 { offset < *ratio } else { offset >= 1.0 + ratio };
+            if keep {
+                mask.set(i);
+            }
+        }
+        let mut column = column.clone();
+        column.retain(&mask);
+        out.push(column);
+    }
+    Ok(out)
+}
+
+/// A number in 0..=1 that depends on the labels only: the same that Prometheus takes.
+#[expect(clippy::cast_precision_loss, reason = "53 bits of a hash are plenty")]
+fn hash_offset(column: &Column) -> f64 {
+    super::xxh64::xxh64(column.labels.as_bytes()) as f64 / u64::MAX as f64
+}
+
+/// `k` per step as counts; negative ones are 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "checked against the range of i64 before"
+)]
+fn whole_numbers(k: &[f64]) -> Result<Vec<usize>, VectorError> {
+    let limit = i64::MAX as f64;
+    k.iter()
+        .map(|k| {
+            if k.is_nan() {
+                return Err(VectorError::Parameter("Parameter value is NaN".to_owned()));
+            }
+            if *k >= limit || *k <= -limit {
+                let way = if *k > 0.0 { "overflows" } else { "underflows" };
+                let text = format!("Scalar value {} {way} int64", format_float(*k));
+                return Err(VectorError::Parameter(text));
+            }
+            Ok(k.max(0.0) as usize)
+        })
+        .collect()
+}

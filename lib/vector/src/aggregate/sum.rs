@@ -1,0 +1,152 @@
+//! `sum` and `avg`, of floats and of histograms.
+
+use std::sync::Arc;
+
+use super::Group;
+use crate::histogram::HistogramSum;
+use crate::stat::{KahanSum, Mean};
+use crate::{Bitmap, Column, Context, FloatHistogram, Matrix, Sample, VectorError};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    Sum,
+    Avg,
+}
+
+/// What one group has gathered so far, per step.
+struct Acc {
+    sums: Vec<KahanSum>,
+    means: Vec<Mean>,
+    floats: Bitmap,
+    histograms: Option<Vec<Option<HistogramSum>>>,
+    /// Steps at which the members do not go together.
+    failed: Bitmap,
+}
+
+pub(super) fn sum(
+    groups: &[Group],
+    input: &Matrix,
+    want: Want,
+    ctx: &mut Context,
+) -> Result<Matrix, VectorError> {
+    let n = input.grid.n;
+    let mut out = Matrix::new(input.grid);
+    for group in groups {
+        let mut acc = Acc::new(n, want);
+        for column in group.columns(input) {
+            ctx.check()?;
+            acc.add_column(column, want, ctx);
+        }
+        out.push(acc.finish(group.column(n), want, ctx));
+    }
+    Ok(out)
+}
+
+// === impl Acc ===
+
+impl Acc {
+    fn new(n: usize, want: Want) -> Self {
+        let (sums, means) = match want {
+            Want::Sum => (n, 0),
+            Want::Avg => (0, n),
+        };
+        Self {
+            sums: vec![KahanSum::default(); sums],
+            means: vec![Mean::default(); means],
+            floats: Bitmap::new(n),
+            histograms: None,
+            failed: Bitmap::new(n),
+        }
+    }
+
+    fn add_column(&mut self, column: &Column, want: Want, ctx: &mut Context) {
+        if column.has_histograms() {
+            for (i, sample) in column.samples() {
+                match sample {
+                    Sample::Float(v) => {
+                        self.add_float(i, v, want);
+                        self.floats.set(i);
+                    }
+                    Sample::Histogram(h) => self.add_histogram(i, h, want, column, ctx),
+                }
+            }
+            return;
+        }
+        for i in column.present.ones() {
+            self.add_float(i, column.values[i], want);
+        }
+        self.floats.union_with(&column.present);
+    }
+
+    fn add_float(&mut self, i: usize, v: f64, want: Want) {
+        match want {
+            // The first value is kept as it is: −0 stays −0.
+            Want::Sum if !self.floats.get(i) => self.sums[i] = KahanSum::new(v),
+            Want::Sum => self.sums[i].add(v),
+            Want::Avg => self.means[i].add(v),
+        }
+    }
+
+    fn add_histogram(
+        &mut self,
+        i: usize,
+        h: &FloatHistogram,
+        want: Want,
+        column: &Column,
+        ctx: &mut Context,
+    ) {
+        let n = self.failed.len();
+        let slot = &mut self.histograms.get_or_insert_with(|| vec![None; n])[i];
+        let Some(total) = slot else {
+            *slot = Some(HistogramSum::new(h));
+            return;
+        };
+        let added = match want {
+            Want::Sum => total.add(h),
+            Want::Avg => total.add_to_mean(h),
+        };
+        match added {
+            Ok(notes) => {
+                if notes.reset_collision {
+                    ctx.annotations.warn("conflicting counter resets during histogram aggregation");
+                }
+                if notes.bounds_reconciled {
+                    ctx.annotations
+                        .info("mismatched custom buckets were reconciled during aggregation");
+                }
+            }
+            Err(_) => {
+                self.failed.set(i);
+                let name = column.labels.metric_name().unwrap_or("");
+                ctx.annotations.warn(&format!(
+                    "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {name:?}"
+                ));
+            }
+        }
+    }
+
+    fn finish(self, mut out: Column, want: Want, ctx: &mut Context) -> Column {
+        for i in self.floats.ones() {
+            out.values[i] = match want {
+                Want::Sum => self.sums[i].value(),
+                Want::Avg => self.means[i].value(),
+            };
+        }
+        out.present = self.floats;
+        for (i, slot) in self.histograms.into_iter().flatten().enumerate() {
+            let Some(total) = slot else { continue };
+            if out.present.get(i) {
+                ctx.annotations.warn("encountered a mix of histograms and floats for aggregation");
+                out.unset(i);
+            } else if !self.failed.get(i) {
+                let mut histogram = match want {
+                    Want::Sum => total.sum(),
+                    Want::Avg => total.mean(),
+                };
+                histogram.compact();
+                out.set_histogram(i, Arc::new(histogram));
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,94 @@
+//! What travels along with an evaluation: annotations, the stop flag, and how names are dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::{Column, VectorError};
+
+/// Most distinct annotations of one kind that are kept.
+const MAX_ANNOTATIONS: usize = 1000;
+
+/// Remarks on a result that is right but may surprise. Texts are unique and carry their prefix.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Annotations {
+    pub warnings: Vec<String>,
+    pub infos: Vec<String>,
+}
+
+impl Annotations {
+    /// Adds `PromQL warning: <text>` once.
+    pub fn warn(&mut self, text: &str) {
+        add(&mut self.warnings, "PromQL warning: ", text);
+    }
+
+    /// Adds `PromQL info: <text>` once.
+    pub fn info(&mut self, text: &str) {
+        add(&mut self.infos, "PromQL info: ", text);
+    }
+}
+
+fn add(list: &mut Vec<String>, prefix: &str, text: &str) {
+    let known = list.iter().any(|t| t.strip_prefix(prefix) == Some(text));
+    if !known && list.len() < MAX_ANNOTATIONS {
+        list.push(format!("{prefix}{text}"));
+    }
+}
+
+/// A flag that asks an evaluation to stop; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// When `__name__` is removed from results that are no longer the metric they came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NameRemoval {
+    /// By the operation itself (Prometheus's default).
+    #[default]
+    Immediate,
+    /// Marked, and removed when the query ends.
+    Delayed,
+}
+
+/// Travels through one evaluation.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    pub annotations: Annotations,
+    pub cancel: CancelFlag,
+    pub names: NameRemoval,
+    /// Most slots (columns × steps) that one operation may make; no limit when absent.
+    pub max_slots: Option<usize>,
+}
+
+impl Context {
+    /// Fails once the query was cancelled. Called once per column or batch of steps.
+    pub fn check(&self) -> Result<(), VectorError> {
+        if self.cancel.is_cancelled() { Err(VectorError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Fails when `columns` columns of `n` steps are more than one operation may make.
+    pub fn check_slots(&self, columns: usize, n: usize) -> Result<(), VectorError> {
+        match self.max_slots {
+            Some(max) if columns.saturating_mul(n) > max => Err(VectorError::TooManySamples),
+            _ => Ok(()),
+        }
+    }
+
+    /// Drops the metric name (and `__type__`, `__unit__`) of `column`, now or later.
+    pub fn drop_name(&self, column: &mut Column) {
+        match self.names {
+            NameRemoval::Immediate => {
+                column.labels = crate::column::without_metadata(&column.labels);
+            }
+            NameRemoval::Delayed => column.drop_name = true,
+        }
+    }
+}

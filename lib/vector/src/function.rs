@@ -1,0 +1,37 @@
+//! Functions over vectors: element-wise mathematics, labels, calendar, sorting.
+
+mod calendar;
+mod label;
+mod math;
+mod order;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::calendar::DatePart;
+pub use self::label::{label_join, label_replace};
+pub use self::math::{clamp, map_floats, round};
+pub use self::order::{Direction, sort_by_labels, sort_by_value};
+
+/// Prints a float as the query APIs do in label values: shortest digits, no exponent, `+Inf`.
+pub fn format_float(v: f64) -> String {
+    if v.is_nan() {
+        "NaN".to_owned()
+    } else if v.is_infinite() {
+        if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
+    } else {
+        format!("{v}")
+    }
+}
+
+/// Prints a float as messages do (Go's `%g`): an exponent below 1e-4 and from 1e21 on.
+pub fn format_g(v: f64) -> String {
+    let size = v.abs();
+    if !v.is_finite() || size == 0.0 || (1e-4..1e21).contains(&size) {
+        return format_float(v);
+    }
+    let text = format!("{v:e}");
+    let (digits, exp) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exp) = exp.strip_prefix('-').map_or(('+', exp), |e| ('-', e));
+    format!("{digits}e{sign}{exp:0>2}")
+}

@@ -1,0 +1,108 @@
+#![expect(clippy::float_cmp, reason = "exact results are what is tested")]
+
+use skald_model::Labels;
+
+use super::*;
+use crate::{Column, Context, Grid, Matrix, VectorError};
+
+fn instant(columns: &[(&[(&str, &str)], f64)]) -> Matrix {
+    let mut out = Matrix::new(Grid::instant(0));
+    for (pairs, v) in columns {
+        out.push(Column::full(Labels::from_pairs(pairs.iter().copied()), vec![*v]));
+    }
+    out
+}
+
+fn labels(m: &Matrix) -> Vec<String> {
+    m.columns.iter().map(|c| c.labels.to_string()).collect()
+}
+
+#[test]
+fn formats_floats_as_the_apis_do() {
+    assert_eq!(format_float(1e21), "1000000000000000000000");
+    assert_eq!(format_float(f64::INFINITY), "+Inf");
+    assert_eq!(format_g(1e21), "1e+21");
+    assert_eq!(format_g(0.000_01), "1e-05");
+    assert_eq!(format_g(-1.1), "-1.1");
+    assert_eq!(format_g(f64::NAN), "NaN");
+}
+
+#[test]
+fn label_replace_expands_groups() {
+    let input = || instant(&[(&[("__name__", "m"), ("src", "host-42")], 1.0)]);
+    let out = label_replace(input(), "id", "${num}/$1", "src", "(?P<num>[a-z]+)-([0-9]+)").unwrap();
+    assert_eq!(labels(&out), [r#"{__name__="m", id="host/host", src="host-42"}"#]);
+    let out = label_replace(input(), "id", "$2", "src", "(.*)-([0-9])").unwrap();
+    assert_eq!(labels(&out), [r#"{__name__="m", src="host-42"}"#]);
+    let out = label_replace(input(), "src", "", "src", ".*").unwrap();
+    assert_eq!(labels(&out), [r#"{__name__="m"}"#]);
+    assert!(label_replace(input(), "x", "", "src", "(").is_err());
+    assert!(label_replace(input(), "", "", "src", ".*").is_err());
+}
+
+#[test]
+fn labels_that_become_equal_are_an_error() {
+    let input = instant(&[(&[("a", "1")], 1.0), (&[("a", "2")], 2.0)]);
+    assert_eq!(label_replace(input, "a", "x", "a", ".*"), Err(VectorError::SameLabelset));
+}
+
+#[test]
+fn label_join_joins_in_the_given_order() {
+    let input = instant(&[(&[("a", "1"), ("b", "2")], 1.0)]);
+    let out = label_join(input, "c", "-", &["b", "none", "a"]).unwrap();
+    assert_eq!(labels(&out), [r#"{a="1", b="2", c="2--1"}"#]);
+}
+
+#[test]
+fn sorts_numbers_within_labels_by_size() {
+    let input =
+        instant(&[(&[("i", "a10")], 1.0), (&[("i", "a9")], f64::NAN), (&[("i", "a09b")], 3.0)]);
+    let by_label = sort_by_labels(input.clone(), &["i"], Direction::Ascending);
+    assert_eq!(labels(&by_label), [r#"{i="a9"}"#, r#"{i="a09b"}"#, r#"{i="a10"}"#]);
+    let by_value = sort_by_value(input, Direction::Descending);
+    assert_eq!(labels(&by_value), [r#"{i="a09b"}"#, r#"{i="a10"}"#, r#"{i="a9"}"#]);
+}
+
+#[test]
+fn maps_drop_the_name_and_may_collide() {
+    let input = instant(&[(&[("__name__", "m"), ("a", "1")], -1.5)]);
+    let out = map_floats(input, &Context::default(), |_, v| v.abs()).unwrap();
+    assert_eq!(labels(&out), [r#"{a="1"}"#]);
+    assert_eq!(out.columns[0].float(0), Some(1.5));
+    let twins = instant(&[(&[("__name__", "m")], 1.0), (&[("__name__", "n")], 1.0)]);
+    let err = map_floats(twins, &Context::default(), |_, v| v);
+    assert_eq!(err, Err(VectorError::SameLabelset));
+}
+
+#[test]
+fn clamps_and_rounds_per_step() {
+    let one = |v| instant(&[(&[], v)]);
+    let ctx = Context::default();
+    assert_eq!(clamp(one(5.0), &[0.0], &[2.0], &ctx).unwrap().columns[0].values, [2.0]);
+    assert!(clamp(one(5.0), &[3.0], &[2.0], &ctx).unwrap().columns.is_empty());
+    assert_eq!(round(one(-2.5), &[1.0], &ctx).unwrap().columns[0].values, [-2.0]);
+    assert_eq!(round(one(2.57), &[0.1], &ctx).unwrap().columns[0].values, [2.6]);
+}
+
+#[test]
+fn dates_are_gregorian_and_utc() {
+    // 2016-02-29 23:59:59 UTC, a Monday.
+    let t = 1_456_790_399.0;
+    let parts = [
+        (DatePart::Minute, 59.0),
+        (DatePart::Hour, 23.0),
+        (DatePart::DayOfWeek, 1.0),
+        (DatePart::DayOfMonth, 29.0),
+        (DatePart::DayOfYear, 60.0),
+        (DatePart::DaysInMonth, 29.0),
+        (DatePart::Month, 2.0),
+        (DatePart::Year, 2016.0),
+    ];
+    for (part, want) in parts {
+        assert_eq!(part.of(t), want, "{part:?}");
+    }
+    assert_eq!(DatePart::Year.of(-1.0), 1969.0);
+    assert_eq!(DatePart::DayOfWeek.of(0.0), 4.0);
+    assert!(DatePart::Year.of(f64::NAN).is_nan());
+    assert!(DatePart::Year.of(f64::MAX).is_finite());
+}
