@@ -1,0 +1,179 @@
+//! The tree over the values of its leaves: what LogQL says, in the terms of `skald_vector`.
+
+use skald_model::Labels;
+use skald_vector::binary::ScalarSide;
+use skald_vector::function::label_replace;
+use skald_vector::{
+    AggregateOp, BinaryOptions, Column, Context, DivisionRule, Grid, Matrix, Param, VectorError,
+    aggregate, vector_scalar, vector_vector,
+};
+
+use super::metric::pushed_down;
+use crate::ast::{
+    Binary, BinaryOp, Cardinality, Grouping, Matching, MetricExpr, VectorAgg, VectorOp,
+};
+use crate::error::QueryError;
+
+/// The value of an expression at all steps.
+#[derive(Debug)]
+pub(super) enum Evaluated {
+    Scalar(f64),
+    Vector(Matrix),
+}
+
+/// Values of the leaves, in the order in which the tree meets them.
+pub(super) type Leaves = std::vec::IntoIter<Matrix>;
+
+/// Evaluates `expr`; CPU work only.
+pub(super) fn evaluate(
+    expr: &MetricExpr,
+    grid: Grid,
+    leaves: &mut Leaves,
+    ctx: &mut Context,
+) -> Result<Evaluated, QueryError> {
+    ctx.check().map_err(refused)?;
+    let mut leaf = || leaves.next().unwrap_or_else(|| Matrix::new(grid));
+    Ok(Evaluated::Vector(match expr {
+        MetricExpr::Literal(value) => return Ok(Evaluated::Scalar(*value)),
+        MetricExpr::Constant(value) => constant(*value, grid),
+        MetricExpr::Range(_) => leaf(),
+        MetricExpr::Vector(agg) if pushed_down(agg).is_some() => leaf(),
+        MetricExpr::Vector(agg) => {
+            let inner = evaluate(&agg.inner, grid, leaves, ctx)?.into_matrix(grid);
+            vector_agg(agg, inner, ctx)?
+        }
+        MetricExpr::LabelReplace(call) => {
+            let inner = evaluate(&call.inner, grid, leaves, ctx)?.into_matrix(grid);
+            label_replace(inner, &call.dst, &call.replacement, &call.src, &call.regex)
+                .map_err(refused)?
+        }
+        MetricExpr::Binary(expr) => {
+            let left = evaluate(&expr.left, grid, leaves, ctx)?;
+            let right = evaluate(&expr.right, grid, leaves, ctx)?;
+            return binary(expr, left, right, ctx);
+        }
+    }))
+}
+
+fn constant(value: f64, grid: Grid) -> Matrix {
+    Matrix { grid, columns: vec![Column::full(Labels::empty(), vec![value; grid.n])] }
+}
+
+// === impl Evaluated ===
+
+impl Evaluated {
+    pub(super) fn into_matrix(self, grid: Grid) -> Matrix {
+        match self {
+            Self::Vector(matrix) => matrix,
+            Self::Scalar(value) => constant(value, grid),
+        }
+    }
+}
+
+fn vector_agg(agg: &VectorAgg, inner: Matrix, ctx: &mut Context) -> Result<Matrix, QueryError> {
+    let op = match agg.op {
+        VectorOp::Sum => AggregateOp::Sum,
+        VectorOp::Avg => AggregateOp::Avg,
+        VectorOp::Min => AggregateOp::Min,
+        VectorOp::Max => AggregateOp::Max,
+        VectorOp::Count => AggregateOp::Count,
+        VectorOp::Stddev => AggregateOp::Stddev,
+        VectorOp::Stdvar => AggregateOp::Stdvar,
+        VectorOp::Topk => AggregateOp::Topk,
+        VectorOp::Bottomk => AggregateOp::Bottomk,
+        // The order is that of the result; see `metric`.
+        VectorOp::Sort | VectorOp::SortDesc => return Ok(inner),
+    };
+    let param: Vec<f64> = agg.param.map_or_else(Vec::new, |k| vec![float(k); inner.grid.n]);
+    let param = if agg.param.is_some() { Param::Scalar(&param) } else { Param::None };
+    aggregate(op, &grouping(agg.grouping.as_ref()), &inner, param, ctx).map_err(refused)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nobody asks for the top 2^53")]
+fn float(k: usize) -> f64 {
+    k as f64
+}
+
+fn grouping(grouping: Option<&Grouping>) -> skald_vector::Grouping {
+    match grouping {
+        None => skald_vector::Grouping::all(),
+        Some(g) if g.without => skald_vector::Grouping::Without(g.labels.clone()),
+        Some(g) => skald_vector::Grouping::By(g.labels.clone()),
+    }
+}
+
+fn binary(
+    expr: &Binary,
+    left: Evaluated,
+    right: Evaluated,
+    ctx: &mut Context,
+) -> Result<Evaluated, QueryError> {
+    let op = binary_op(expr.op);
+    let options =
+        BinaryOptions { return_bool: expr.return_bool, division: DivisionRule::NanOnZero };
+    let out = match (left, right) {
+        (Evaluated::Scalar(a), Evaluated::Scalar(b)) => {
+            return Ok(Evaluated::Scalar(expr.op.apply(a, b)));
+        }
+        (Evaluated::Vector(vector), Evaluated::Scalar(b)) => {
+            let scalar = vec![b; vector.grid.n];
+            vector_scalar(op, vector, &scalar, ScalarSide::Right, options, ctx)
+        }
+        (Evaluated::Scalar(a), Evaluated::Vector(vector)) => {
+            let scalar = vec![a; vector.grid.n];
+            vector_scalar(op, vector, &scalar, ScalarSide::Left, options, ctx)
+        }
+        (Evaluated::Vector(left), Evaluated::Vector(right)) => {
+            let matching = matching(expr.matching.as_ref());
+            vector_vector(op, &left, &right, &matching, options, ctx)
+        }
+    };
+    out.map(Evaluated::Vector).map_err(refused)
+}
+
+fn binary_op(op: BinaryOp) -> skald_vector::BinaryOp {
+    match op {
+        BinaryOp::Or => skald_vector::BinaryOp::Or,
+        BinaryOp::And => skald_vector::BinaryOp::And,
+        BinaryOp::Unless => skald_vector::BinaryOp::Unless,
+        BinaryOp::Equal => skald_vector::BinaryOp::Eq,
+        BinaryOp::NotEqual => skald_vector::BinaryOp::Ne,
+        BinaryOp::Greater => skald_vector::BinaryOp::Gt,
+        BinaryOp::GreaterEqual => skald_vector::BinaryOp::Ge,
+        BinaryOp::Less => skald_vector::BinaryOp::Lt,
+        BinaryOp::LessEqual => skald_vector::BinaryOp::Le,
+        BinaryOp::Add => skald_vector::BinaryOp::Add,
+        BinaryOp::Sub => skald_vector::BinaryOp::Sub,
+        BinaryOp::Mul => skald_vector::BinaryOp::Mul,
+        BinaryOp::Div => skald_vector::BinaryOp::Div,
+        BinaryOp::Mod => skald_vector::BinaryOp::Mod,
+        BinaryOp::Pow => skald_vector::BinaryOp::Pow,
+    }
+}
+
+fn matching(matching: Option<&Matching>) -> skald_vector::Matching {
+    let Some(m) = matching else { return skald_vector::Matching::default() };
+    skald_vector::Matching {
+        on: m.on,
+        labels: m.labels.clone(),
+        card: match m.cardinality {
+            Cardinality::OneToOne => skald_vector::Cardinality::OneToOne,
+            Cardinality::ManyToOne => skald_vector::Cardinality::ManyToOne,
+            Cardinality::OneToMany => skald_vector::Cardinality::OneToMany,
+        },
+        include: m.include.clone(),
+        fill_left: None,
+        fill_right: None,
+    }
+}
+
+/// An error of the algebra in the words of LogQL.
+fn refused(err: VectorError) -> QueryError {
+    match err {
+        VectorError::Cancelled => QueryError::Cancelled,
+        VectorError::DuplicateMatch { side, .. } => QueryError::Invalid(format!(
+            "found duplicate series on the {side} hand-side;many-to-many matching not allowed: matching labels must be unique on one side"
+        )),
+        other => QueryError::Invalid(other.to_string()),
+    }
+}

@@ -1,0 +1,144 @@
+//! Range aggregations of a query: fetched, extracted and evaluated, one after the other.
+
+use std::sync::Arc;
+
+use skald_model::{Labels, MatchOp, Matcher, TimeRange};
+use skald_vector::{Column, Matrix};
+
+use super::extract::{Extraction, Group, SampleSet, Windows};
+use super::metric::grid;
+use super::window::{RangeFn, evaluate};
+use super::{CancelOnDrop, EngineOptions, Steps, blocking};
+use crate::ast::{Grouping, RangeAgg, RangeOp};
+use crate::error::QueryError;
+use crate::result::Stats;
+use crate::source::{Direction, EntrySource, SelectEntries};
+
+/// A range aggregation with the grouping of a `sum` that was pushed down into it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaf<'a> {
+    pub(super) agg: &'a RangeAgg,
+    pub(super) sum: Option<Option<&'a Grouping>>,
+}
+
+impl Leaf<'_> {
+    fn group(&self) -> Group {
+        match self.sum {
+            // `sum` without grouping keeps no label.
+            Some(None) => Group::By(Vec::new()),
+            Some(grouping) => Group::new(grouping),
+            None => Group::new(self.agg.grouping.as_ref()),
+        }
+    }
+
+    /// The values of all series, in no order.
+    pub(super) async fn run(
+        &self,
+        options: &EngineOptions,
+        source: &dyn EntrySource,
+        steps: Steps,
+        stats: &mut Stats,
+    ) -> Result<Matrix, QueryError> {
+        let agg = self.agg;
+        let windows =
+            Windows { steps, interval_ns: agg.range.interval_ns, offset_ns: agg.range.offset_ns };
+        let extraction = Arc::new(Extraction::new(agg.op, &agg.range, self.group())?);
+        let guard = CancelOnDrop::default();
+        let mut samples = SampleSet::default();
+        for range in slices(windows, options.metric_slice_ns) {
+            let req = SelectEntries {
+                matchers: agg.range.log.matchers.clone(),
+                range,
+                needles: extraction.pipeline.needles().to_vec(),
+                direction: Direction::Forward,
+                limit_hint: None,
+                // Lengths are lines too; and statistics count bytes.
+                needs_line: extraction.needs_line(),
+            };
+            let streams = source.select(&req).await?;
+            let (extraction, cancel) = (Arc::clone(&extraction), guard.flag());
+            let max = options.max_samples;
+            samples = blocking(move || {
+                samples.add(&extraction, &streams, windows, &cancel, max)?;
+                Ok(samples)
+            })
+            .await?;
+        }
+        stats.add(&samples.stats);
+        let range_fn = RangeFn {
+            op: agg.op,
+            param: agg.param.unwrap_or(0.0),
+            unwrapped: agg.range.unwrap.is_some(),
+        };
+        let n_values = samples.series.len().saturating_mul(steps.n);
+        if n_values > options.max_samples {
+            let max = options.max_samples;
+            return Err(QueryError::Limit(format!(
+                "the query makes {n_values} values, more than {max} (limit max_samples)"
+            )));
+        }
+        let absent = (agg.op == RangeOp::Absent).then(|| absent_labels(&agg.range.log.matchers));
+        let flag = guard.flag();
+        blocking(move || {
+            samples.finish();
+            let mut matrix = Matrix::new(grid(steps));
+            for series in &samples.series {
+                if flag.is_cancelled() {
+                    return Err(QueryError::Cancelled);
+                }
+                matrix.push(evaluate(series, windows, range_fn));
+            }
+            Ok(match absent {
+                Some(labels) => invert(labels, &matrix),
+                None => matrix,
+            })
+        })
+        .await
+    }
+}
+
+/// Most pieces one range is asked for in.
+const MAX_SLICES: i64 = 1_000;
+
+/// 1 where no series has a value.
+fn invert(labels: Labels, matrix: &Matrix) -> Matrix {
+    let mut out = Matrix::new(matrix.grid);
+    let mut column = Column::full(labels, vec![1.0; matrix.grid.n]);
+    column.present.subtract(&matrix.any_present());
+    out.push(column);
+    out
+}
+
+/// The labels that exactly one matcher names, and that with `=`.
+fn absent_labels(matchers: &[Matcher]) -> Labels {
+    let once = |m: &&Matcher| matchers.iter().filter(|other| other.name == m.name).count() == 1;
+    let equal = matchers.iter().filter(|m| m.op == MatchOp::Equal).filter(once);
+    Labels::from_pairs(equal.map(|m| (&m.name, &m.value)))
+}
+
+/// The time that windows cover, in pieces; gaps between windows are left out.
+fn slices(windows: Windows, longest_ns: i64) -> Vec<TimeRange> {
+    let mut out = Vec::new();
+    // Absurd ranges are not asked for in millions of pieces.
+    let range = windows.range();
+    let longest_ns = longest_ns.max(range.end.saturating_sub(range.start) / MAX_SLICES).max(1);
+    let mut cut = |range: TimeRange| {
+        let mut start = range.start;
+        while start < range.end {
+            let end = start.saturating_add(longest_ns).min(range.end);
+            out.push(TimeRange::new(start, end));
+            start = end;
+        }
+    };
+    // One request per step pays only when the gaps are larger than the pieces.
+    if windows.steps.step_ns.saturating_sub(windows.interval_ns) > longest_ns {
+        for i in 0..windows.steps.n {
+            let end = windows.steps.at(i).saturating_sub(windows.offset_ns);
+            let start = end.saturating_sub(windows.interval_ns);
+            cut(TimeRange::new(start.saturating_add(1), end.saturating_add(1)));
+        }
+    } else {
+        cut(windows.range());
+    }
+    out
+}

@@ -1,0 +1,227 @@
+//! Log queries: lines in order, up to a limit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use skald_model::{Labels, StreamEntries, TimeRange};
+use skald_vector::CancelFlag;
+
+use super::{CancelOnDrop, EngineOptions, RangeParams, blocking, empty};
+use crate::ast::LogExpr;
+use crate::error::QueryError;
+use crate::pipeline::labels::Category;
+use crate::pipeline::{Pipeline, Work};
+use crate::result::{QueryResult, ResultEntry, ResultStream, Stats, Value};
+use crate::source::{Direction, EntrySource, SelectEntries};
+
+/// The first slice is this part of the range.
+const FIRST_SLICE: i64 = 64;
+/// But not shorter than this.
+const MIN_SLICE_NS: i64 = 1_000_000_000;
+/// How many lines are processed between two looks at the flag.
+pub(super) const CHECK_EVERY: usize = 256;
+
+/// A line that passed, with the place of its stream in the slice's list.
+struct Passed {
+    stream: usize,
+    entry: ResultEntry,
+}
+
+/// What one slice gave: streams as the pipeline left them, and lines in query direction.
+struct Slice {
+    streams: Vec<Labels>,
+    lines: Vec<Passed>,
+    stats: Stats,
+}
+
+pub(super) async fn run(
+    options: &EngineOptions,
+    source: &dyn EntrySource,
+    log: &LogExpr,
+    params: &RangeParams,
+) -> Result<QueryResult, QueryError> {
+    let limit = params.limit;
+    let max = options.max_entries;
+    if limit == 0 {
+        return Err(QueryError::Invalid("limit must be a positive value".to_owned()));
+    }
+    if limit > max {
+        return Err(QueryError::Limit(format!(
+            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max})"
+        )));
+    }
+    let pipeline = Arc::new(Pipeline::compile(log)?);
+    let guard = CancelOnDrop::default();
+    let mut out = Collected::new(params);
+    let mut slices = Slices::new(params);
+    while let Some(range) = slices.next() {
+        let hint = pipeline.keeps_all() && params.interval_ns <= 0;
+        let req = SelectEntries {
+            matchers: log.matchers.clone(),
+            range,
+            needles: pipeline.needles().to_vec(),
+            direction: params.direction,
+            limit_hint: hint.then(|| limit - out.n_lines),
+            needs_line: true,
+        };
+        let streams = source.select(&req).await?;
+        // Without an interval no more than what is missing can come from any one stream.
+        let most = if params.interval_ns > 0 { usize::MAX } else { limit - out.n_lines };
+        let (pipeline, cancel, direction) = (Arc::clone(&pipeline), guard.flag(), params.direction);
+        let slice =
+            blocking(move || process(&pipeline, streams, range, direction, most, &cancel)).await?;
+        if out.add(slice) {
+            break;
+        }
+    }
+    let mut result = empty(Value::Streams(Vec::new()));
+    result.stats = out.stats;
+    result.stats.entries_returned = u64::try_from(out.n_lines).unwrap_or(u64::MAX);
+    result.value = Value::Streams(out.finish());
+    Ok(result)
+}
+
+/// Pieces of the range from the asked end, each twice as long as the last.
+struct Slices {
+    start: i64,
+    end: i64,
+    width: i64,
+    direction: Direction,
+}
+
+impl Slices {
+    fn new(params: &RangeParams) -> Self {
+        let range = params.end_ns.saturating_sub(params.start_ns);
+        Self {
+            start: params.start_ns,
+            end: params.end_ns,
+            width: (range / FIRST_SLICE).max(MIN_SLICE_NS),
+            direction: params.direction,
+        }
+    }
+
+    fn next(&mut self) -> Option<TimeRange> {
+        if self.start >= self.end {
+            return None;
+        }
+        let width = self.width.min(self.end - self.start);
+        self.width = self.width.saturating_mul(2);
+        Some(match self.direction {
+            Direction::Forward => {
+                self.start += width;
+                TimeRange::new(self.start - width, self.start)
+            }
+            Direction::Backward => {
+                self.end -= width;
+                TimeRange::new(self.end, self.end + width)
+            }
+        })
+    }
+}
+
+fn process(
+    pipeline: &Pipeline,
+    mut streams: Vec<StreamEntries>,
+    range: TimeRange,
+    direction: Direction,
+    most: usize,
+    cancel: &CancelFlag,
+) -> Result<Slice, QueryError> {
+    streams.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let mut out = Slice { streams: Vec::new(), lines: Vec::new(), stats: Stats::default() };
+    out.stats.selects = 1;
+    let mut index: HashMap<Labels, usize> = HashMap::new();
+    let mut work = Work::default();
+    for stream in &streams {
+        work.start_stream(&stream.labels);
+        let mut n_passed = 0;
+        for i in 0..stream.entries.len() {
+            if i % CHECK_EVERY == 0 && cancel.is_cancelled() {
+                return Err(QueryError::Cancelled);
+            }
+            if n_passed >= most {
+                break;
+            }
+            let at = if direction == Direction::Forward { i } else { stream.entries.len() - 1 - i };
+            let entry = &stream.entries[at];
+            if !range.contains(entry.timestamp_ns) {
+                continue;
+            }
+            out.stats.lines_processed += 1;
+            out.stats.bytes_processed += entry.line.len() as u64;
+            out.stats.structured_metadata_bytes_processed += entry.metadata.as_bytes().len() as u64;
+            if !pipeline.process(&mut work, entry) {
+                continue;
+            }
+            n_passed += 1;
+            let labels = work.labels.category(Category::Stream);
+            let stream = *index.entry(labels).or_insert_with_key(|labels| {
+                out.streams.push(labels.clone());
+                out.streams.len() - 1
+            });
+            out.lines.push(Passed { stream, entry: work.result(entry) });
+        }
+        out.stats.post_filter_lines += n_passed as u64;
+    }
+    // Stable: lines of one stream at the same time keep their order.
+    match direction {
+        Direction::Forward => out.lines.sort_by_key(|l| l.entry.timestamp_ns),
+        Direction::Backward => out.lines.sort_by_key(|l| std::cmp::Reverse(l.entry.timestamp_ns)),
+    }
+    Ok(out)
+}
+
+/// The answer as it grows.
+struct Collected {
+    streams: Vec<ResultStream>,
+    index: HashMap<Labels, usize>,
+    n_lines: usize,
+    limit: usize,
+    interval_ns: i64,
+    last_ns: Option<i64>,
+    stats: Stats,
+}
+
+impl Collected {
+    fn new(params: &RangeParams) -> Self {
+        Self {
+            streams: Vec::new(),
+            index: HashMap::new(),
+            n_lines: 0,
+            limit: params.limit,
+            interval_ns: params.interval_ns,
+            last_ns: None,
+            stats: Stats::default(),
+        }
+    }
+
+    /// `true` when the limit is met.
+    fn add(&mut self, slice: Slice) -> bool {
+        self.stats.add(&slice.stats);
+        for line in slice.lines {
+            if self.n_lines >= self.limit {
+                return true;
+            }
+            let t = line.entry.timestamp_ns;
+            let near = |last: i64| t.abs_diff(last) < self.interval_ns.unsigned_abs();
+            if self.interval_ns > 0 && self.last_ns.is_some_and(near) {
+                continue;
+            }
+            self.last_ns = Some(t);
+            self.n_lines += 1;
+            let streams = &mut self.streams;
+            let at =
+                *self.index.entry(slice.streams[line.stream].clone()).or_insert_with_key(|l| {
+                    streams.push(ResultStream { stream_labels: l.clone(), entries: Vec::new() });
+                    streams.len() - 1
+                });
+            self.streams[at].entries.push(line.entry);
+        }
+        self.n_lines >= self.limit
+    }
+
+    fn finish(mut self) -> Vec<ResultStream> {
+        self.streams.sort_by(|a, b| a.stream_labels.cmp(&b.stream_labels));
+        self.streams
+    }
+}

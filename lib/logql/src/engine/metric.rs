@@ -1,0 +1,144 @@
+//! Metric queries: leaves first, each on its own, then the tree over their values.
+
+use std::cmp::Ordering;
+
+use skald_vector::{Column, Context, Grid, Matrix};
+
+use super::algebra::{Evaluated, evaluate};
+use super::leaf::Leaf;
+use super::{CancelOnDrop, EngineOptions, Steps, blocking, ns_to_ms};
+use crate::ast::{MetricExpr, RangeOp, VectorAgg, VectorOp};
+use crate::error::QueryError;
+use crate::result::{MatrixSeries, Stats, Value, VectorSample};
+use crate::source::EntrySource;
+
+pub(super) async fn run(
+    options: &EngineOptions,
+    source: &dyn EntrySource,
+    expr: &MetricExpr,
+    steps: Steps,
+) -> Result<(Evaluated, Stats), QueryError> {
+    let mut leaves = Vec::new();
+    collect(expr, &mut leaves);
+    let mut stats = Stats::default();
+    let mut values: Vec<Matrix> = Vec::with_capacity(leaves.len());
+    let mut n_values = 0usize;
+    for leaf in leaves {
+        let matrix = leaf.run(options, source, steps, &mut stats).await?;
+        n_values = n_values.saturating_add(matrix.columns.len().saturating_mul(steps.n));
+        if n_values > options.max_samples {
+            let max = options.max_samples;
+            return Err(QueryError::Limit(format!(
+                "the query makes {n_values} values, more than {max} (limit max_samples)"
+            )));
+        }
+        values.push(matrix);
+    }
+    let guard = CancelOnDrop::default();
+    let mut ctx = Context { cancel: guard.flag(), ..Context::default() };
+    let (expr, grid) = (expr.clone(), grid(steps));
+    let out = blocking(move || evaluate(&expr, grid, &mut values.into_iter(), &mut ctx)).await?;
+    drop(guard);
+    Ok((out, stats))
+}
+
+/// The steps in milliseconds, which is what results show.
+pub(super) fn grid(steps: Steps) -> Grid {
+    Grid { start_ms: ns_to_ms(steps.start_ns), step_ms: ns_to_ms(steps.step_ns).max(1), n: steps.n }
+}
+
+/// The range aggregation a `sum` can be pushed into: every sample then falls to its group at once.
+pub(super) fn pushed_down(agg: &VectorAgg) -> Option<Leaf<'_>> {
+    use RangeOp::{BytesOverTime, BytesRate, CountOverTime, Rate, Sum};
+    match &agg.inner {
+        MetricExpr::Range(range)
+            if agg.op == VectorOp::Sum
+                && range.grouping.is_none()
+                && matches!(range.op, CountOverTime | Rate | BytesOverTime | BytesRate | Sum) =>
+        {
+            Some(Leaf { agg: range, sum: Some(agg.grouping.as_ref()) })
+        }
+        _ => None,
+    }
+}
+
+/// The leaves in the order in which [`evaluate`] meets them.
+fn collect<'a>(expr: &'a MetricExpr, out: &mut Vec<Leaf<'a>>) {
+    match expr {
+        MetricExpr::Range(agg) => out.push(Leaf { agg, sum: None }),
+        MetricExpr::Vector(agg) => match pushed_down(agg) {
+            Some(leaf) => out.push(leaf),
+            None => collect(&agg.inner, out),
+        },
+        MetricExpr::LabelReplace(call) => collect(&call.inner, out),
+        MetricExpr::Binary(binary) => {
+            collect(&binary.left, out);
+            collect(&binary.right, out);
+        }
+        MetricExpr::Literal(_) | MetricExpr::Constant(_) => {}
+    }
+}
+
+// === impl Evaluated ===
+
+impl Evaluated {
+    /// Series with at least one value, within the limit, sorted by their labels.
+    fn limited(self, steps: Steps, options: &EngineOptions) -> Result<Vec<Column>, QueryError> {
+        let mut matrix = self.into_matrix(grid(steps));
+        matrix.columns.retain(|column| !column.is_empty());
+        let max = options.max_series;
+        if matrix.columns.len() > max {
+            return Err(QueryError::Limit(format!(
+                "maximum number of series ({max}) reached for a single query; consider reducing query cardinality by adding more specific stream selectors, reducing the time range, or aggregating results with functions like sum(), count() or topk()"
+            )));
+        }
+        matrix.sort_by_labels();
+        Ok(matrix.columns)
+    }
+
+    pub(super) fn into_range(
+        self,
+        steps: Steps,
+        options: &EngineOptions,
+    ) -> Result<Value, QueryError> {
+        let series = |column: Column| MatrixSeries {
+            points: column
+                .present
+                .ones()
+                .map(|i| (ns_to_ms(steps.at(i)), column.values[i]))
+                .collect(),
+            labels: column.labels,
+        };
+        Ok(Value::Matrix(self.limited(steps, options)?.into_iter().map(series).collect()))
+    }
+
+    /// Sorted by labels, unless the query itself asks for an order.
+    pub(super) fn into_instant(
+        self,
+        steps: Steps,
+        expr: &MetricExpr,
+        options: &EngineOptions,
+    ) -> Result<Value, QueryError> {
+        let timestamp_ms = ns_to_ms(steps.start_ns);
+        if let Self::Scalar(value) = self {
+            return Ok(Value::Scalar { timestamp_ms, value });
+        }
+        let columns = self.limited(steps, options)?;
+        let sample = |c: Column| VectorSample { value: c.values[0], labels: c.labels };
+        let mut samples: Vec<VectorSample> = columns.into_iter().map(sample).collect();
+        let by_value = |a: &VectorSample, b: &VectorSample| {
+            a.value.partial_cmp(&b.value).unwrap_or(Ordering::Equal)
+        };
+        let nan_last = |a: &VectorSample, b: &VectorSample| a.value.is_nan().cmp(&b.value.is_nan());
+        match expr {
+            MetricExpr::Vector(agg) if agg.op == VectorOp::Sort => {
+                samples.sort_by(|a, b| nan_last(a, b).then(by_value(a, b)));
+            }
+            MetricExpr::Vector(agg) if agg.op == VectorOp::SortDesc => {
+                samples.sort_by(|a, b| nan_last(a, b).then(by_value(b, a)));
+            }
+            _ => {}
+        }
+        Ok(Value::Vector { timestamp_ms, samples })
+    }
+}

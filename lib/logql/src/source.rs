@@ -1,0 +1,51 @@
+//! Where the engine gets its entries from. The querier implements [`EntrySource`].
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use skald_model::{ErrorKind, Matcher, StreamEntries, TimeRange};
+
+/// Which end of the time range comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Oldest first.
+    Forward,
+    /// Newest first.
+    #[default]
+    Backward,
+}
+
+/// What one [`EntrySource::select`] asks for.
+#[derive(Clone, Debug)]
+pub struct SelectEntries {
+    pub matchers: Vec<Matcher>,
+    /// Nanoseconds, half-open.
+    pub range: TimeRange,
+    /// Every line of interest contains all of these. A hint: entries without them may be returned.
+    pub needles: Vec<Bytes>,
+    pub direction: Direction,
+    /// About so many entries, from the `direction` end, will be used. A hint.
+    pub limit_hint: Option<usize>,
+    /// `false` when no line is looked at, only times, labels and metadata. Lines may then be empty.
+    pub needs_line: bool,
+}
+
+/// A source could not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+/// Entries of one tenant.
+#[async_trait]
+pub trait EntrySource: Send + Sync + Debug {
+    /// All entries with `range.start <= timestamp < range.end` of all streams that match.
+    ///
+    /// May return more than asked for as far as `needles` go, never as far as matchers and range
+    /// go. Streams come in any order and each at most once; entries are sorted by time (equal times
+    /// as written), without duplicates. Cancel-safe.
+    async fn select(&self, req: &SelectEntries) -> Result<Vec<StreamEntries>, SourceError>;
+}
