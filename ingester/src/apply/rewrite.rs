@@ -1,0 +1,93 @@
+//! Batches that the ingester writes itself: what was accepted of a batch, and labels once more.
+
+use bytes::Bytes;
+use skald_codec::batch::{LogsBuilder, MetricsBuilder};
+use skald_model::{Histogram, Labels, SeriesId};
+
+use super::{Refused, position};
+use crate::parsed::{LogsBatch, MetricsBatch};
+
+/// Walks along ascending positions.
+struct Skip<'a>(std::iter::Peekable<std::iter::Copied<std::slice::Iter<'a, u32>>>);
+
+impl<'a> Skip<'a> {
+    fn new(positions: &'a [u32]) -> Self {
+        Self(positions.iter().copied().peekable())
+    }
+
+    /// Whether `at` is among the positions; ask in ascending order.
+    fn has(&mut self, at: usize) -> bool {
+        let at = position(at);
+        while self.0.next_if(|p| *p < at).is_some() {}
+        self.0.next_if_eq(&at).is_some()
+    }
+}
+
+/// The batch without what was refused; `None` when nothing is left.
+pub(crate) fn accepted_metrics(batch: &MetricsBatch, refused: &Refused) -> Option<Bytes> {
+    let base = batch.floats.first().map_or(0, |(t, _)| *t);
+    let mut builder = MetricsBuilder::new(base);
+    let mut items = Skip::new(&refused.items);
+    let mut skip_floats = Skip::new(&refused.floats);
+    let mut skip_histograms = Skip::new(&refused.histograms);
+    let mut floats: Vec<(i64, f64)> = Vec::new();
+    let mut histograms: Vec<(i64, Histogram)> = Vec::new();
+    for (at, item) in batch.items.iter().enumerate() {
+        if items.has(at) {
+            continue;
+        }
+        floats.clear();
+        floats.extend(item.floats().filter(|i| !skip_floats.has(*i)).map(|i| batch.floats[i]));
+        histograms.clear();
+        histograms.extend(
+            item.histograms()
+                .filter(|i| !skip_histograms.has(*i))
+                .map(|i| batch.histograms[i].clone()),
+        );
+        let exemplars = &batch.exemplars[item.exemplars()];
+        if floats.is_empty()
+            && histograms.is_empty()
+            && exemplars.is_empty()
+            && item.labels.is_none()
+        {
+            continue;
+        }
+        builder.series(item.id, item.labels.as_ref(), &floats, &histograms, exemplars);
+    }
+    batch.metadata.iter().for_each(|m| builder.metadata(m));
+    (!builder.is_empty()).then(|| builder.finish())
+}
+
+/// As [`accepted_metrics`] for logs.
+pub(crate) fn accepted_logs(batch: &LogsBatch, refused: &Refused) -> Option<Bytes> {
+    let mut builder = LogsBuilder::new(batch.entries.first().map_or(0, |e| e.timestamp_ns));
+    let mut items = Skip::new(&refused.items);
+    for (at, item) in batch.items.iter().enumerate() {
+        if items.has(at) {
+            continue;
+        }
+        builder.stream(item.id, item.labels.as_ref());
+        for entry in &batch.entries[item.entries()] {
+            builder.entry(entry.timestamp_ns, &batch.line(entry), &batch.metadata(entry));
+        }
+    }
+    (!builder.is_empty()).then(|| builder.finish())
+}
+
+/// A batch of labels only.
+pub(crate) fn metrics_labels(series: impl Iterator<Item = (SeriesId, Labels)>) -> Bytes {
+    let mut builder = MetricsBuilder::new(0);
+    for (id, labels) in series {
+        builder.series(id, Some(&labels), &[], &[], &[]);
+    }
+    builder.finish()
+}
+
+/// A batch of labels only.
+pub(crate) fn logs_labels(streams: impl Iterator<Item = (SeriesId, Labels)>) -> Bytes {
+    let mut builder = LogsBuilder::new(0);
+    for (id, labels) in streams {
+        builder.stream(id, Some(&labels));
+    }
+    builder.finish()
+}

@@ -1,0 +1,189 @@
+//! The buffers of one series between two flushes.
+//!
+//! ```text
+//! sealed := { u32 LE len, chunk }*      chunks of 32 samples (skald_codec::chunk), ascending
+//! tail   := samples behind them, ascending, raw
+//! extra  := what few series have: late samples, histograms, exemplars
+//! ```
+
+use skald_codec::chunk::{self, ChunkError, ChunkHeader};
+use skald_model::{Exemplar, Histogram};
+
+use super::Scratch;
+
+/// Samples of the tail that make a sealed chunk.
+const SEAL_AT: usize = 32;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SeriesData {
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) tail: Vec<(i64, f64)>,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extra {
+    /// Late floats, ascending.
+    pub(crate) late: Vec<(i64, f64)>,
+    pub(crate) sealed_histograms: Vec<u8>,
+    pub(crate) histograms: Vec<(i64, Histogram)>,
+    pub(crate) late_histograms: Vec<(i64, Histogram)>,
+    /// By time, newest last.
+    pub(crate) exemplars: Vec<Exemplar>,
+    /// Bytes of histograms and exemplars.
+    pub(super) bytes: usize,
+}
+
+/// Iterates over the chunks of a `sealed` buffer.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunks<'a>(&'a [u8]);
+
+// === impl SeriesData ===
+
+impl SeriesData {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sealed.is_empty() && self.tail.is_empty() && self.extra.is_none()
+    }
+
+    /// The time of the first sample since the last cut that came in order.
+    pub(super) fn oldest_in_order(&self) -> Option<i64> {
+        let first = |sealed| Chunks::new(sealed).next()?.ok().map(|(header, _)| header.min_ts);
+        let float = first(&self.sealed).or_else(|| self.tail.first().map(|(ts, _)| *ts));
+        let histogram = self.extra.as_ref().and_then(|e| {
+            first(&e.sealed_histograms).or_else(|| e.histograms.first().map(|(ts, _)| *ts))
+        });
+        float.into_iter().chain(histogram).min()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let extra = self.extra.as_ref().map_or(0, |e| e.heap_bytes());
+        self.sealed.capacity() + self.tail.capacity() * size_of::<(i64, f64)>() + extra
+    }
+
+    pub(super) fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_with(Box::default)
+    }
+
+    /// Appends a float newer than all before.
+    pub(super) fn push(&mut self, ts: i64, value: f64, scratch: &mut Scratch) {
+        self.tail.push((ts, value));
+        if self.tail.len() < SEAL_AT {
+            return;
+        }
+        scratch.ts.clear();
+        scratch.values.clear();
+        scratch.ts.extend(self.tail.iter().map(|(t, _)| *t));
+        scratch.values.extend(self.tail.iter().map(|(_, v)| *v));
+        scratch.bytes.clear();
+        chunk::encode_floats(&scratch.ts, &scratch.values, &mut scratch.bytes);
+        put_chunk(&mut self.sealed, &scratch.bytes);
+        self.tail.clear();
+    }
+
+    /// Appends a histogram newer than all before.
+    pub(super) fn push_histogram(&mut self, ts: i64, h: &Histogram, scratch: &mut Scratch) {
+        let extra = self.extra_mut();
+        extra.bytes += h.size_bytes();
+        extra.histograms.push((ts, h.clone()));
+        if extra.histograms.len() < SEAL_AT {
+            return;
+        }
+        let (times, all): (Vec<i64>, Vec<Histogram>) = extra.histograms.drain(..).unzip();
+        let raw: usize = all.iter().map(Histogram::size_bytes).sum();
+        scratch.bytes.clear();
+        chunk::encode_histograms(&times, &all, &mut scratch.bytes);
+        put_chunk(&mut extra.sealed_histograms, &scratch.bytes);
+        extra.bytes = extra.bytes.saturating_sub(raw);
+    }
+
+    /// Puts a late float in its place.
+    pub(super) fn insert_late(&mut self, ts: i64, value: f64) {
+        insert_sorted(&mut self.extra_mut().late, ts, value);
+    }
+
+    /// Puts a late histogram in its place.
+    pub(super) fn insert_late_histogram(&mut self, ts: i64, h: &Histogram) {
+        let extra = self.extra_mut();
+        extra.bytes += h.size_bytes();
+        insert_sorted(&mut extra.late_histograms, ts, h.clone());
+    }
+
+    /// Keeps the newest `max` exemplars; whether this one is new and kept.
+    pub(super) fn add_exemplar(&mut self, e: &Exemplar, max: usize) -> bool {
+        if max == 0 {
+            return false;
+        }
+        let extra = self.extra_mut();
+        let same = |x: &Exemplar| {
+            x.timestamp_ms == e.timestamp_ms
+                && x.value.to_bits() == e.value.to_bits()
+                && x.labels == e.labels
+        };
+        if extra.exemplars.iter().any(same) {
+            return false;
+        }
+        let at = extra.exemplars.partition_point(|x| x.timestamp_ms <= e.timestamp_ms);
+        extra.exemplars.insert(at, e.clone());
+        extra.bytes += exemplar_bytes(e);
+        if extra.exemplars.len() > max {
+            let oldest = extra.exemplars.remove(0);
+            extra.bytes = extra.bytes.saturating_sub(exemplar_bytes(&oldest));
+            return at > 0;
+        }
+        true
+    }
+}
+
+impl Extra {
+    fn heap_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.late.capacity() * size_of::<(i64, f64)>()
+            + self.sealed_histograms.capacity()
+            + self.bytes
+    }
+}
+
+fn exemplar_bytes(e: &Exemplar) -> usize {
+    size_of::<Exemplar>() + e.labels.as_bytes().len()
+}
+
+fn insert_sorted<T>(column: &mut Vec<(i64, T)>, ts: i64, value: T) {
+    let at = column.partition_point(|(t, _)| *t < ts);
+    column.insert(at, (ts, value));
+}
+
+fn put_chunk(sealed: &mut Vec<u8>, bytes: &[u8]) {
+    // A chunk of 32 samples is far from 4 GiB.
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    // Room for this one and no doubling: most series seal few chunks between two flushes.
+    sealed.reserve_exact(4 + bytes.len());
+    sealed.extend_from_slice(&len.to_le_bytes());
+    sealed.extend_from_slice(bytes);
+}
+
+// === impl Chunks ===
+
+impl<'a> Chunks<'a> {
+    pub(crate) fn new(sealed: &'a [u8]) -> Self {
+        Self(sealed)
+    }
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = Result<(ChunkHeader, &'a [u8]), ChunkError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let split = self.0.split_first_chunk::<4>().and_then(|(len, rest)| {
+            rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)
+        });
+        let Some((bytes, rest)) = split else {
+            self.0 = &[];
+            return Some(Err(ChunkError::Truncated));
+        };
+        self.0 = rest;
+        Some(chunk::peek(bytes).map(|header| (header, bytes)))
+    }
+}

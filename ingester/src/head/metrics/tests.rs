@@ -1,0 +1,219 @@
+use proptest::prelude::*;
+use skald_model::{BucketCounts, Histogram, ResetHint, Series, Span, TimeRange, stale_nan};
+
+use super::*;
+
+fn series(head: &mut MetricsHead, name: &str) -> Ref {
+    let labels = Labels::from_pairs([("__name__", name)]);
+    head.create(labels.id(), &labels).unwrap()
+}
+
+fn pick(head: &MetricsHead, range: TimeRange) -> Selection {
+    let (refs, mut selection) = head.begin(&[]);
+    head.pick(&refs, range, &mut selection);
+    selection
+}
+
+fn read(head: &MetricsHead, range: TimeRange) -> Vec<Series> {
+    pick(head, range).decode(range).unwrap()
+}
+
+fn histogram(n: u64) -> Histogram {
+    Histogram {
+        schema: 1,
+        reset_hint: ResetHint::Unknown,
+        zero_threshold: 0.0,
+        sum: stale_nan(),
+        positive_spans: vec![Span { offset: 0, length: 1 }],
+        negative_spans: vec![],
+        custom_values: vec![],
+        counts: BucketCounts::Integer {
+            count: n,
+            zero_count: 0,
+            positive: vec![1],
+            negative: vec![],
+        },
+    }
+}
+
+#[test]
+fn repetitions_are_stored_once_and_conflicts_refused() {
+    let mut head = MetricsHead::default();
+    let r = series(&mut head, "a");
+    for i in 0..100 {
+        head.append(r, i * 10, 1.0, Window::Ms(0)).unwrap();
+    }
+    for i in 0..100 {
+        head.append(r, i * 10, 1.0, Window::Ms(0)).unwrap();
+        let conflict = head.append(r, i * 10, 2.0, Window::Ms(0)).unwrap_err();
+        assert_eq!(conflict, Conflict::DuplicateTimestamp { stored: Some(1.0) });
+    }
+    assert_eq!(head.append(r, 5, 1.0, Window::Ms(0)), Err(Conflict::OutOfOrder { newest: 990 }));
+    assert_eq!(head.append(r, 5, 1.0, Window::Ms(984)), Err(Conflict::TooOld { newest: 990 }));
+    head.append(r, 5, 1.0, Window::Ms(985)).unwrap();
+    head.append(r, 5, 1.0, Window::Ms(0)).unwrap();
+    let got = read(&head, TimeRange::ALL).remove(0);
+    assert_eq!(got.timestamps.len(), 101);
+    assert_eq!(got.timestamps[..3], [0, 5, 10]);
+    let old = -(1 << 62);
+    head.append(r, old, 1.0, Window::Ms(i64::MAX)).unwrap();
+    assert_eq!(read(&head, TimeRange::new(i64::MIN, 0))[0].timestamps, [old]);
+}
+
+#[test]
+fn stale_markers_and_other_nans_are_compared_by_bits() {
+    let mut head = MetricsHead::default();
+    let r = series(&mut head, "a");
+    head.append(r, 1, stale_nan(), Window::Ms(0)).unwrap();
+    head.append(r, 1, stale_nan(), Window::Ms(0)).unwrap();
+    head.append(r, 1, f64::NAN, Window::Ms(0)).unwrap_err();
+    assert_eq!(read(&head, TimeRange::ALL)[0].values[0].to_bits(), stale_nan().to_bits());
+}
+
+#[test]
+fn histograms_stand_beside_floats_at_other_times() {
+    let mut head = MetricsHead::default();
+    let r = series(&mut head, "a");
+    let window = Window::Ms(1000);
+    for i in 0..80 {
+        head.append_histogram(r, 10 * i, &histogram(7), window).unwrap();
+        head.append(r, 10 * i + 5, 1.0, window).unwrap();
+    }
+    let taken = Conflict::DuplicateTimestamp { stored: None };
+    assert_eq!(head.append(r, 100, 1.0, window), Err(taken));
+    let taken = Conflict::DuplicateTimestamp { stored: Some(1.0) };
+    assert_eq!(head.append_histogram(r, 105, &histogram(7), window), Err(taken));
+    head.append_histogram(r, 100, &histogram(7), window).unwrap();
+    head.append_histogram(r, 790, &histogram(7), window).unwrap();
+    head.append_histogram(r, 100, &histogram(8), window).unwrap_err();
+    head.append_histogram(r, 7, &histogram(9), window).unwrap();
+    let got = read(&head, TimeRange::new(0, 200)).remove(0);
+    assert_eq!((got.histograms.len(), got.timestamps.len()), (21, 20));
+    assert_eq!(got.histograms[1].0, 7);
+    let (floats, histograms) = chunks_of(head.buffers(r)).unwrap();
+    assert_eq!((floats.len(), histograms.len()), (1, 1));
+}
+
+#[test]
+fn a_cut_leaves_the_snapshot_readable_and_remembers_the_newest() {
+    let mut head = MetricsHead::default();
+    let r = series(&mut head, "a");
+    head.append(r, 1, 1.0, Window::Ms(0)).unwrap();
+    head.log.note(9, 0);
+    let snapshot = head.cut(Ageing::Counts).unwrap();
+    assert_eq!((head.data_bytes(), head.log.first_seq, head.log.generation), (0, None, 1));
+    head.append(r, 1, 1.0, Window::Ms(0)).unwrap();
+    head.append(r, 1, 2.0, Window::Ms(0)).unwrap_err();
+    head.append(r, 2, 2.0, Window::Ms(0)).unwrap();
+    head.append(r, 1, 1.0, Window::Ms(10)).unwrap();
+    assert_eq!(read(&head, TimeRange::ALL)[0].timestamps, [1, 2]);
+    assert_eq!(chunks_of(&snapshot.data[r as usize]).unwrap().0.len(), 1);
+    head.flushing = None;
+    assert_eq!(read(&head, TimeRange::ALL)[0].timestamps, [2]);
+}
+
+#[test]
+fn series_without_news_for_two_cuts_are_forgotten() {
+    let mut head = MetricsHead::default();
+    let [a, b] = ["a", "b"].map(|n| series(&mut head, n));
+    head.append(a, 1, 1.0, Window::Ms(0)).unwrap();
+    for t in 0..3 {
+        let b = head.index.find(Labels::from_pairs([("__name__", "b")]).id()).unwrap_or(b);
+        head.append(b, t, 1.0, Window::Ms(0)).unwrap();
+        assert!(head.cut(Ageing::Counts).is_some());
+        head.flushing = None;
+    }
+    assert_eq!(head.index.len(), 1);
+    let b = head.index.find(Labels::from_pairs([("__name__", "b")]).id()).unwrap();
+    head.append(b, 2, 9.0, Window::Ms(0)).unwrap_err();
+    head.append(b, 3, 9.0, Window::Ms(0)).unwrap();
+    assert_eq!(read(&head, TimeRange::ALL)[0].labels.metric_name(), Some("b"));
+}
+
+#[test]
+fn only_the_newest_exemplars_are_kept_each_once() {
+    let mut head = MetricsHead::default();
+    let r = series(&mut head, "a");
+    for t in [5, 1, 9, 9, 7] {
+        let e = skald_model::Exemplar { labels: Labels::empty(), timestamp_ms: t, value: 1.0 };
+        head.append_exemplar(r, &e, 3);
+    }
+    let found = pick(&head, TimeRange::ALL).exemplars(TimeRange::ALL);
+    assert_eq!(found[0].1.iter().map(|e| e.timestamp_ms).collect::<Vec<_>>(), [5, 7, 9]);
+}
+
+#[test]
+fn metadata_is_bounded_and_only_changes_are_noted() {
+    let mut head = MetricsHead::default();
+    let m = |name: &str, help: &str| MetricMetadata {
+        name: name.into(),
+        help: help.into(),
+        ..MetricMetadata::default()
+    };
+    assert_eq!(head.keep_metadata(&[m("a", "1"), m("b", "1"), m("c", "1")], 2), 1);
+    head.changed_metadata.clear();
+    assert_eq!(head.keep_metadata(&[m("a", "1"), m("b", "2")], 2), 0);
+    assert_eq!(head.changed_metadata.into_keys().collect::<Vec<_>>(), ["b"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn agrees_with_a_map(
+        samples in prop::collection::vec((0i64..300, 0u8..3), 0..400),
+        cut_at in 0usize..400,
+        window in 0i64..200,
+        start in 0i64..300,
+        len in 0i64..300,
+    ) {
+        let mut head = MetricsHead::default();
+        let r = series(&mut head, "a");
+        let mut model: BTreeMap<i64, f64> = BTreeMap::new();
+        for (i, (t, v)) in samples.into_iter().enumerate() {
+            if i == cut_at {
+                head.cut(Ageing::Counts);
+            }
+            let v = f64::from(v);
+            let newest = model.keys().next_back().copied();
+            let want = match model.get(&t) {
+                Some(stored) if stored.to_bits() == v.to_bits() => Ok(()),
+                Some(stored) => Err(Conflict::DuplicateTimestamp { stored: Some(*stored) }),
+                None => match newest {
+                    Some(newest) if t < newest && window == 0 => Err(Conflict::OutOfOrder { newest }),
+                    Some(newest) if t < newest - window => Err(Conflict::TooOld { newest }),
+                    _ => Ok(()),
+                },
+            };
+            prop_assert_eq!(head.append(r, t, v, Window::Ms(window)), want);
+            if want.is_ok() {
+                model.insert(t, v);
+            }
+        }
+        let range = TimeRange::new(start, start + len);
+        let got = pick(&head, range).decode(range).unwrap().pop().unwrap_or_default();
+        let want: Vec<(i64, f64)> = model.range(start..start + len).map(|(t, v)| (*t, *v)).collect();
+        prop_assert_eq!(got.timestamps.into_iter().zip(got.values).collect::<Vec<_>>(), want);
+    }
+}
+
+#[test]
+fn a_push_repeated_behind_a_flush_succeeds() {
+    let mut head = MetricsHead::default();
+    let r = series(&mut head, "a");
+    for ts in [1000, 2000, 3000] {
+        head.append(r, ts, 1.0, Window::Ms(0)).unwrap();
+    }
+    drop(head.cut(Ageing::Counts));
+    head.flushing = None;
+    for ts in [1000, 2000, 3000] {
+        head.append(r, ts, 1.0, Window::Ms(0)).unwrap();
+    }
+    head.append(r, 4000, 1.0, Window::Ms(0)).unwrap();
+    // Between samples that are here nothing can be a repetition, and long ago nobody repeats.
+    let conflict = head.append(r, 4000 - append::RETRY_MS - 1, 1.0, Window::Ms(0)).unwrap_err();
+    assert_eq!(conflict, Conflict::OutOfOrder { newest: 4000 });
+    head.append(r, 5000, 1.0, Window::Ms(0)).unwrap();
+    let conflict = head.append(r, 4500, 1.0, Window::Ms(0)).unwrap_err();
+    assert_eq!(conflict, Conflict::OutOfOrder { newest: 5000 });
+}

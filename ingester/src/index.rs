@@ -1,0 +1,174 @@
+//! Which series (or streams) a head holds, and which of them match: ids, labels and postings.
+//!
+//! A label pair is stored once and numbered; a series is a slice of pair numbers; a pair knows the
+//! series that have it. Series are numbered densely from 0, and these numbers ([`Ref`]) index the
+//! parallel columns of the heads.
+//!
+//! Invariants: a `Ref` means the same series until [`Index::retain`], which runs only while no
+//! snapshot of the head is outstanding; postings are ascending.
+
+mod hash;
+mod pairs;
+mod select;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use skald_model::{Labels, LabelsBuilder, SeriesId};
+
+use self::hash::Mixer;
+use self::pairs::Pairs;
+use crate::head::Ageing;
+
+/// The number of a series within one head.
+pub(crate) type Ref = u32;
+
+/// Marks a series that [`Index::retain`] dropped.
+pub(crate) const GONE: Ref = Ref::MAX;
+
+/// A series id as key: four words, so that a map entry takes 20 bytes and not 32.
+type Key = [u32; 4];
+
+/// The series of one head.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pairs: Pairs,
+    /// By `Ref`: the numbers of its pairs, in label name order.
+    series: Vec<Series>,
+    ids: HashMap<Key, Ref, Mixer>,
+    label_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Series {
+    pairs: Box<[u32]>,
+    /// The generation of the head in which the labels were last written to the WAL.
+    logged: u32,
+    /// Cuts in a row that found nothing new.
+    idle: u8,
+}
+
+// === impl Index ===
+
+impl Index {
+    pub(crate) fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    pub(crate) fn find(&self, id: SeriesId) -> Option<Ref> {
+        self.ids.get(&key(id)).copied()
+    }
+
+    /// Adds a series that is not there yet. `None` when 2^32 − 1 series are reached.
+    pub(crate) fn insert(&mut self, id: SeriesId, labels: &Labels, logged: u32) -> Option<Ref> {
+        let r = Ref::try_from(self.series.len()).ok().filter(|r| *r != GONE)?;
+        let pairs: Box<[u32]> =
+            labels.iter().map(|(name, value)| self.pairs.add(name, value, r)).collect();
+        self.label_bytes += 4 * pairs.len();
+        self.series.push(Series { pairs, logged, idle: 0 });
+        self.ids.insert(key(id), r);
+        Some(r)
+    }
+
+    /// The canonical labels of a series.
+    pub(crate) fn labels(&self, r: Ref) -> Labels {
+        let pairs = self.series[r as usize].pairs.iter().map(|p| self.pairs.get(*p));
+        // The pairs came out of a canonical set.
+        LabelsBuilder::from_sorted(pairs).unwrap_or_default()
+    }
+
+    /// How many series have the pair `name="value"`.
+    pub(crate) fn count(&self, name: &str, value: &str) -> usize {
+        self.pairs.find(name, value).map_or(0, |p| self.pairs.postings(p).len())
+    }
+
+    pub(crate) fn logged(&self, r: Ref) -> u32 {
+        self.series[r as usize].logged
+    }
+
+    pub(crate) fn set_logged(&mut self, r: Ref, generation: u32) {
+        self.series[r as usize].logged = generation;
+    }
+
+    /// Notes at a cut whether a series had anything new, and answers for how many cuts it had not.
+    pub(crate) fn note_cut(&mut self, r: Ref, active: bool, ageing: Ageing) -> u8 {
+        let series = &mut self.series[r as usize];
+        match (active, ageing) {
+            (true, _) => series.idle = 0,
+            (false, Ageing::Counts) => series.idle = series.idle.saturating_add(1),
+            (false, Ageing::TooSoon) => {}
+        }
+        series.idle
+    }
+
+    pub(crate) fn idle(&self, r: Ref) -> u8 {
+        self.series[r as usize].idle
+    }
+
+    /// Drops the series for which `keep` answers false and numbers the rest anew.
+    ///
+    /// Answers the new number of each old one, [`GONE`] for the dropped. Linear in the size of the
+    /// index, without hashing a label.
+    pub(crate) fn retain(&mut self, keep: impl Fn(Ref) -> bool) -> Vec<Ref> {
+        let mut next: Ref = 0;
+        let remap: Vec<Ref> = (0..self.series.len())
+            .map(|old| {
+                if !Ref::try_from(old).is_ok_and(&keep) {
+                    return GONE;
+                }
+                next += 1;
+                next - 1
+            })
+            .collect();
+        let pair_remap = self.pairs.retain(&remap);
+        retain_mapped(&mut self.series, &remap);
+        self.label_bytes = 0;
+        for series in &mut self.series {
+            for pair in &mut *series.pairs {
+                *pair = pair_remap[*pair as usize];
+            }
+            self.label_bytes += 4 * series.pairs.len();
+        }
+        self.series.shrink_to_fit();
+        self.ids.retain(|_, r| {
+            *r = remap[*r as usize];
+            *r != GONE
+        });
+        self.ids.shrink_to_fit();
+        remap
+    }
+
+    /// Bytes held, estimated from the sizes of the collections.
+    pub(crate) fn bytes(&self) -> usize {
+        self.size().iter().map(|(_, n)| n).sum()
+    }
+
+    /// What [`Self::bytes`] is made of.
+    pub(crate) fn size(&self) -> [(&'static str, usize); 4] {
+        const MALLOC: usize = 16;
+        [
+            (
+                "series labels",
+                self.series.len() * (size_of::<Series>() + MALLOC) + self.label_bytes,
+            ),
+            ("series ids", self.ids.capacity() * (size_of::<(Key, Ref)>() + 1)),
+            ("label pairs", self.pairs.text_bytes()),
+            ("postings", self.pairs.postings_bytes()),
+        ]
+    }
+}
+
+/// Keeps of a column what `remap` keeps, in order.
+pub(crate) fn retain_mapped<T>(column: &mut Vec<T>, remap: &[Ref]) {
+    let mut at = 0;
+    column.retain(|_| {
+        at += 1;
+        remap[at - 1] != GONE
+    });
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the words of the id")]
+fn key(id: SeriesId) -> Key {
+    [id.0 as u32, (id.0 >> 32) as u32, (id.0 >> 64) as u32, (id.0 >> 96) as u32]
+}

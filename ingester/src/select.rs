@@ -1,0 +1,154 @@
+//! Reads of heads. They run on the reader pool; locks are held only while buffers are picked, some
+//! thousands of series at a time.
+
+use std::sync::Arc;
+
+use skald_model::{
+    ErrorKind, Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TenantId,
+    TimeRange,
+};
+use skald_rpc::RpcError;
+use skald_rpc::ingester::{Head, SelectEntries, StreamStats};
+
+use crate::error::Error;
+use crate::head::logs::{self, LogsHead};
+use crate::head::metrics::{self, MetricsHead};
+use crate::head::visit;
+use crate::ingester::Ingester;
+use crate::tenant::Tenant;
+
+impl Ingester {
+    /// Runs `read` for a tenant; it answers data and the commit number that goes with it.
+    ///
+    /// The number also covers what this replica flushed before it was started: it is never below the
+    /// newest commit at some moment since.
+    async fn read<T: Default + Send + 'static>(
+        &self,
+        id: &TenantId,
+        read: impl FnOnce(&Tenant) -> Result<(u64, T), Error> + Send + 'static,
+    ) -> Result<Head<T>, RpcError> {
+        let Some(tenant) = self.find_tenant(id) else {
+            let view = self.0.deps.catalog.view(id).await.map_err(Error::from)?;
+            return Ok(Head { manifest_version: view.number, data: T::default() });
+        };
+        let baseline = self.baseline(&tenant).await?;
+        let (version, data) = self
+            .0
+            .readers
+            .run(move || read(&tenant))
+            .await
+            .map_err(|e| RpcError::new(ErrorKind::Internal, e.to_string()))??;
+        Ok(Head { manifest_version: version.max(baseline), data })
+    }
+
+    async fn baseline(&self, tenant: &Arc<Tenant>) -> Result<u64, Error> {
+        let number = tenant
+            .baseline
+            .get_or_try_init(|| async {
+                Ok::<_, Error>(self.0.deps.catalog.refresh(&tenant.id).await?.number)
+            })
+            .await?;
+        Ok(*number)
+    }
+
+    pub(crate) async fn head_series(
+        &self,
+        id: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<Series>>, RpcError> {
+        let matchers = matchers.to_vec();
+        self.read(id, move |tenant| {
+            let picked = pick_series(tenant, &matchers, range);
+            Ok((picked.manifest_version, picked.decode(range)?))
+        })
+        .await
+    }
+
+    pub(crate) async fn head_entries(
+        &self,
+        id: &TenantId,
+        request: &SelectEntries,
+    ) -> Result<Head<Vec<StreamEntries>>, RpcError> {
+        let request = request.clone();
+        self.read(id, move |tenant| {
+            let picked = pick_streams(tenant, &request.matchers, request.range);
+            Ok((picked.manifest_version, picked.entries(&request)))
+        })
+        .await
+    }
+
+    pub(crate) async fn head_labels(
+        &self,
+        id: &TenantId,
+        signal: Signal,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<Labels>>, RpcError> {
+        let matchers = matchers.to_vec();
+        self.read(id, move |tenant| {
+            Ok(match signal {
+                Signal::Metrics => {
+                    let begin = |head: &MetricsHead| head.begin(&matchers);
+                    let found = visit(&tenant.metrics, begin, |head, refs, into| {
+                        head.pick_labels(refs, range, into);
+                    });
+                    (found.manifest_version, found.labels())
+                }
+                Signal::Logs => {
+                    let begin = |head: &LogsHead| head.begin(&matchers);
+                    let found = visit(&tenant.logs, begin, |head, refs, into| {
+                        head.pick_labels(refs, range, into);
+                    });
+                    (found.manifest_version, found.labels())
+                }
+            })
+        })
+        .await
+    }
+
+    pub(crate) async fn head_exemplars(
+        &self,
+        id: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<(Labels, Vec<Exemplar>)>>, RpcError> {
+        let matchers = matchers.to_vec();
+        self.read(id, move |tenant| {
+            let picked = pick_series(tenant, &matchers, range);
+            Ok((picked.manifest_version, picked.exemplars(range)))
+        })
+        .await
+    }
+
+    pub(crate) async fn head_stats(
+        &self,
+        id: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<StreamStats>, RpcError> {
+        let matchers = matchers.to_vec();
+        self.read(id, move |tenant| {
+            let picked = pick_streams(tenant, &matchers, range);
+            Ok((picked.manifest_version, picked.stats(range)))
+        })
+        .await
+    }
+
+    /// Metadata received since the start; older metadata stands in the manifest.
+    pub(crate) fn head_metadata(&self, id: &TenantId) -> Vec<MetricMetadata> {
+        let Some(tenant) = self.find_tenant(id) else { return Vec::new() };
+        let head = tenant.metrics.read();
+        head.metadata.values().cloned().collect()
+    }
+}
+
+fn pick_series(tenant: &Tenant, matchers: &[Matcher], range: TimeRange) -> metrics::Selection {
+    let begin = |head: &MetricsHead| head.begin(matchers);
+    visit(&tenant.metrics, begin, |head, refs, into| head.pick(refs, range, into))
+}
+
+fn pick_streams(tenant: &Tenant, matchers: &[Matcher], range: TimeRange) -> logs::Selection {
+    let begin = |head: &LogsHead| head.begin(matchers);
+    visit(&tenant.logs, begin, |head, refs, into| head.pick(refs, range, into))
+}

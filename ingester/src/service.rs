@@ -1,0 +1,79 @@
+//! The ingester as other roles see it.
+
+use async_trait::async_trait;
+use skald_model::{
+    Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TenantId, TimeRange,
+};
+use skald_rpc::ingester::{Head, PushOutcome, PushRequest, SelectEntries, StreamStats};
+use skald_rpc::{IngesterApi, RpcError};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::ingester::Ingester;
+
+#[async_trait]
+impl IngesterApi for Ingester {
+    async fn push(&self, request: PushRequest) -> Result<PushOutcome, RpcError> {
+        self.store(request).await
+    }
+
+    async fn select_series(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<Series>>, RpcError> {
+        self.head_series(tenant, matchers, range).await
+    }
+
+    async fn select_entries(
+        &self,
+        tenant: &TenantId,
+        request: &SelectEntries,
+    ) -> Result<Head<Vec<StreamEntries>>, RpcError> {
+        self.head_entries(tenant, request).await
+    }
+
+    async fn labels(
+        &self,
+        tenant: &TenantId,
+        signal: Signal,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<Labels>>, RpcError> {
+        self.head_labels(tenant, signal, matchers, range).await
+    }
+
+    async fn metadata(&self, tenant: &TenantId) -> Result<Vec<MetricMetadata>, RpcError> {
+        Ok(self.head_metadata(tenant))
+    }
+
+    async fn exemplars(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<(Labels, Vec<Exemplar>)>>, RpcError> {
+        self.head_exemplars(tenant, matchers, range).await
+    }
+
+    async fn stats(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<StreamStats>, RpcError> {
+        self.head_stats(tenant, matchers, range).await
+    }
+
+    async fn tail(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+    ) -> Result<ReceiverStream<Vec<StreamEntries>>, RpcError> {
+        Ok(self.tenant(tenant).tails.add(matchers, self.0.config.tail_buffer))
+    }
+
+    async fn flush(&self) -> Result<(), RpcError> {
+        self.flush_all().await.map_err(RpcError::from)
+    }
+}
