@@ -1,0 +1,113 @@
+//! The distributor's part of the configuration.
+
+use serde::{Deserialize, Serialize};
+use skald_runtime::{ByteSize, HumanDuration};
+
+/// Largest decoded body that positions of 31 bits can address.
+const MAX_DECODED: u64 = 1 << 30;
+
+/// Configuration of the distributor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Bytes of a push as it arrives, compressed. Larger ones are refused with 413. Default 100MiB.
+    pub max_recv_msg_size: ByteSize,
+    /// Bytes of a remote write after decompression. Larger ones are refused with 413. Default 32MiB.
+    pub max_decoded_size: ByteSize,
+    /// Bytes of a Loki push after decompression. Larger ones are refused with 413. Default 64MiB.
+    pub max_decoded_logs_size: ByteSize,
+    /// Bytes of all pushes between their arrival and their last replica's answer. Beyond it pushes are
+    /// refused with 503. Default 512MiB.
+    pub max_inflight_push_bytes: ByteSize,
+    /// Time a push may take until enough replicas have answered. Default 10s.
+    pub push_timeout: HumanDuration,
+    /// Time in which a body must have arrived. Default 30s.
+    pub body_timeout: HumanDuration,
+    /// Replicas still being written after a push was answered; more are given up. Default 1024.
+    pub max_background_pushes: usize,
+    /// Memory of the cache that spares known series the parsing of their labels (40 bytes each). Default 256MiB.
+    pub series_cache_size: ByteSize,
+    /// Bodies longer than this, or eight times this when unpacked, are decoded on the CPU pool instead of
+    /// the I/O threads. Default 128KiB.
+    pub decode_inline_max: ByteSize,
+}
+
+/// A setting whose value makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("distributor.{name} is {value}; {want}")]
+pub struct ConfigError {
+    pub name: &'static str,
+    pub value: String,
+    pub want: &'static str,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_recv_msg_size: ByteSize(100 << 20),
+            max_decoded_size: ByteSize(32 << 20),
+            max_decoded_logs_size: ByteSize(64 << 20),
+            max_inflight_push_bytes: ByteSize(512 << 20),
+            push_timeout: HumanDuration::from_secs(10),
+            body_timeout: HumanDuration::from_secs(30),
+            max_background_pushes: 1024,
+            series_cache_size: ByteSize(256 << 20),
+            decode_inline_max: ByteSize(128 << 10),
+        }
+    }
+}
+
+impl Config {
+    /// Checks what the types do not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let sizes = [
+            ("max_recv_msg_size", self.max_recv_msg_size),
+            ("max_decoded_size", self.max_decoded_size),
+            ("max_decoded_logs_size", self.max_decoded_logs_size),
+        ];
+        for (name, size) in sizes {
+            if size.0 == 0 || size.0 > MAX_DECODED {
+                let want = "it must lie between 1 and 1GiB";
+                return Err(ConfigError { name, value: size.to_string(), want });
+            }
+        }
+        let inflight = self.max_inflight_push_bytes;
+        if inflight.0 < self.max_decoded_size.0.max(self.max_decoded_logs_size.0) {
+            let want = "it must hold at least one push of the largest decoded size";
+            let name = "max_inflight_push_bytes";
+            return Err(ConfigError { name, value: inflight.to_string(), want });
+        }
+        for (name, time) in
+            [("push_timeout", self.push_timeout), ("body_timeout", self.body_timeout)]
+        {
+            if time.is_zero() {
+                return Err(ConfigError {
+                    name,
+                    value: time.to_string(),
+                    want: "it must be positive",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn senseless_values_are_named() {
+        let config = Config { push_timeout: HumanDuration::default(), ..Config::default() };
+        assert_eq!(config.validate().unwrap_err().name, "push_timeout");
+        let config = Config { max_decoded_size: ByteSize(2 << 30), ..Config::default() };
+        assert_eq!(config.validate().unwrap_err().name, "max_decoded_size");
+        let config = Config { max_inflight_push_bytes: ByteSize(1 << 20), ..Config::default() };
+        assert_eq!(config.validate().unwrap_err().name, "max_inflight_push_bytes");
+    }
+}

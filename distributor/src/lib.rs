@@ -1,0 +1,26 @@
+//! Takes pushes: remote write 1.0 and 2.0, Loki protobuf and JSON; validates them, applies the tenant's limits,
+//! and ships one batch per partition to a write quorum of its replicas.
+//!
+//! Requirements: bodies are bounded before memory is taken; a known series costs no allocation; valid
+//! data is stored even when it arrives beside invalid data; a 2xx means a quorum has it on stable
+//! storage; a 4xx means that the refused part can never be accepted, everything transient is 429 or 5xx.
+
+mod batches;
+mod cache;
+mod config;
+mod loki;
+mod metrics;
+mod refusal;
+mod rejects;
+mod remote_write;
+mod service;
+mod ship;
+mod source;
+#[cfg(test)]
+mod testing;
+mod wire;
+
+pub use crate::config::{Config, ConfigError};
+pub use crate::metrics::Metrics;
+pub use crate::service::Distributor;
+pub use crate::ship::IngesterDirectory;

@@ -1,0 +1,37 @@
+//! Decodes Loki pushes, protobuf and JSON, into one logs batch per partition.
+//!
+//! Streams and entries are checked one by one; what is valid goes on, the rest is refused with the texts
+//! that operators of Loki know. The stream label `service_name` and the structured metadata
+//! `detected_level` are added here.
+
+mod json;
+mod labels;
+mod level;
+mod proto;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod text;
+mod time;
+
+use crate::wire::Malformed;
+
+pub(crate) use json::decode_json;
+pub(crate) use labels::{labels_of_json, labels_of_text};
+pub(crate) use proto::decode_proto;
+
+/// Why a push cannot be read as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DecodeError {
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("{0}")]
+    Json(String),
+    #[error("error at least one valid stream is required for ingestion")]
+    NoStreams,
+    #[error("stream labels of {0} bytes exceed the limit of 16777216")]
+    LabelsTooLong(usize),
+}
+
+/// Longest label text of a stream that is looked at.
+const MAX_LABELS_TEXT: usize = 16 << 20;

@@ -1,0 +1,169 @@
+//! Labels of a stream: checked against the limits, `service_name` added, made canonical.
+
+use std::borrow::Cow;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use skald_limits::Limits;
+use skald_model::{Labels, LabelsBuilder};
+
+use super::json::Text;
+use super::text;
+use crate::rejects::ids;
+
+pub(super) const SERVICE_NAME: &str = "service_name";
+const UNKNOWN_SERVICE: &str = "unknown_service";
+
+pub(super) type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+/// What is wrong with the labels of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Unreadable(String),
+    Missing,
+    TooMany(usize),
+    NameTooLong(String),
+    ValueTooLong(String),
+    Duplicate(String),
+}
+
+// === impl Fault ===
+
+impl Fault {
+    pub(super) fn id(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => ids::INVALID_LABELS,
+            Self::Missing => ids::MISSING_LABELS,
+            Self::TooMany(_) => ids::MAX_LABEL_NAMES,
+            Self::NameTooLong(_) => ids::LABEL_NAME_TOO_LONG,
+            Self::ValueTooLong(_) => ids::LABEL_VALUE_TOO_LONG,
+            Self::Duplicate(_) => ids::DUPLICATE_LABEL_NAMES,
+        }
+    }
+
+    pub(super) fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::TooMany(_) => Some("max_label_names_per_stream"),
+            Self::NameTooLong(_) => Some("max_label_name_length"),
+            Self::ValueTooLong(_) => Some("max_label_value_length"),
+            _ => None,
+        }
+    }
+
+    /// The text that Loki's users know.
+    pub(super) fn describe(&self, limits: &Limits, stream: &str) -> String {
+        match self {
+            Self::Unreadable(why) => format!("error parsing labels '{stream}' with error: {why}"),
+            Self::Missing => "error at least one label pair is required per stream".to_owned(),
+            Self::TooMany(n) => format!(
+                "entry for stream '{stream}' has {n} label names; limit {}",
+                limits.max_label_names_per_stream
+            ),
+            Self::NameTooLong(name) => {
+                format!("stream '{stream}' has label name too long: '{name}'")
+            }
+            Self::ValueTooLong(value) => {
+                format!("stream '{stream}' has label value too long: '{value}'")
+            }
+            Self::Duplicate(name) => {
+                format!("stream '{stream}' has duplicate label name: '{name}'")
+            }
+        }
+    }
+}
+
+pub(super) fn read_text(raw: &[u8]) -> Result<Pairs<'_>, Fault> {
+    let not_utf8 = |_| Fault::Unreadable("labels are not valid UTF-8".to_owned());
+    text::parse(std::str::from_utf8(raw).map_err(not_utf8)?).map_err(Fault::Unreadable)
+}
+
+pub(super) fn read_json(raw: &[u8]) -> Result<Pairs<'_>, Fault> {
+    let pairs = object(raw)?;
+    let bad = pairs.iter().find(|(name, _)| !is_name(name));
+    match bad {
+        Some((name, _)) => Err(Fault::Unreadable(format!("invalid label name {name:.100?}"))),
+        None => Ok(pairs),
+    }
+}
+
+/// The members of a JSON object of strings, whatever their names.
+pub(super) fn object(raw: &[u8]) -> Result<Pairs<'_>, Fault> {
+    let mut source = serde_json::Deserializer::from_slice(raw);
+    source.deserialize_map(PairsVisitor).map_err(|e| Fault::Unreadable(e.to_string()))
+}
+
+/// Checks the labels, drops empty values and adds `service_name`.
+pub(super) fn canonical(mut pairs: Pairs<'_>, limits: &Limits) -> Result<Labels, Fault> {
+    pairs.retain(|(_, value)| !value.is_empty());
+    if pairs.is_empty() {
+        return Err(Fault::Missing);
+    }
+    let over = |n: usize, limit: usize| limit > 0 && n > limit;
+    if over(pairs.len(), limits.max_label_names_per_stream) {
+        return Err(Fault::TooMany(pairs.len()));
+    }
+    for (name, value) in &pairs {
+        if over(name.len(), limits.max_label_name_length) {
+            return Err(Fault::NameTooLong(shortened(name)));
+        }
+        if over(value.len(), limits.max_label_value_length) {
+            return Err(Fault::ValueTooLong(shortened(value)));
+        }
+    }
+    pairs.sort_unstable();
+    if let Some(two) = pairs.windows(2).find(|two| two[0].0 == two[1].0) {
+        return Err(Fault::Duplicate(shortened(&two[0].0)));
+    }
+    add_service_name(&mut pairs, limits);
+    let borrowed = pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
+    LabelsBuilder::from_sorted(borrowed).ok_or(Fault::Missing)
+}
+
+/// Not counted among the labels that are limited.
+fn add_service_name(pairs: &mut Pairs<'_>, limits: &Limits) {
+    let get = |name: &str| pairs.binary_search_by(|(n, _)| n.as_ref().cmp(name));
+    if limits.discover_service_name.is_empty() {
+        return;
+    }
+    let Err(at) = get(SERVICE_NAME) else { return };
+    let found = limits.discover_service_name.iter().find_map(|name| get(name).ok());
+    let value = found.map_or(Cow::Borrowed(UNKNOWN_SERVICE), |i| pairs[i].1.clone());
+    pairs.insert(at, (Cow::Borrowed(SERVICE_NAME), value));
+}
+
+fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(100)].to_owned()
+}
+
+/// `[A-Za-z_][A-Za-z0-9_]*`
+pub(super) fn is_name(name: &str) -> bool {
+    let ok = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    name.bytes().all(ok) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+}
+
+/// The canonical labels of a label text that was accepted before.
+pub(crate) fn labels_of_text(raw: &[u8], limits: &Limits) -> Option<Labels> {
+    canonical(read_text(raw).ok()?, limits).ok()
+}
+
+/// The canonical labels of a JSON object that was accepted before.
+pub(crate) fn labels_of_json(raw: &[u8], limits: &Limits) -> Option<Labels> {
+    canonical(read_json(raw).ok()?, limits).ok()
+}
+
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Pairs<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
+        let mut pairs = Pairs::new();
+        while let Some((Text(name), Text(value))) = map.next_entry()? {
+            pairs.push((name, value));
+        }
+        Ok(pairs)
+    }
+}

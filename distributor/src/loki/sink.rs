@@ -1,0 +1,331 @@
+//! Where both forms of Loki push pour their streams: resolves labels, checks entries, fills batches.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use skald_codec::batch::LogsBuilder;
+use skald_limits::Limits;
+use skald_model::labels::put_str;
+use skald_model::{Labels, SeriesId};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::DecodeError;
+use super::labels::{Fault, Pairs, canonical, is_name, object, read_json, read_text};
+use super::level::{self, Level};
+use super::time::rfc3339;
+use crate::batches::{Item, Part, Parts};
+use crate::cache::{Domain, Key, Seed, tag_of};
+use crate::rejects::{Rejects, ids};
+use crate::remote_write::{Context, Counts};
+
+const DETECTED_LEVEL: &str = "detected_level";
+
+/// A stream whose labels are valid.
+#[derive(Debug)]
+pub(super) struct Stream {
+    id: SeriesId,
+    key: Key,
+    item: Item,
+    /// To be sent along; `None` when a quorum of the owning partition knows them.
+    labels: Option<Labels>,
+    /// Of the stream's labels.
+    level: Option<Level>,
+    /// Whether the batch has it already.
+    is_open: bool,
+}
+
+/// An entry; its metadata is in [`Sink::metadata`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'e> {
+    pub(super) ts: i64,
+    pub(super) line: &'e [u8],
+}
+
+#[derive(Debug)]
+pub(super) struct Sink<'c> {
+    ctx: &'c Context,
+    domain: Domain,
+    seed: Seed,
+    tag: u32,
+    body: &'c [u8],
+    parts: Parts<LogsBuilder>,
+    counts: Counts,
+    rejects: Rejects,
+    n_streams: u64,
+    /// The structured metadata of the next entry, as it was sent.
+    pub(super) metadata: Pairs<'c>,
+    scratch: Vec<u8>,
+    /// The metadata written last: often the next entry's too.
+    last: Labels,
+    min_ns: i64,
+    max_ns: i64,
+}
+
+// === impl Sink ===
+
+impl<'c> Sink<'c> {
+    pub(super) fn new(ctx: &'c Context, domain: Domain, body: &'c [u8]) -> Self {
+        let limits = &ctx.limits;
+        let grace = limits.creation_grace_period;
+        let max_ns =
+            if grace.is_zero() { i64::MAX } else { ctx.now_ns.saturating_add(grace.as_nanos()) };
+        let age = limits.reject_old_samples_max_age.as_nanos();
+        let min_ns =
+            if limits.reject_old_samples { ctx.now_ns.saturating_sub(age) } else { i64::MIN };
+        Self {
+            ctx,
+            domain,
+            seed: ctx.cache.seed(domain, ctx.tenant.as_str(), fingerprint(limits)),
+            tag: tag_of(ctx.view.version),
+            body,
+            parts: Parts::new(ctx.tenant.clone(), Arc::clone(&ctx.view), ctx.now_ns),
+            counts: Counts::default(),
+            rejects: Rejects::default(),
+            n_streams: 0,
+            metadata: Pairs::new(),
+            scratch: Vec::new(),
+            last: Labels::empty(),
+            min_ns,
+            max_ns,
+        }
+    }
+
+    /// Begins a stream of `n_entries`, at least one; `None` when its labels are refused.
+    pub(super) fn begin(&mut self, item: Item, raw: &[u8], n_entries: u64) -> Option<Stream> {
+        self.n_streams += 1;
+        self.counts.lines += n_entries;
+        let key = self.seed.key(raw);
+        let hit = self.ctx.cache.get(key);
+        if let Some(hit) = hit.filter(|hit| hit.tag == self.tag) {
+            let level = Level::from_flags(hit.flags);
+            return Some(Stream { id: hit.id, key, item, labels: None, level, is_open: false });
+        }
+        match self.read(raw).and_then(|pairs| canonical(pairs, &self.ctx.limits)) {
+            Ok(labels) => {
+                let level = level::of_pairs(&labels);
+                let id = labels.id();
+                if hit.is_none() {
+                    self.ctx.cache.insert(key, id, level.map_or(0, Level::to_flags));
+                }
+                Some(Stream { id, key, item, labels: Some(labels), level, is_open: false })
+            }
+            Err(fault) => {
+                let limits = &self.ctx.limits;
+                let message = || {
+                    let text = fault.describe(limits, &self.shown(raw));
+                    with_id(text, fault.id(), fault.setting())
+                };
+                let message = if self.rejects.has(fault.id()) { String::new() } else { message() };
+                self.rejects.add(fault.id(), n_entries, || message);
+                None
+            }
+        }
+    }
+
+    /// Adds an entry with the metadata in `self.metadata`, or counts why not.
+    pub(super) fn entry(&mut self, stream: &mut Stream, entry: Entry<'_>) {
+        let Some(line) = self.check(stream, entry) else { return };
+        let repaired;
+        let line = match std::str::from_utf8(line) {
+            Ok(_) => line,
+            Err(_) => {
+                repaired = String::from_utf8_lossy(line);
+                repaired.as_bytes()
+            }
+        };
+        self.compose_metadata(stream, line);
+        self.counts.line_bytes += (line.len() + self.last.as_bytes().len()) as u64;
+        let part = self.parts.of(stream.id);
+        if !stream.is_open {
+            stream.is_open = true;
+            part.items.push(stream.item);
+            if stream.labels.is_some() {
+                part.fresh.push(stream.key);
+            }
+            part.builder.stream(stream.id, stream.labels.as_ref());
+        }
+        part.builder.entry(entry.ts, line, &self.last);
+    }
+
+    pub(super) fn finish(self) -> Result<(Vec<Part>, Counts, Rejects), DecodeError> {
+        if self.n_streams == 0 {
+            return Err(DecodeError::NoStreams);
+        }
+        Ok((self.parts.finish(), self.counts, self.rejects))
+    }
+
+    /// The line to store, cut if the tenant wants that; `None` when the entry is refused.
+    fn check<'e>(&mut self, stream: &Stream, entry: Entry<'e>) -> Option<&'e [u8]> {
+        let ctx = self.ctx;
+        let limits: &Limits = &ctx.limits;
+        if entry.ts < self.min_ns {
+            let oldest = self.min_ns;
+            self.reject(stream, ids::MAX_SAMPLE_AGE, "reject_old_samples_max_age", |stream| {
+                format!(
+                    "entry for stream '{stream}' has timestamp too old: {}, oldest acceptable \
+                     timestamp is: {}",
+                    rfc3339(entry.ts),
+                    rfc3339(oldest)
+                )
+            });
+            return None;
+        }
+        if entry.ts > self.max_ns {
+            self.reject(stream, ids::TOO_FAR_IN_FUTURE, "creation_grace_period", |stream| {
+                let ts = rfc3339(entry.ts);
+                format!("entry for stream '{stream}' has timestamp too new: {ts}")
+            });
+            return None;
+        }
+        let max_line = usize::try_from(limits.max_line_size.0).unwrap_or(usize::MAX);
+        let mut line = entry.line;
+        if max_line > 0 && line.len() > max_line {
+            if !limits.max_line_size_truncate {
+                self.reject(stream, ids::LINE_TOO_LONG, "max_line_size", |stream| {
+                    format!(
+                        "max entry size '{max_line}' bytes exceeded for stream '{stream}' while \
+                         adding an entry with length '{}' bytes",
+                        line.len()
+                    )
+                });
+                return None;
+            }
+            line = cut_line(line, max_line);
+        }
+        if self.metadata.is_empty() || self.check_metadata(stream) { Some(line) } else { None }
+    }
+
+    fn check_metadata(&mut self, stream: &Stream) -> bool {
+        let limits: &Limits = &self.ctx.limits;
+        let size: usize = self.metadata.iter().map(|(n, v)| n.len() + v.len()).sum();
+        let max_size = usize::try_from(limits.max_structured_metadata_size.0).unwrap_or(usize::MAX);
+        let (n, max_n) = (self.metadata.len(), limits.max_structured_metadata_entries_count);
+        if max_size > 0 && size > max_size {
+            let setting = "max_structured_metadata_size";
+            self.reject(stream, ids::METADATA_TOO_LARGE, setting, |stream| {
+                format!(
+                    "stream '{stream}' has structured metadata too large: '{size}' bytes, limit: \
+                     '{max_size}' bytes"
+                )
+            });
+            return false;
+        }
+        if max_n > 0 && n > max_n {
+            let setting = "max_structured_metadata_entries_count";
+            self.reject(stream, ids::METADATA_TOO_MANY, setting, |stream| {
+                format!(
+                    "stream '{stream}' has too many structured metadata labels: '{n}', limit: \
+                     '{max_n}'"
+                )
+            });
+            return false;
+        }
+        true
+    }
+
+    /// Makes `self.last` the canonical metadata of the next entry.
+    fn compose_metadata(&mut self, stream: &Stream, line: &[u8]) {
+        for (name, _) in &mut self.metadata {
+            if !is_name(name) {
+                *name = Cow::Owned(normalized(name));
+            }
+        }
+        let wants_level = self.ctx.limits.discover_log_levels
+            && !self.metadata.iter().any(|(n, v)| n == DETECTED_LEVEL && !v.is_empty());
+        if wants_level {
+            let pairs = self.metadata.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
+            let level = level::of_metadata(pairs).or(stream.level);
+            let level = level.unwrap_or_else(|| level::of_line(line));
+            self.metadata.push((Cow::Borrowed(DETECTED_LEVEL), Cow::Borrowed(level.as_str())));
+        }
+        // Stable, so that the last of equal names stays the last.
+        self.metadata.sort_by(|a, b| a.0.cmp(&b.0));
+        self.scratch.clear();
+        for (i, (name, value)) in self.metadata.iter().enumerate() {
+            let is_replaced = self.metadata.get(i + 1).is_some_and(|next| next.0 == *name);
+            if !is_replaced && !value.is_empty() {
+                put_str(&mut self.scratch, name);
+                put_str(&mut self.scratch, value);
+            }
+        }
+        if self.last.as_bytes()[..] != self.scratch[..] {
+            let bytes = Bytes::copy_from_slice(&self.scratch);
+            self.last = Labels::from_bytes(bytes).unwrap_or_default();
+        }
+    }
+
+    fn read<'r>(&self, raw: &'r [u8]) -> Result<Pairs<'r>, Fault> {
+        match self.domain {
+            Domain::LokiJson => read_json(raw),
+            _ => read_text(raw),
+        }
+    }
+
+    /// The stream's labels for a message: as they were sent, or as Loki would write them.
+    fn shown(&self, raw: &[u8]) -> String {
+        let text = match (self.domain, object(raw)) {
+            (Domain::LokiJson, Ok(pairs)) => Labels::from_pairs(pairs).to_string(),
+            _ => String::from_utf8_lossy(&raw[..raw.len().min(1024)]).into_owned(),
+        };
+        text[..text.floor_char_boundary(256)].to_owned()
+    }
+
+    fn reject(
+        &mut self,
+        stream: &Stream,
+        id: &'static str,
+        setting: &'static str,
+        text: impl FnOnce(&str) -> String,
+    ) {
+        // Formatted only for the first of its kind.
+        let message = if self.rejects.has(id) {
+            String::new()
+        } else {
+            let raw = stream.item.of(self.body, &[]).unwrap_or_default();
+            with_id(text(&self.shown(raw)), id, Some(setting))
+        };
+        self.rejects.add(id, 1, || message);
+    }
+}
+
+/// Loki's text stays as it is and comes first; ours names id and setting behind it.
+fn with_id(text: String, id: &str, setting: Option<&str>) -> String {
+    match setting {
+        Some(setting) => format!("{text} ({id}, setting {setting})"),
+        None => format!("{text} ({id})"),
+    }
+}
+
+/// The first `max` bytes, not ending within a character.
+fn cut_line(line: &[u8], max: usize) -> &[u8] {
+    let is_inside = |at: usize| line.get(at).is_some_and(|b| b & 0xc0 == 0x80);
+    let end = (max.saturating_sub(3)..=max).rev().find(|at| !is_inside(*at)).unwrap_or(max);
+    &line[..end]
+}
+
+/// The name with `_` for what a label name must not have.
+fn normalized(name: &str) -> String {
+    let ok = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut out: String = name.chars().map(|c| if ok(c) { c } else { '_' }).collect();
+    if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) {
+        out.insert(0, '_');
+    }
+    out
+}
+
+/// Changes when a limit changes that labels are checked against.
+fn fingerprint(limits: &Limits) -> u64 {
+    let mut bytes = Vec::new();
+    for n in [
+        limits.max_label_names_per_stream,
+        limits.max_label_name_length,
+        limits.max_label_value_length,
+    ] {
+        bytes.extend_from_slice(&(n as u64).to_le_bytes());
+    }
+    for name in &limits.discover_service_name {
+        put_str(&mut bytes, name);
+    }
+    xxh3_64(&bytes)
+}

@@ -1,0 +1,3 @@
+mod hostile;
+mod v1;
+mod v2;

@@ -1,0 +1,134 @@
+//! Remote write 1.0: `prometheus.WriteRequest`.
+
+use super::labels::{Pairs, read_v1};
+use super::sink::{Raw, Sink};
+use super::{Context, Decoded, exemplar, metadata};
+use crate::batches::Item;
+use crate::cache::Domain;
+use crate::source::{Form, Source};
+use crate::wire::{Fields, Malformed, offset_in};
+
+/// Decodes a decompressed body.
+pub(crate) fn decode_v1(ctx: &Context, body: Vec<u8>) -> Result<Decoded, Malformed> {
+    let mut walk = Walk {
+        body: &body,
+        sink: Sink::new(ctx, Domain::WriteV1, &body, None),
+        raw: Raw::default(),
+        pairs: Vec::new(),
+    };
+    let mut request = Fields::new(&body);
+    while let Some((number, value)) = request.next()? {
+        match number {
+            1 => walk.series(value.bytes()?)?,
+            3 => metadata::take_v1(&mut walk.sink, value.bytes()?)?,
+            _ => {}
+        }
+    }
+    let (parts, counts, rejects, spill) = walk.sink.finish();
+    Ok(Decoded { parts, source: Source { body, spill, form: Form::WriteV1 }, counts, rejects })
+}
+
+#[derive(Debug)]
+struct Walk<'a> {
+    body: &'a [u8],
+    sink: Sink<'a>,
+    raw: Raw<'a>,
+    pairs: Pairs<'a>,
+}
+
+impl<'a> Walk<'a> {
+    fn series(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
+        let region = self.read(message)?;
+        // Nothing to store: some senders do this, and it is no error in version 1.
+        if self.raw.is_empty() {
+            return Ok(());
+        }
+        let Some(labels) = region else { return self.series_in_pieces(message) };
+        let item = Item::in_body(offset_in(self.body, labels), labels.len());
+        let key = self.sink.seed.key(labels);
+        match self.sink.resolve(key, item, 0, &mut self.pairs, |pairs| read_v1(labels, pairs)) {
+            Ok(series) => {
+                exemplar::take_v1(&mut self.sink, &series, &self.raw.exemplars)?;
+                self.sink.write(&series, &mut self.raw)
+            }
+            Err(fault) => {
+                self.sink.refuse(fault, &self.pairs, &self.raw);
+                Ok(())
+            }
+        }
+    }
+
+    /// Collects the samples; the labels too when they stand in one piece, as every known sender writes them.
+    fn read(&mut self, message: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+        self.raw.clear();
+        let (mut start, mut end) = (0, 0);
+        let mut in_one_piece = true;
+        let mut fields = Fields::new(message);
+        loop {
+            let at = message.len() - fields.rest().len();
+            let Some((number, value)) = fields.next()? else { break };
+            match number {
+                1 => {
+                    value.bytes()?;
+                    if end == 0 {
+                        start = at;
+                    } else if end != at {
+                        in_one_piece = false;
+                    }
+                    end = message.len() - fields.rest().len();
+                }
+                2 => {
+                    let (ts, sample) = sample(value.bytes()?)?;
+                    self.raw.push_float(ts, sample)?;
+                }
+                3 => self.raw.exemplars.push(value.bytes()?),
+                4 => self.raw.histograms.push(value.bytes()?),
+                _ => {}
+            }
+        }
+        Ok(in_one_piece.then(|| &message[start..end]))
+    }
+
+    /// As [`Self::series`], for labels between which other fields stand: they are copied together first.
+    fn series_in_pieces(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
+        let at = self.sink.spill.len();
+        let mut fields = Fields::new(message);
+        loop {
+            let before = fields.rest();
+            let Some((number, _)) = fields.next()? else { break };
+            if number == 1 {
+                let field = &before[..before.len() - fields.rest().len()];
+                self.sink.spill.extend_from_slice(field);
+            }
+        }
+        let labels = self.sink.spill[at..].to_vec();
+        let item = Item::in_spill(at, labels.len());
+        let key = self.sink.seed.key(&labels);
+        let mut pairs = Pairs::new();
+        match self.sink.resolve(key, item, 0, &mut pairs, |pairs| read_v1(&labels, pairs)) {
+            Ok(series) => {
+                exemplar::take_v1(&mut self.sink, &series, &self.raw.exemplars)?;
+                self.sink.write(&series, &mut self.raw)
+            }
+            Err(fault) => {
+                self.sink.refuse(fault, &pairs, &self.raw);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Timestamp and value of a `Sample`, the same in both versions; a start timestamp (field 3) is not kept yet.
+#[inline]
+pub(super) fn sample(message: &[u8]) -> Result<(i64, f64), Malformed> {
+    let (mut ts, mut sample) = (0, 0.0);
+    let mut fields = Fields::new(message);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => sample = value.double()?,
+            2 => ts = value.int64()?,
+            _ => {}
+        }
+    }
+    Ok((ts, sample))
+}

@@ -1,0 +1,197 @@
+//! The HTTP edge: reads a push, decodes it, takes it through the tenant's limits, ships it, answers.
+
+mod body;
+mod headers;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use prometheus_client::registry::Registry;
+use skald_limits::{Overrides, RateLimiter};
+use skald_model::TenantId;
+use skald_ring::Coordinator;
+use skald_runtime::{CpuPool, MemoryBudget, Rng, SharedClock};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::cache::SeriesCache;
+use crate::config::Config;
+use crate::metrics::{Metrics, Protocol, ProtocolLabel};
+use crate::refusal::Refusal;
+use crate::rejects::ids;
+use crate::remote_write::Context;
+use crate::ship::{IngesterDirectory, Shipper};
+use headers::Written;
+
+/// Takes pushes. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Distributor(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    coordinator: Arc<dyn Coordinator>,
+    limits: Overrides,
+    clock: SharedClock,
+    rng: Rng,
+    budget: MemoryBudget,
+    cache: Arc<SeriesCache>,
+    sample_rates: RateLimiter,
+    line_rates: RateLimiter,
+    pool: CpuPool,
+    shipper: Shipper,
+    metrics: Metrics,
+}
+
+/// The end of a push: what was stored, and what to say when that was not all.
+#[derive(Debug, Default)]
+struct Answer {
+    written: Written,
+    refusal: Option<Refusal>,
+}
+
+// === impl Distributor ===
+
+impl Distributor {
+    /// `config` was validated; metrics are registered under `registry`, the root one.
+    pub fn new(
+        config: Config,
+        coordinator: Arc<dyn Coordinator>,
+        directory: Arc<dyn IngesterDirectory>,
+        limits: Overrides,
+        clock: SharedClock,
+        registry: &mut Registry,
+    ) -> Self {
+        let metrics = Metrics::register(registry);
+        let rng = Rng::from_entropy();
+        let cache = Arc::new(SeriesCache::new(config.series_cache_size.0, rng.next_u64()));
+        let shipper = Shipper {
+            directory,
+            cache: Arc::clone(&cache),
+            background: Arc::new(Semaphore::new(config.max_background_pushes)),
+            timeout: config.push_timeout.0,
+            metrics: metrics.clone(),
+        };
+        Self(Arc::new(Inner {
+            budget: MemoryBudget::new(config.max_inflight_push_bytes.0),
+            pool: CpuPool::per_core(),
+            sample_rates: RateLimiter::new(),
+            line_rates: RateLimiter::new(),
+            config,
+            coordinator,
+            limits,
+            clock,
+            rng,
+            cache,
+            shipper,
+            metrics,
+        }))
+    }
+
+    /// The push routes. Requests carry their [`TenantId`] as an extension; without one the answer is 401.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/api/v1/push", post(remote_write))
+            .route("/api/v1/write", post(remote_write))
+            .route("/api/prom/push", post(remote_write))
+            .route("/loki/api/v1/push", post(loki_push))
+            .with_state(self.clone())
+    }
+}
+
+async fn remote_write(State(distributor): State<Distributor>, request: Request) -> Response {
+    let version = headers::version(request.headers());
+    let protocol = match version {
+        Ok(Protocol::remote_write_v2) => Protocol::remote_write_v2,
+        _ => Protocol::remote_write_v1,
+    };
+    let answer = match version {
+        Ok(_) => distributor.0.answer(protocol, request).await,
+        Err(refusal) => Answer { refusal: Some(refusal), ..Answer::default() },
+    };
+    let written = answer.written;
+    let mut response = distributor.0.respond(protocol, answer);
+    if protocol == Protocol::remote_write_v2 {
+        written.put(response.headers_mut());
+    }
+    response
+}
+
+async fn loki_push(State(distributor): State<Distributor>, request: Request) -> Response {
+    let protocol = headers::loki_protocol(request.headers());
+    let answer = distributor.0.answer(protocol, request).await;
+    distributor.0.respond(protocol, answer)
+}
+
+// === impl Inner ===
+
+impl Inner {
+    async fn answer(&self, protocol: Protocol, request: Request) -> Answer {
+        let attempt = headers::retry_attempt(request.headers());
+        let Some(tenant) = request.extensions().get::<TenantId>().cloned() else {
+            let status = http::StatusCode::UNAUTHORIZED;
+            let refusal = Refusal::new(status, ids::NO_TENANT, "no org id".to_owned());
+            return Answer { refusal: Some(refusal), ..Answer::default() };
+        };
+        let started = Instant::now();
+        self.metrics.inflight.inc();
+        let _inflight = Defer(|| {
+            self.metrics.inflight.dec();
+        });
+        let mut answer = match self.push(protocol, &tenant, request).await {
+            Ok(answer) => answer,
+            Err(refusal) => Answer { refusal: Some(refusal), ..Answer::default() },
+        };
+        let labels = ProtocolLabel { protocol };
+        let elapsed = started.elapsed().as_secs_f64();
+        self.metrics.latency.get_or_create(&labels).observe(elapsed);
+        self.metrics.inflight_bytes.set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
+        if let Some(refusal) = answer.refusal.as_mut().filter(|r| r.is_retryable()) {
+            // Spread out, and longer each time the client comes back.
+            let base = 1u64 << attempt.min(5);
+            refusal.retry_after_secs = Some(base + self.rng.below(base + 1));
+        }
+        answer
+    }
+
+    fn respond(&self, protocol: Protocol, answer: Answer) -> Response {
+        let response = match answer.refusal {
+            None => http::StatusCode::NO_CONTENT.into_response(),
+            Some(refusal) => {
+                tracing::debug!(
+                    status = refusal.status.as_u16(),
+                    reason = refusal.id,
+                    "push refused"
+                );
+                refusal.into_response()
+            }
+        };
+        self.metrics.answered(protocol, response.status().as_u16());
+        response
+    }
+
+    fn context(&self, tenant: &TenantId) -> Context {
+        Context {
+            tenant: tenant.clone(),
+            limits: self.limits.get(tenant),
+            view: self.coordinator.view(),
+            cache: Arc::clone(&self.cache),
+            now_ns: self.clock.now_ns(),
+        }
+    }
+}
+
+/// Runs a closure when dropped, so that a cancelled request is counted out too.
+struct Defer<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Defer<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

@@ -1,0 +1,269 @@
+//! The steps of one push.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use bytes::Bytes;
+use http::StatusCode;
+use skald_model::TenantId;
+use skald_runtime::{MemoryBudget, MemoryPermit};
+
+use super::headers::{Encoding, Written};
+use super::{Answer, Inner, body, headers};
+use crate::config::Config;
+use crate::loki::{self, DecodeError};
+use crate::metrics::{Protocol, ProtocolLabel};
+use crate::refusal::Refusal;
+use crate::rejects::{Rejects, ids};
+use crate::remote_write::{self, Context, Counts, Decoded};
+use crate::ship::{Shipment, Stored};
+
+/// Longest error text; Prometheus logs the first 1024 bytes.
+const MAX_ANSWER: usize = 8 << 10;
+/// Compression that is counted on when deciding where to decode.
+const MAX_RATIO: u64 = 8;
+
+/// A body that was read, and what is needed to decode it on any thread.
+struct Job {
+    protocol: Protocol,
+    encoding: Encoding,
+    body: Bytes,
+    permit: MemoryPermit,
+    budget: MemoryBudget,
+    max_decoded: u64,
+}
+
+impl Job {
+    /// Whether decoding takes longer than an I/O thread may be held up.
+    fn is_long(&self, inline_max: u64) -> bool {
+        let unpacked = match (self.protocol, self.encoding) {
+            (Protocol::loki_json, Encoding::None) => self.body.len(),
+            // What gzip becomes is not known; text shrinks to about a tenth.
+            (_, Encoding::Gzip | Encoding::Deflate) => self.body.len().saturating_mul(10),
+            // What is no snappy is refused at once.
+            _ => snap::raw::decompress_len(&self.body).unwrap_or(0),
+        };
+        self.body.len() as u64 > inline_max || unpacked as u64 > MAX_RATIO * inline_max
+    }
+}
+
+impl Inner {
+    /// All of it. An `Err` means that nothing was stored.
+    pub(super) async fn push(
+        &self,
+        protocol: Protocol,
+        tenant: &TenantId,
+        request: Request,
+    ) -> Result<Answer, Refusal> {
+        let (head, body) = request.into_parts();
+        let encoding = match protocol {
+            Protocol::loki_json | Protocol::loki_protobuf => headers::loki_encoding(&head.headers)?,
+            Protocol::remote_write_v1 | Protocol::remote_write_v2 => {
+                headers::check_write_encoding(&head.headers)?;
+                Encoding::Snappy
+            }
+        };
+        let (body, permit) = body::read(&self.config, &self.budget, &head.headers, body).await?;
+        let labels = ProtocolLabel { protocol };
+        self.metrics.bytes.get_or_create(&labels).inc_by(body.len() as u64);
+        let job = Job {
+            protocol,
+            encoding,
+            body,
+            permit,
+            budget: self.budget.clone(),
+            max_decoded: max_decoded(&self.config, protocol),
+        };
+        let ctx = self.context(tenant);
+        let view_version = ctx.view.version;
+        let (decoded, permit) = self.decode(job, ctx).await?;
+        let Decoded { parts, source, counts, rejects } = decoded;
+        self.metrics.samples.get_or_create(&labels).inc_by(counts.samples + counts.histograms);
+        self.metrics.lines.get_or_create(&labels).inc_by(counts.lines);
+        self.check_rate(tenant, &counts)?;
+        let mut all = rejects;
+        let mut stored = Stored::default();
+        if !parts.is_empty() {
+            let tag = crate::cache::tag_of(view_version);
+            let tenant = tenant.clone();
+            let shipment = Shipment { tenant, view_version, tag, parts, source, _permit: permit };
+            stored = self.shipper.ship(Arc::new(shipment)).await;
+        }
+        self.metrics.discard(tenant, &all);
+        self.metrics.discard(tenant, &stored.rejects);
+        self.metrics.cache_entries.set(i64::try_from(self.cache.len()).unwrap_or(i64::MAX));
+        all.append(std::mem::take(&mut stored.rejects));
+        Ok(answer(protocol, tenant, &counts, &all, &stored))
+    }
+
+    /// Unpacks and decodes, on the CPU pool when the body is long.
+    async fn decode(&self, job: Job, ctx: Context) -> Result<(Decoded, MemoryPermit), Refusal> {
+        if !job.is_long(self.config.decode_inline_max.0) {
+            return decode(job, &ctx);
+        }
+        let failed = |e| {
+            let text = format!("{}: {e}", ids::INTERNAL);
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ids::INTERNAL, text)
+        };
+        self.pool.run(move || decode(job, &ctx)).await.map_err(failed)?
+    }
+
+    fn check_rate(&self, tenant: &TenantId, counts: &Counts) -> Result<(), Refusal> {
+        let limits = self.limits.get(tenant);
+        let now = self.clock.now_ns();
+        let refuse = |id: &'static str, n, text| {
+            let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, id, text);
+            let reason = id.trim_start_matches("err-skald-").replace('-', "_");
+            self.metrics.discard_one(tenant, reason, n);
+            Err(refusal)
+        };
+        let n = counts.samples + counts.histograms;
+        let (rate, burst) = (limits.ingestion_rate, limits.sample_burst());
+        if !self.sample_rates.try_take(tenant, float(n + counts.metadata), rate, burst, now) {
+            let id = ids::INGESTION_RATE;
+            let text = format!(
+                "{id}: ingestion rate limit ({rate}) exceeded while adding {n} samples and {} \
+                 metadata (tenant {tenant}, burst {burst}, setting ingestion_rate)",
+                counts.metadata
+            );
+            return refuse(id, n, text);
+        }
+        let (rate, burst) = (limits.line_rate_bytes(), limits.line_burst_bytes());
+        if !self.line_rates.try_take(tenant, float(counts.line_bytes), rate, burst, now) {
+            let id = ids::RATE_LIMITED;
+            let text = format!(
+                "ingestion rate limit exceeded for user {tenant} (limit: {rate:.0} bytes/sec) while \
+                 attempting to ingest '{}' lines totaling '{}' bytes, reduce log volume or contact \
+                 your Loki administrator to see if the limit can be increased ({id}, setting \
+                 ingestion_rate_mb)",
+                counts.lines, counts.line_bytes
+            );
+            return refuse(id, counts.lines, text);
+        }
+        Ok(())
+    }
+}
+
+fn max_decoded(config: &Config, protocol: Protocol) -> u64 {
+    match protocol {
+        Protocol::remote_write_v1 | Protocol::remote_write_v2 => config.max_decoded_size.0,
+        Protocol::loki_protobuf | Protocol::loki_json => config.max_decoded_logs_size.0,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of one push are far below 2^53")]
+fn float(n: u64) -> f64 {
+    n as f64
+}
+
+fn decode(job: Job, ctx: &Context) -> Result<(Decoded, MemoryPermit), Refusal> {
+    let Job { protocol, encoding, body, mut permit, budget, max_decoded: max } = job;
+    let setting = "distributor.max_decoded_size";
+    let decoded = match protocol {
+        Protocol::remote_write_v1 => {
+            let unpacked = body::snappy(&body, max, setting, &mut permit)?;
+            remote_write::decode_v1(ctx, unpacked).map_err(Refusal::malformed)?
+        }
+        Protocol::remote_write_v2 => {
+            let unpacked = body::snappy(&body, max, setting, &mut permit)?;
+            remote_write::decode_v2(ctx, unpacked).map_err(Refusal::malformed)?
+        }
+        Protocol::loki_protobuf => {
+            let unpacked = body::unpack_logs(body, encoding, false, max, &budget, &mut permit)?;
+            loki::decode_proto(ctx, unpacked).map_err(undecodable)?
+        }
+        Protocol::loki_json => {
+            let unpacked = body::unpack_logs(body, encoding, true, max, &budget, &mut permit)?;
+            loki::decode_json(ctx, unpacked).map_err(undecodable)?
+        }
+    };
+    let batches: usize = decoded.parts.iter().map(|p| p.batch.len() + 8 * p.items.len()).sum();
+    permit.grow(batches as u64).map_err(|e| body::over_budget(&e))?;
+    Ok((decoded, permit))
+}
+
+fn undecodable(e: DecodeError) -> Refusal {
+    let text = e.to_string();
+    match e {
+        DecodeError::NoStreams => {
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, ids::NO_STREAMS, text)
+        }
+        DecodeError::LabelsTooLong(_) => {
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ids::BODY_TOO_LARGE, text)
+        }
+        DecodeError::Malformed(_) | DecodeError::Json(_) => Refusal::malformed(text),
+    }
+}
+
+/// What to say at the end: an error of a partition before refusals, and those before success.
+fn answer(
+    protocol: Protocol,
+    tenant: &TenantId,
+    counts: &Counts,
+    rejects: &Rejects,
+    stored: &Stored,
+) -> Answer {
+    let outcome = &stored.outcome;
+    let written = Written {
+        samples: outcome.samples,
+        histograms: outcome.histograms,
+        exemplars: outcome.exemplars,
+    };
+    let refusal = match &stored.error {
+        Some(e) => Some(Refusal::from_rpc(e)),
+        None if rejects.is_empty() => None,
+        None => {
+            let status = if rejects.is_retryable() {
+                StatusCode::TOO_MANY_REQUESTS
+            } else {
+                StatusCode::BAD_REQUEST
+            };
+            let text = match protocol {
+                Protocol::remote_write_v1 | Protocol::remote_write_v2 => {
+                    describe_samples(tenant, counts, rejects)
+                }
+                Protocol::loki_protobuf | Protocol::loki_json => {
+                    describe_lines(tenant, counts, rejects)
+                }
+            };
+            Some(Refusal::new(status, "partial", text))
+        }
+    };
+    Answer { written, refusal }
+}
+
+/// Id and numbers first: senders log only the beginning.
+fn describe_samples(tenant: &TenantId, counts: &Counts, rejects: &Rejects) -> String {
+    let mut text = String::new();
+    let total = counts.samples + counts.histograms;
+    for r in rejects.iter() {
+        let id_in_message = r.message.starts_with(&*r.id);
+        let prefix = if id_in_message { String::new() } else { format!("{}: ", r.id) };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{prefix}{} of {total} samples refused: {}, tenant {tenant}",
+            r.count, r.message
+        );
+    }
+    crate::rejects::cut(&mut text, MAX_ANSWER);
+    text
+}
+
+/// The texts that Loki's users know, one line each.
+fn describe_lines(tenant: &TenantId, counts: &Counts, rejects: &Rejects) -> String {
+    let mut text = String::new();
+    for r in rejects.iter() {
+        text.push_str(&r.message);
+        if !r.message.contains(&*r.id) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, " ({})", r.id);
+        }
+        text.push('\n');
+    }
+    let (n, total) = (rejects.total(), counts.lines);
+    let _ = write!(text, "user '{tenant}', total ignored: {n} out of {total}");
+    crate::rejects::cut(&mut text, MAX_ANSWER);
+    text
+}
