@@ -1,0 +1,244 @@
+//! Where a request meets heads and blocks: asks ingesters first, then reads the blocks of a view at
+//! least as new as their answers, and unites both.
+//!
+//! Invariant: data that moves from a head to a block between the two steps is seen, because the
+//! head's answer names the commit from which on its flushed data is in blocks.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use skald_blocks::LogSelect;
+use skald_model::{
+    Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TimeRange,
+};
+use skald_rpc::ingester::{Head, SelectEntries, StreamStats};
+
+use crate::blocks::{Blocks, Wanted};
+use crate::heads::{Heads, Ingesters};
+use crate::memory::Size;
+use crate::scope::Scope;
+use crate::{Error, merge};
+
+/// Reads everything a tenant has, wherever it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Fanout {
+    pub(crate) ingesters: Ingesters,
+    pub(crate) blocks: Blocks,
+}
+
+type Found = (Labels, Vec<Exemplar>);
+
+// === impl Fanout ===
+
+impl Fanout {
+    /// Series with their samples in `range` (ms), each once, in no particular order.
+    pub(crate) async fn series(
+        &self,
+        scope: &Scope,
+        matchers: &Arc<[Matcher]>,
+        range: TimeRange,
+    ) -> Result<Vec<Series>, Error> {
+        let tenant = scope.tenant.clone();
+        let heads = self
+            .ingesters
+            .ask(scope, |ingester| {
+                let (tenant, matchers) = (tenant.clone(), Arc::clone(matchers));
+                async move { ingester.select_series(&tenant, &matchers, range).await }.boxed()
+            })
+            .await?;
+        let wanted =
+            Wanted { signal: Signal::Metrics, range, manifest_version: heads.manifest_version };
+        let mut sources = taken(scope, heads)?;
+        let blocks = self.blocks.read(scope, wanted, |block| {
+            let matchers = Arc::clone(matchers);
+            async move { block.metrics().await?.select(&matchers, range).await }.boxed()
+        });
+        sources.extend(blocks.await?);
+        Ok(merge::series(sources))
+    }
+
+    /// Streams with their entries in the range, each once, sorted by time.
+    pub(crate) async fn entries(
+        &self,
+        scope: &Scope,
+        select: &Arc<SelectEntries>,
+        needs_line: bool,
+    ) -> Result<Vec<StreamEntries>, Error> {
+        let tenant = scope.tenant.clone();
+        let heads = self
+            .ingesters
+            .ask(scope, |ingester| {
+                let (tenant, select) = (tenant.clone(), Arc::clone(select));
+                async move { ingester.select_entries(&tenant, &select).await }.boxed()
+            })
+            .await?;
+        let wanted = Wanted {
+            signal: Signal::Logs,
+            range: select.range,
+            manifest_version: heads.manifest_version,
+        };
+        let mut sources = taken(scope, heads)?;
+        let head_span = span(&sources);
+        let blocks = self.blocks.read(scope, wanted, |block| {
+            let select = Arc::clone(select);
+            // Lines tell copies of an entry apart from its neighbours, so only a block that
+            // shares its time with nothing else can do without them.
+            let needs_line = needs_line || !block.is_alone(head_span);
+            let wanted = LogSelect { needs_line, needs_metadata: true };
+            async move {
+                let reader = block.logs().await?;
+                reader.select(&select.matchers, select.range, &select.needles, wanted).await
+            }
+            .boxed()
+        });
+        sources.extend(blocks.await?);
+        Ok(merge::streams(sources))
+    }
+
+    /// Label sets of matching series or streams, one list per source; a set may be in several.
+    pub(crate) async fn labels(
+        &self,
+        scope: &Scope,
+        signal: Signal,
+        matchers: &Arc<[Matcher]>,
+        range: TimeRange,
+    ) -> Result<Vec<Vec<Labels>>, Error> {
+        let tenant = scope.tenant.clone();
+        let heads = self
+            .ingesters
+            .ask(scope, |ingester| {
+                let (tenant, matchers) = (tenant.clone(), Arc::clone(matchers));
+                async move { ingester.labels(&tenant, signal, &matchers, range).await }.boxed()
+            })
+            .await?;
+        let wanted = Wanted { signal, range, manifest_version: heads.manifest_version };
+        let mut sources = taken(scope, heads)?;
+        let blocks = self.blocks.read(scope, wanted, |block| {
+            let matchers = Arc::clone(matchers);
+            async move {
+                match signal {
+                    Signal::Metrics => block.metrics().await?.labels(&matchers, range).await,
+                    Signal::Logs => block.logs().await?.streams(&matchers, range).await,
+                }
+            }
+            .boxed()
+        });
+        sources.extend(blocks.await?);
+        Ok(sources)
+    }
+
+    /// Exemplars in `range` (ms) by series, sorted.
+    pub(crate) async fn exemplars(
+        &self,
+        scope: &Scope,
+        matchers: &Arc<[Matcher]>,
+        range: TimeRange,
+    ) -> Result<Vec<Found>, Error> {
+        let tenant = scope.tenant.clone();
+        let heads = self
+            .ingesters
+            .ask(scope, |ingester| {
+                let (tenant, matchers) = (tenant.clone(), Arc::clone(matchers));
+                async move { ingester.exemplars(&tenant, &matchers, range).await }.boxed()
+            })
+            .await?;
+        let wanted =
+            Wanted { signal: Signal::Metrics, range, manifest_version: heads.manifest_version };
+        let mut sources = taken(scope, heads)?;
+        let blocks = self.blocks.read(scope, wanted, |block| {
+            let matchers = Arc::clone(matchers);
+            async move { block.metrics().await?.exemplars(&matchers, range).await }.boxed()
+        });
+        sources.extend(blocks.await?);
+        Ok(merge::exemplars(sources))
+    }
+
+    /// Metadata of all metric names, sorted by name.
+    pub(crate) async fn metadata(&self, scope: &Scope) -> Result<Vec<MetricMetadata>, Error> {
+        let tenant = scope.tenant.clone();
+        let heads = self
+            .ingesters
+            .ask(scope, |ingester| {
+                let tenant = tenant.clone();
+                async move {
+                    let data = ingester.metadata(&tenant).await?;
+                    Ok(Head { manifest_version: 0, data })
+                }
+                .boxed()
+            })
+            .await?;
+        let view = self.blocks.view(&scope.tenant, 0).await?;
+        let stored = view.metadata.iter().map(|(name, m)| MetricMetadata {
+            name: name.clone(),
+            kind: m.kind.clone(),
+            help: m.help.clone(),
+            unit: m.unit.clone(),
+        });
+        let mut sources = heads.flat();
+        sources.push(stored.collect());
+        Ok(merge::metadata(sources))
+    }
+
+    /// Sizes of the matching streams. An estimate where replicas or blocks overlap.
+    pub(crate) async fn stats(
+        &self,
+        scope: &Scope,
+        matchers: &Arc<[Matcher]>,
+        range: TimeRange,
+    ) -> Result<StreamStats, Error> {
+        let tenant = scope.tenant.clone();
+        let heads = self
+            .ingesters
+            .ask(scope, |ingester| {
+                let (tenant, matchers) = (tenant.clone(), Arc::clone(matchers));
+                async move { ingester.stats(&tenant, &matchers, range).await }.boxed()
+            })
+            .await?;
+        let wanted =
+            Wanted { signal: Signal::Logs, range, manifest_version: heads.manifest_version };
+        // Replicas of a partition hold the same streams: the fullest stands for all.
+        let fullest = |answers: Vec<StreamStats>| answers.into_iter().max_by_key(|s| s.entries);
+        let mut total = StreamStats::default();
+        let mut add = |s: StreamStats| {
+            total.streams += s.streams;
+            total.entries += s.entries;
+            total.bytes += s.bytes;
+            total.chunks += s.chunks;
+        };
+        heads.partitions.into_iter().filter_map(fullest).for_each(&mut add);
+        let blocks = self.blocks.read(scope, wanted, |block| {
+            let matchers = Arc::clone(matchers);
+            async move {
+                let s = block.logs().await?.stats(&matchers, range).await?;
+                let (streams, entries, bytes) = (s.streams, s.entries, s.bytes);
+                Ok(StreamStats { streams, entries, bytes, chunks: 1 })
+            }
+            .boxed()
+        });
+        blocks.await?.into_iter().for_each(&mut add);
+        Ok(total)
+    }
+}
+
+impl Size for StreamStats {
+    fn size_bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+}
+
+/// Counts what heads answered.
+fn taken<T: Size>(scope: &Scope, heads: Heads<T>) -> Result<Vec<T>, Error> {
+    let sources = heads.flat();
+    for source in &sources {
+        scope.memory.take(source.size_bytes())?;
+    }
+    Ok(sources)
+}
+
+/// First and last time of anything that heads answered.
+fn span(sources: &[Vec<StreamEntries>]) -> Option<(i64, i64)> {
+    let streams = sources.iter().flatten();
+    let ends = streams.filter_map(|s| s.entries.first().zip(s.entries.last()));
+    ends.map(|(a, b)| (a.timestamp_ns, b.timestamp_ns))
+        .reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
+}

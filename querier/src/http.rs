@@ -1,0 +1,6 @@
+//! What both HTTP APIs share: parameters, times, and how an answer leaves.
+
+pub(crate) mod params;
+pub(crate) mod reply;
+pub(crate) mod route;
+pub(crate) mod time;

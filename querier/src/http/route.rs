@@ -1,0 +1,218 @@
+//! The frame around every handler: tenant, parameters, admission, deadline, log line.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use bytes::Bytes;
+use http::HeaderMap;
+use skald_model::{ErrorKind, TenantId};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::admission::{Bounds, Permit};
+use crate::http::params::{Params, path_decode};
+use crate::http::reply::{Answer, Api, accepts_gzip, render};
+use crate::http::time;
+use crate::metrics::RequestLabels;
+use crate::scope::Scope;
+use crate::{Error, Querier};
+
+/// Whether a route reads data and so takes part in the tenant's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Reads,
+    Cheap,
+}
+
+/// How a route is named and treated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    pub(crate) api: Api,
+    pub(crate) op: &'static str,
+    pub(crate) class: Class,
+}
+
+/// A request, ready to be answered.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) scope: Scope,
+    pub(crate) params: Params,
+    pub(crate) headers: HeaderMap,
+    /// The path below the mount point.
+    pub(crate) path: String,
+    /// What was not read as a form.
+    pub(crate) body: Bytes,
+    /// Time spent waiting for admission.
+    pub(crate) queued: Duration,
+}
+
+// === impl Call ===
+
+impl Call {
+    /// The name in a path `…/label/<name>/values`.
+    pub(crate) fn label_name(&self) -> Result<String, Error> {
+        let mut parts = self.path.rsplit('/');
+        let name = parts.nth(1).unwrap_or("");
+        path_decode(name)
+    }
+}
+
+// === impl Route ===
+
+impl Route {
+    pub(crate) fn get<F, Fut>(self, handler: F) -> MethodRouter<Querier>
+    where
+        F: Fn(Querier, Call) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Answer, Error>> + Send,
+    {
+        get(move |State(querier): State<Querier>, request: Request| {
+            self.serve(querier, request, handler)
+        })
+    }
+
+    pub(crate) fn post<F, Fut>(self, handler: F) -> MethodRouter<Querier>
+    where
+        F: Fn(Querier, Call) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Answer, Error>> + Send,
+    {
+        post(move |State(querier): State<Querier>, request: Request| {
+            self.serve(querier, request, handler)
+        })
+    }
+
+    pub(crate) fn get_or_post<F, Fut>(self, handler: F) -> MethodRouter<Querier>
+    where
+        F: Fn(Querier, Call) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Answer, Error>> + Send,
+    {
+        let again = handler.clone();
+        self.get(handler).merge(self.post(again))
+    }
+
+    async fn serve<F, Fut>(self, querier: Querier, request: Request, handler: F) -> Response
+    where
+        F: Fn(Querier, Call) -> Fut + Send,
+        Fut: Future<Output = Result<Answer, Error>> + Send,
+    {
+        let begun = Instant::now();
+        let gzip = accepts_gzip(request.headers());
+        let result = match tenant_of(&request) {
+            Ok(tenant) => {
+                let scope = Scope::new(tenant.clone(), querier.limits(&tenant));
+                let result = self.run(&querier, scope.clone(), request, handler).await;
+                self.log(&querier, &scope, begun.elapsed(), result.as_ref().err());
+                result
+            }
+            Err(e) => Err(e),
+        };
+        let outcome = outcome(result.as_ref().err());
+        let labels = RequestLabels { op: self.op, outcome };
+        querier.metrics().requests.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
+        match result {
+            Ok(answer) => match render(&querier, answer, gzip).await {
+                Ok(response) => response,
+                Err(e) => self.api.error(&e),
+            },
+            Err(e) => self.api.error(&e),
+        }
+    }
+
+    async fn run<F, Fut>(
+        self,
+        querier: &Querier,
+        scope: Scope,
+        request: Request,
+        handler: F,
+    ) -> Result<Answer, Error>
+    where
+        F: Fn(Querier, Call) -> Fut + Send,
+        Fut: Future<Output = Result<Answer, Error>> + Send,
+    {
+        let (parts, body) = request.into_parts();
+        let (params, body) = Params::read(&parts, body, querier.max_request_size()).await?;
+        let timeout = self.timeout(&scope, &params)?;
+        let call = async {
+            let waiting = Instant::now();
+            let permit = match self.class {
+                Class::Reads => Some(self.enter(querier, &scope).await?),
+                Class::Cheap => None,
+            };
+            let queued = waiting.elapsed();
+            let (headers, path) = (parts.headers, parts.uri.path().to_owned());
+            let call = Call { scope: scope.clone(), params, headers, path, body, queued };
+            let answer = Box::pin(handler(querier.clone(), call)).await;
+            drop(permit);
+            answer
+        };
+        match timeout {
+            Some(limit) => tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+                Err(Error::Timeout(format!("query timed out after {limit:?}")))
+            }),
+            None => call.await,
+        }
+    }
+
+    async fn enter(self, querier: &Querier, scope: &Scope) -> Result<Permit, Error> {
+        let bounds = Bounds {
+            max_concurrent: scope.limits.max_concurrent_queries,
+            max_waiting: scope.limits.max_outstanding_requests_per_tenant,
+        };
+        let entered = querier.admission().enter(&scope.tenant, bounds).await;
+        if let Err(Error::TooManyRequests { .. }) = entered {
+            querier.metrics().refused.inc();
+        }
+        entered
+    }
+
+    /// The tenant's limit, or less if the request says so.
+    fn timeout(self, scope: &Scope, params: &Params) -> Result<Option<Duration>, Error> {
+        let limit = Some(scope.limits.query_timeout.0).filter(|d| !d.is_zero());
+        let Some(text) = params.get("timeout").filter(|_| self.api == Api::Prometheus) else {
+            return Ok(limit);
+        };
+        let asked = time::duration_ms(text)
+            .and_then(|ms| u64::try_from(ms).ok())
+            .map(Duration::from_millis)
+            .ok_or_else(|| Error::parameter("timeout", not_a_duration(text)))?;
+        Ok(Some(limit.map_or(asked, |l| l.min(asked))))
+    }
+
+    fn log(self, querier: &Querier, scope: &Scope, elapsed: Duration, error: Option<&Error>) {
+        let (touched, reads) = (scope.touched(), scope.reads.snapshot());
+        querier.metrics().add_reads(touched.blocks, reads);
+        debug!(
+            tenant = %scope.tenant,
+            op = self.op,
+            elapsed = ?elapsed,
+            bytes = reads.bytes,
+            blocks = touched.blocks,
+            gets = reads.gets,
+            heads = touched.heads,
+            memory = scope.memory.used(),
+            outcome = outcome(error),
+            error = error.map(tracing::field::display),
+            "query"
+        );
+    }
+}
+
+pub(crate) fn tenant_of(request: &Request) -> Result<TenantId, Error> {
+    request.extensions().get::<TenantId>().cloned().ok_or(Error::NoTenant)
+}
+
+/// How the time API answers to a text that is no duration.
+pub(crate) fn not_a_duration(text: &str) -> String {
+    format!("cannot parse {text:?} to a valid duration")
+}
+
+fn outcome(error: Option<&Error>) -> &'static str {
+    match error.map(Error::kind) {
+        None => "ok",
+        Some(
+            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Internal | ErrorKind::Corrupt,
+        ) => "server_error",
+        Some(_) => "client_error",
+    }
+}

@@ -1,0 +1,76 @@
+//! The querier's metrics: every one it has, and nothing else.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use skald_blocks::StatsSnapshot;
+use skald_runtime::metrics::latency_histogram;
+
+/// Labels of a request: closed vocabularies both.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RequestLabels {
+    pub(crate) op: &'static str,
+    pub(crate) outcome: &'static str,
+}
+
+/// Cloned into all parts of the querier.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    pub(crate) requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    pub(crate) blocks: Counter,
+    pub(crate) block_gets: Counter,
+    pub(crate) block_bytes: Counter,
+    pub(crate) footer_hits: Counter,
+    pub(crate) view_retries: Counter,
+    pub(crate) replica_failures: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) tails: Gauge,
+    pub(crate) tail_dropped: Counter,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Registers under `registry`, which carries the component's prefix already.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let this = Self {
+            requests: Family::new_with_constructor(latency_histogram as fn() -> Histogram),
+            blocks: Counter::default(),
+            block_gets: Counter::default(),
+            block_bytes: Counter::default(),
+            footer_hits: Counter::default(),
+            view_retries: Counter::default(),
+            replica_failures: Counter::default(),
+            refused: Counter::default(),
+            tails: Gauge::default(),
+            tail_dropped: Counter::default(),
+        };
+        let help = "Time from the arrival of a request to its answer, waiting included";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, this.requests.clone());
+        let mut counter = |name: &str, help: &str, c: &Counter| {
+            registry.register(name, help, c.clone());
+        };
+        counter("blocks_read", "Blocks opened for queries", &this.blocks);
+        counter("block_gets", "GET requests sent to the object store", &this.block_gets);
+        counter("block_read_bytes", "Bytes read from the object store", &this.block_bytes);
+        counter("footer_cache_hits", "Block footers found in the cache", &this.footer_hits);
+        let help = "Queries begun anew because a block had been compacted away";
+        counter("view_retries", help, &this.view_retries);
+        let help = "Calls of ingesters that failed; a query fails only without a quorum";
+        counter("replica_failures", help, &this.replica_failures);
+        counter("refused", "Queries refused because the tenant's queue was full", &this.refused);
+        counter("tail_dropped_entries", "Entries that slow tails lost", &this.tail_dropped);
+        registry.register("tails", "Live tails now", this.tails.clone());
+        this
+    }
+
+    pub(crate) fn add_reads(&self, blocks: u64, reads: StatsSnapshot) {
+        self.blocks.inc_by(blocks);
+        self.block_gets.inc_by(reads.gets);
+        self.block_bytes.inc_by(reads.bytes);
+        self.footer_hits.inc_by(reads.footer_hits);
+    }
+}

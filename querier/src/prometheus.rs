@@ -1,0 +1,118 @@
+//! The Prometheus HTTP API: routes, and what its handlers share.
+
+mod exemplars;
+mod labels;
+mod language;
+mod metadata;
+mod name;
+mod query;
+mod read;
+mod result;
+mod status;
+
+use axum::Router;
+use axum::routing::any;
+use http::StatusCode;
+use skald_model::{Matcher, TimeRange};
+
+use crate::http::params::Params;
+use crate::http::reply::{Answer, Api};
+use crate::http::route::{Class, Route};
+use crate::http::time;
+use crate::json::Json;
+use crate::{Error, Querier};
+
+/// Routes below `/api/v1`, to be mounted at `/` and at `/prometheus`.
+///
+/// Every request must carry an `Extension<TenantId>`; without one the answer is 401.
+pub fn prometheus_router() -> Router<Querier> {
+    let reads = |op| Route { api: Api::Prometheus, op, class: Class::Reads };
+    let cheap = |op| Route { api: Api::Prometheus, op, class: Class::Cheap };
+    Router::new()
+        .route("/api/v1/query", reads("query").get_or_post(query::instant))
+        .route("/api/v1/query_range", reads("query_range").get_or_post(query::range))
+        .route("/api/v1/query_exemplars", reads("query_exemplars").get_or_post(exemplars::query))
+        .route("/api/v1/labels", reads("labels").get_or_post(labels::names))
+        .route("/api/v1/label/{name}/values", reads("label_values").get(labels::values))
+        .route("/api/v1/series", reads("series").get_or_post(labels::series))
+        .route("/api/v1/metadata", reads("metadata").get(metadata::get))
+        .route("/api/v1/read", reads("remote_read").post(read::samples))
+        .route("/api/v1/rules", cheap("rules").get(status::rules))
+        .route("/api/v1/alerts", cheap("alerts").get(status::alerts))
+        .route("/api/v1/status/buildinfo", cheap("buildinfo").get(status::buildinfo))
+        // Its presence would make Grafana take us for Thanos.
+        .route("/api/v1/status/flags", any(|| std::future::ready(StatusCode::NOT_FOUND)))
+}
+
+/// Notes that go beside the data.
+#[derive(Clone, Debug, Default)]
+struct Notes {
+    warnings: Vec<String>,
+    infos: Vec<String>,
+}
+
+const TRUNCATED: &str = "results truncated due to limit";
+/// Most notes of each kind.
+const MAX_NOTES: usize = 10;
+
+/// A successful answer around `data`.
+fn success(size: usize, notes: Notes, data: impl FnOnce(&mut Json) + Send + 'static) -> Answer {
+    Answer::json(size + 64, move |json| {
+        json.raw(r#"{"status":"success","data":"#);
+        data(json);
+        list_notes(json, "warnings", "warning", &notes.warnings);
+        list_notes(json, "infos", "info", &notes.infos);
+        json.raw("}");
+    })
+}
+
+fn list_notes(json: &mut Json, key: &str, word: &str, notes: &[String]) {
+    if notes.is_empty() {
+        return;
+    }
+    let more = notes.len().saturating_sub(MAX_NOTES);
+    let rest = (more > 0).then(|| format!("{more} more {word} annotations omitted"));
+    json.raw(",").key(key).strings(notes.iter().take(MAX_NOTES).chain(rest.as_ref()));
+}
+
+/// `start` and `end` of a metadata request, both inclusive and both optional, in milliseconds.
+fn optional_range(params: &Params) -> Result<TimeRange, Error> {
+    let bound = |name, absent| params.get(name).map_or(Ok(absent), |text| parse_time(name, text));
+    let (start, end) = (bound("start", i64::MIN)?, bound("end", i64::MAX)?);
+    Ok(TimeRange::new(start, end.saturating_add(1)))
+}
+
+fn parse_time(name: &str, text: &str) -> Result<i64, Error> {
+    let cause = || format!("cannot parse {text:?} to a valid timestamp");
+    time::prometheus_time(text).ok_or_else(|| Error::parameter(name, cause()))
+}
+
+/// `limit`: 0 or absent means none.
+fn limit_of(params: &Params) -> Result<Option<usize>, Error> {
+    let Some(text) = params.get("limit") else { return Ok(None) };
+    let cause =
+        || format!("cannot parse {text:?} to a valid limit: it must be a non-negative integer");
+    let n: usize = text.parse().map_err(|_| Error::parameter("limit", cause()))?;
+    Ok((n > 0).then_some(n))
+}
+
+/// Cuts `items` at `limit` and says so.
+fn truncate<T>(items: &mut Vec<T>, limit: Option<usize>, notes: &mut Notes) {
+    if let Some(limit) = limit.filter(|l| items.len() > *l) {
+        items.truncate(limit);
+        notes.warnings.push(TRUNCATED.to_owned());
+    }
+}
+
+/// The `match[]` parameters, parsed; each must have a matcher that does not accept the empty string.
+fn match_sets(params: &Params) -> Result<Vec<Vec<Matcher>>, Error> {
+    let set = |text: &str| {
+        let matchers = language::selector(text).map_err(|e| Error::parameter("match[]", e))?;
+        if matchers.iter().all(Matcher::matches_empty) {
+            let cause = "match[] must contain at least one non-empty matcher";
+            return Err(Error::parameter("match[]", cause));
+        }
+        Ok(matchers)
+    };
+    params.all("match[]").map(set).collect()
+}

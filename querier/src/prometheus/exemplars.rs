@@ -1,0 +1,43 @@
+//! `query_exemplars`: exemplars of the series that a query selects.
+
+use std::sync::Arc;
+
+use skald_model::Matcher;
+
+use super::{Notes, language, optional_range, success};
+use crate::http::reply::Answer;
+use crate::http::route::Call;
+use crate::{Error, Querier, merge};
+
+pub(super) async fn query(querier: Querier, call: Call) -> Result<Answer, Error> {
+    let range = optional_range(&call.params)?;
+    if range.is_empty() {
+        let cause = "end timestamp must not be before start timestamp";
+        return Err(Error::parameter("end", cause));
+    }
+    let text = call.params.get("query").unwrap_or("");
+    let selectors = language::selectors(text).await.map_err(|e| Error::parameter("query", e))?;
+    let mut sources = Vec::new();
+    for matchers in selectors {
+        let matchers: Arc<[Matcher]> = matchers.into();
+        sources.push(querier.fanout().exemplars(&call.scope, &matchers, range).await?);
+    }
+    let found = merge::exemplars(sources);
+    let size = found.iter().map(|(l, e)| 2 * l.as_bytes().len() + 96 * e.len()).sum();
+    Ok(success(size, Notes::default(), move |json| {
+        json.raw("[");
+        let mut first = true;
+        for (labels, exemplars) in &found {
+            json.sep(&mut first).raw(r#"{"seriesLabels":"#).labels(labels);
+            json.raw(r#","exemplars":["#);
+            let mut first = true;
+            for e in exemplars {
+                json.sep(&mut first).raw(r#"{"labels":"#).labels(&e.labels);
+                json.raw(r#","value":""#).value(e.value);
+                json.raw(r#"","timestamp":"#).time_ms(e.timestamp_ms).raw("}");
+            }
+            json.raw("]}");
+        }
+        json.raw("]");
+    }))
+}

@@ -1,0 +1,103 @@
+//! `labels`, `label/<name>/values` and `series`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use skald_model::{Labels, Matcher, Signal, TimeRange};
+
+use super::name::unescape;
+use super::{Notes, limit_of, match_sets, optional_range, success, truncate};
+use crate::http::reply::Answer;
+use crate::http::route::Call;
+use crate::scope::Scope;
+use crate::{Error, Querier, merge};
+
+pub(super) async fn names(querier: Querier, call: Call) -> Result<Answer, Error> {
+    let limit = limit_of(&call.params)?;
+    let sets = selectors(&call)?;
+    let mut names = BTreeSet::new();
+    for source in lists(&querier, &call.scope, sets, optional_range(&call.params)?).await? {
+        for labels in &source {
+            for (name, _) in labels {
+                if !names.contains(name) {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
+    }
+    Ok(list(names, limit))
+}
+
+pub(super) async fn values(querier: Querier, call: Call) -> Result<Answer, Error> {
+    let limit = limit_of(&call.params)?;
+    let name = unescape(&call.label_name()?);
+    if name.is_empty() {
+        return Err(Error::Invalid(format!("invalid label name: {name:?}")));
+    }
+    let mut sets = selectors(&call)?;
+    for set in &mut sets {
+        // Series without the label need not be read.
+        set.extend(Matcher::new(skald_model::MatchOp::NotEqual, &name, ""));
+    }
+    let mut values = BTreeSet::new();
+    for source in lists(&querier, &call.scope, sets, optional_range(&call.params)?).await? {
+        for value in source.iter().filter_map(|labels| labels.get(&name)) {
+            if !values.contains(value) {
+                values.insert(value.to_owned());
+            }
+        }
+    }
+    Ok(list(values, limit))
+}
+
+pub(super) async fn series(querier: Querier, call: Call) -> Result<Answer, Error> {
+    let limit = limit_of(&call.params)?;
+    let sets = match_sets(&call.params)?;
+    if sets.is_empty() {
+        return Err(Error::Invalid("no match[] parameter provided".to_owned()));
+    }
+    let range = optional_range(&call.params)?;
+    let mut found = merge::labels(lists(&querier, &call.scope, sets, range).await?);
+    let mut notes = Notes::default();
+    truncate(&mut found, limit, &mut notes);
+    let size = found.iter().map(|l| l.as_bytes().len() * 2).sum();
+    Ok(success(size, notes, move |json| {
+        json.raw("[");
+        let mut first = true;
+        for labels in &found {
+            json.sep(&mut first).labels(labels);
+        }
+        json.raw("]");
+    }))
+}
+
+/// The selectors of a request, or one that selects everything.
+fn selectors(call: &Call) -> Result<Vec<Vec<Matcher>>, Error> {
+    let sets = match_sets(&call.params)?;
+    Ok(if sets.is_empty() { vec![Vec::new()] } else { sets })
+}
+
+/// Label sets of every selector and source.
+async fn lists(
+    querier: &Querier,
+    scope: &Scope,
+    sets: Vec<Vec<Matcher>>,
+    range: TimeRange,
+) -> Result<Vec<Vec<Labels>>, Error> {
+    let mut all = Vec::new();
+    for set in sets {
+        let set: Arc<[Matcher]> = set.into();
+        all.extend(querier.fanout().labels(scope, Signal::Metrics, &set, range).await?);
+    }
+    Ok(all)
+}
+
+fn list(items: BTreeSet<String>, limit: Option<usize>) -> Answer {
+    let mut items: Vec<String> = items.into_iter().collect();
+    let mut notes = Notes::default();
+    truncate(&mut items, limit, &mut notes);
+    let size = items.iter().map(|i| i.len() + 3).sum();
+    success(size, notes, move |json| {
+        json.strings(&items);
+    })
+}

@@ -1,0 +1,134 @@
+//! `query` and `query_range`.
+
+use std::time::Duration;
+
+use skald_promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult, SeriesSource};
+use skald_runtime::HumanDuration;
+
+use super::result::write;
+use super::{Notes, limit_of, parse_time};
+use crate::http::params::Params;
+use crate::http::reply::Answer;
+use crate::http::route::{Call, not_a_duration};
+use crate::http::time;
+use crate::scope::Scope;
+use crate::source::MetricSource;
+use crate::{Error, Querier};
+
+/// Steps between the ends of a range query at most.
+const MAX_STEPS: i64 = 11_000;
+
+pub(super) async fn instant(querier: Querier, call: Call) -> Result<Answer, Error> {
+    let time_ms = match call.params.get("time") {
+        Some(text) => parse_time("time", text)?,
+        None => querier.now_ms(),
+    };
+    let options = options(&call.params)?;
+    let (engine, source) = engine(&querier, &call.scope);
+    let query = call.params.get("query").unwrap_or("");
+    let result = engine.instant(&source, query, time_ms, &options).await;
+    answer(&call, result)
+}
+
+pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error> {
+    let required = |name| parse_time(name, call.params.get(name).unwrap_or(""));
+    let (start, end) = (required("start")?, required("end")?);
+    if end < start {
+        return Err(Error::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step = duration("step", call.params.get("step").unwrap_or(""))?;
+    if step <= 0 {
+        let cause = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(Error::parameter("step", cause));
+    }
+    if (end - start) / step > MAX_STEPS {
+        return Err(Error::Invalid(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
+                .to_owned(),
+        ));
+    }
+    check_length(&call.scope, end - start)?;
+    let options = options(&call.params)?;
+    let (engine, source) = engine(&querier, &call.scope);
+    let query = call.params.get("query").unwrap_or("");
+    let result = engine.range(&source, query, start, end, step, &options).await;
+    answer(&call, result)
+}
+
+/// Evaluates a query at one time, with default options.
+pub(super) async fn at_once(
+    source: &dyn SeriesSource,
+    query: &str,
+) -> Result<QueryResult, QueryError> {
+    Engine::default().instant(source, query, 0, &QueryOptions::default()).await
+}
+
+fn answer(call: &Call, result: Result<QueryResult, QueryError>) -> Result<Answer, Error> {
+    let result = result.map_err(of_engine)?;
+    let mut notes = Notes::default();
+    let with_stats = match call.params.get("stats") {
+        None => false,
+        Some("true" | "all") => true,
+        Some(_) => {
+            notes.warnings.push(
+                "stats values other than 'true' and 'all' are deprecated and mean 'true'"
+                    .to_owned(),
+            );
+            true
+        }
+    };
+    Ok(write(result, notes, with_stats))
+}
+
+fn engine(querier: &Querier, scope: &Scope) -> (Engine, MetricSource) {
+    let limits = &scope.limits;
+    let defaults = EngineOptions::default();
+    let engine = Engine::new(EngineOptions {
+        lookback_ms: querier.config().lookback_delta.as_millis(),
+        max_samples: match limits.max_samples_per_query {
+            0 => usize::MAX,
+            n => n,
+        },
+        // The frame around the handler keeps the tenant's time; this one must not be shorter.
+        timeout: match limits.query_timeout.0 {
+            Duration::ZERO => Duration::MAX,
+            limit => limit,
+        },
+        ..defaults
+    });
+    (engine, MetricSource::new(querier.fanout().clone(), scope.clone()))
+}
+
+fn options(params: &Params) -> Result<QueryOptions, Error> {
+    let lookback_ms = match params.get("lookback_delta") {
+        Some(text) => Some(duration("lookback_delta", text)?),
+        None => None,
+    };
+    Ok(QueryOptions { lookback_ms, limit: limit_of(params)?, timeout: None })
+}
+
+fn duration(name: &str, text: &str) -> Result<i64, Error> {
+    time::duration_ms(text).ok_or_else(|| Error::parameter(name, not_a_duration(text)))
+}
+
+fn check_length(scope: &Scope, length_ms: i64) -> Result<(), Error> {
+    let limit = scope.limits.max_query_length;
+    if limit.is_zero() || length_ms <= limit.as_millis() {
+        return Ok(());
+    }
+    let length = HumanDuration(Duration::from_millis(length_ms.unsigned_abs()));
+    Err(Error::Invalid(format!(
+        "the query time range exceeds the limit (query length: {length}, limit: {limit}) \
+         (err-skald-max-query-length); to adjust, set max_query_length"
+    )))
+}
+
+fn of_engine(e: QueryError) -> Error {
+    match e {
+        QueryError::Parse(text) | QueryError::Invalid(text) => Error::parameter("query", text),
+        QueryError::Execution(text) => Error::Execution(text),
+        QueryError::Timeout(text) => Error::Timeout(text),
+        QueryError::Cancelled => Error::Canceled,
+        QueryError::Source(source) => Error::of_kind(source.kind, source.message),
+    }
+}

@@ -1,0 +1,65 @@
+//! One request under way: whose it is, what it may use, what it has read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use skald_blocks::ReadStats;
+use skald_limits::Limits;
+use skald_model::TenantId;
+
+use crate::memory::QueryMemory;
+
+/// Goes with a request through all layers. Clones share the counters.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    pub(crate) tenant: TenantId,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) memory: QueryMemory,
+    pub(crate) reads: Arc<ReadStats>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    blocks: AtomicU64,
+    heads: AtomicU64,
+}
+
+/// What a request has touched so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Touched {
+    /// Blocks read.
+    pub(crate) blocks: u64,
+    /// Ingesters that answered.
+    pub(crate) heads: u64,
+}
+
+// === impl Scope ===
+
+impl Scope {
+    pub(crate) fn new(tenant: TenantId, limits: Arc<Limits>) -> Self {
+        let memory = QueryMemory::new(limits.max_query_memory);
+        Self { tenant, limits, memory, reads: Arc::default(), counts: Arc::default() }
+    }
+
+    /// The same request, with its memory counted from zero.
+    pub(crate) fn with_fresh_memory(&self) -> Self {
+        let memory = QueryMemory::new(self.limits.max_query_memory);
+        Self { memory, ..self.clone() }
+    }
+
+    pub(crate) fn add_block(&self) {
+        self.counts.blocks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_head(&self) {
+        self.counts.heads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn touched(&self) -> Touched {
+        Touched {
+            blocks: self.counts.blocks.load(Ordering::Relaxed),
+            heads: self.counts.heads.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The engines' view of the fan-out: series for PromQL, entries for LogQL.
+
+mod entries;
+mod series;
+
+pub(crate) use self::entries::LogSource;
+pub(crate) use self::series::MetricSource;

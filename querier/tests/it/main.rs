@@ -1,0 +1,15 @@
+//! The querier as its clients see it, over ingesters that the test commands and real blocks.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
+
+mod fake;
+mod fanout;
+mod loki;
+mod prometheus;
+mod tail;
+mod tenancy;
+mod world;
