@@ -1,0 +1,24 @@
+//! Merges the blocks of each tenant into fewer and larger ones, drops what is past its retention, and collects garbage.
+//!
+//! Requirements: after a merge queries see exactly the union of its inputs, each sample and line once;
+//! a crash at any step loses nothing and duplicates nothing (outputs are put first, then one commit
+//! swaps them for the inputs, and what a crash leaves unreferenced is collected later); a damaged
+//! block is left alone and never stops the rest; memory is bounded by `merge_memory`.
+//!
+//! ```text
+//! view → plan (pure) → per merge: verify inputs → k-way merge → put outputs → commit {adds, removes} → gc
+//! ```
+
+pub mod config;
+mod merge;
+mod meta;
+mod metrics;
+pub mod plan;
+mod quarantine;
+pub mod service;
+#[cfg(test)]
+mod testing;
+
+pub use crate::config::{Config, ConfigError, DeletionDelay};
+pub use crate::plan::{Effort, Merge, Plan, Rules, plan};
+pub use crate::service::{CompactError, Compactor, Parts, Report};

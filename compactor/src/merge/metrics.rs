@@ -1,0 +1,128 @@
+//! Merges metric rows: all inputs in step, series by series.
+
+use std::collections::VecDeque;
+
+use skald_blocks::{MetricBlockWriter, SeriesRow};
+use skald_model::Labels;
+
+use super::samples::{self, Part};
+use super::{BadInput, Encode, Merger, Step};
+
+/// What rows of a metric block are sorted by before the whole label set decides (docs/formats/metric-block.md).
+const SORT_BY: [&str; 7] = [Labels::NAME, "cluster", "namespace", "job", "container", "pod", "le"];
+
+/// Holds the next rows of each input and the rows of the output.
+pub(super) struct MetricMerger {
+    inputs: Vec<Input>,
+    cutoff: Option<i64>,
+    memory: usize,
+    out: Vec<SeriesRow>,
+    out_bytes: usize,
+}
+
+#[derive(Default)]
+struct Input {
+    rows: VecDeque<(Key, SeriesRow)>,
+    last: Option<Key>,
+    ended: bool,
+}
+
+/// A row's place: equal for equal label sets only.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    head: Vec<u8>,
+    labels: Labels,
+}
+
+// === impl MetricMerger ===
+
+impl MetricMerger {
+    pub(super) fn new(n_inputs: usize, cutoff: Option<i64>, memory: usize) -> Self {
+        let inputs = std::iter::repeat_with(Input::default).take(n_inputs).collect();
+        Self { inputs, cutoff, memory, out: Vec::new(), out_bytes: 0 }
+    }
+
+    /// Takes the row at `key` out of each input that has it.
+    fn parts(&mut self, key: &Key) -> Vec<Part> {
+        let mut parts = Vec::new();
+        for (input, state) in self.inputs.iter_mut().enumerate() {
+            if state.rows.front().is_some_and(|(k, _)| k == key) {
+                parts.extend(state.rows.pop_front().map(|(_, row)| Part { input, row }));
+            }
+        }
+        parts
+    }
+}
+
+impl Merger for MetricMerger {
+    type Batch = Vec<SeriesRow>;
+
+    fn feed(&mut self, input: usize, batch: Option<Vec<SeriesRow>>) -> Result<(), BadInput> {
+        let state = &mut self.inputs[input];
+        state.ended = batch.is_none();
+        for row in batch.into_iter().flatten() {
+            let key = Key::new(&row.labels);
+            if state.last.as_ref().is_some_and(|last| *last >= key) {
+                let reason = format!("series {:?} out of order", row.labels);
+                return Err(BadInput { input, reason });
+            }
+            state.last = Some(key.clone());
+            state.rows.push_back((key, row));
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<Step, BadInput> {
+        loop {
+            if let Some(hungry) = self.inputs.iter().position(|i| i.rows.is_empty() && !i.ended) {
+                return Ok(Step::Feed(hungry));
+            }
+            let first = self.inputs.iter().filter_map(|i| i.rows.front()).map(|(key, _)| key).min();
+            let Some(first) = first.cloned() else {
+                return Ok(Step::Done);
+            };
+            if !self.out.is_empty() && self.out_bytes >= self.memory {
+                return Ok(Step::Full);
+            }
+            let parts = self.parts(&first);
+            let row = samples::merge(parts, self.cutoff)?;
+            if row.floats.is_empty() && row.histograms.is_empty() && row.exemplars.is_empty() {
+                continue;
+            }
+            let chunks = row.floats.iter().chain(&row.histograms);
+            self.out_bytes += chunks.map(|c| c.len() + size_of_val(c)).sum::<usize>()
+                + row.exemplars.iter().map(|e| e.labels.as_bytes().len() + 64).sum::<usize>()
+                + row.labels.as_bytes().len()
+                + size_of::<SeriesRow>();
+            self.out.push(row);
+        }
+    }
+
+    fn take(&mut self) -> Option<Encode> {
+        let rows = std::mem::take(&mut self.out);
+        self.out_bytes = 0;
+        if rows.is_empty() {
+            return None;
+        }
+        Some(Box::new(move |options| {
+            let mut writer = MetricBlockWriter::new(options);
+            for row in rows {
+                writer.push(row)?;
+            }
+            writer.finish()
+        }))
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    fn new(labels: &Labels) -> Self {
+        let mut head = Vec::with_capacity(64);
+        for name in SORT_BY {
+            head.extend_from_slice(labels.get(name).unwrap_or("").as_bytes());
+            head.push(0);
+        }
+        Self { head, labels: labels.clone() }
+    }
+}

@@ -1,0 +1,204 @@
+//! Merges the rows that several blocks have of one series.
+//!
+//! Chunks that overlap no other stay encoded as they are; the others are decoded, merged and encoded
+//! anew. Of several samples at one time the same one stays whatever the order of the inputs: a
+//! histogram before a float, the float with the larger bits (as an unsigned number, so that a stale
+//! marker wins over a positive value), the histogram with the larger encoding.
+
+use bytes::Bytes;
+use skald_blocks::SeriesRow;
+use skald_codec::chunk::{self, ChunkError};
+use skald_codec::histogram;
+use skald_model::{Exemplar, Histogram};
+
+use super::BadInput;
+
+/// Samples per chunk that is encoded here.
+const FLOATS_PER_CHUNK: usize = 480;
+const HISTOGRAMS_PER_CHUNK: usize = 120;
+/// A chunk of histograms is closed earlier when they take this much memory.
+const HISTOGRAM_BYTES: usize = 1 << 20;
+
+/// The row of one input.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) input: usize,
+    pub(super) row: SeriesRow,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    input: usize,
+    min_ts: i64,
+    max_ts: i64,
+    bytes: Bytes,
+}
+
+/// Merges `parts`, which have equal labels, and drops what is before `cutoff`.
+pub(super) fn merge(parts: Vec<Part>, cutoff: Option<i64>) -> Result<SeriesRow, BadInput> {
+    let cutoff = cutoff.unwrap_or(i64::MIN);
+    let mut out = SeriesRow::default();
+    let (mut floats, mut histograms) = (Vec::new(), Vec::new());
+    for Part { input, row } in parts {
+        out.labels = row.labels;
+        collect(input, row.floats, cutoff, &mut floats)?;
+        collect(input, row.histograms, cutoff, &mut histograms)?;
+        out.exemplars.extend(row.exemplars);
+    }
+    out.exemplars = exemplars(std::mem::take(&mut out.exemplars), cutoff);
+    let taken = histogram_times(&floats, &histograms)?;
+    for run in runs(floats) {
+        merge_floats(run, cutoff, &taken, &mut out.floats)?;
+    }
+    for run in runs(histograms) {
+        merge_histograms(run, cutoff, &mut out.histograms)?;
+    }
+    Ok(out)
+}
+
+fn bad(input: usize) -> impl Fn(ChunkError) -> BadInput {
+    move |err| BadInput { input, reason: format!("a chunk that cannot be decoded: {err}") }
+}
+
+fn collect(
+    input: usize,
+    chunks: Vec<Bytes>,
+    cutoff: i64,
+    out: &mut Vec<Chunk>,
+) -> Result<(), BadInput> {
+    for bytes in chunks {
+        let head = chunk::peek(&bytes).map_err(bad(input))?;
+        if head.count > 0 && head.max_ts >= cutoff {
+            out.push(Chunk { input, min_ts: head.min_ts, max_ts: head.max_ts, bytes });
+        }
+    }
+    Ok(())
+}
+
+/// Chunks in time order, those that overlap together, exact copies once.
+fn runs(mut chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
+    chunks.sort_by(|a, b| (a.min_ts, a.max_ts, &a.bytes).cmp(&(b.min_ts, b.max_ts, &b.bytes)));
+    chunks.dedup_by(|a, b| a.bytes == b.bytes);
+    let mut runs: Vec<Vec<Chunk>> = Vec::new();
+    let mut end = i64::MIN;
+    for chunk in chunks {
+        match runs.last_mut() {
+            Some(run) if chunk.min_ts <= end => {
+                end = end.max(chunk.max_ts);
+                run.push(chunk);
+            }
+            _ => {
+                end = chunk.max_ts;
+                runs.push(vec![chunk]);
+            }
+        }
+    }
+    runs
+}
+
+/// Times of the histograms that might stand where a float stands, sorted.
+fn histogram_times(floats: &[Chunk], histograms: &[Chunk]) -> Result<Vec<i64>, BadInput> {
+    let overlap = |h: &Chunk| floats.iter().any(|f| f.min_ts <= h.max_ts && h.min_ts <= f.max_ts);
+    let mut decoded = Vec::new();
+    for chunk in histograms.iter().filter(|h| overlap(h)) {
+        chunk::decode_histograms(&chunk.bytes, &mut decoded).map_err(bad(chunk.input))?;
+    }
+    let mut times: Vec<i64> = decoded.into_iter().map(|(ts, _)| ts).collect();
+    times.sort_unstable();
+    times.dedup();
+    Ok(times)
+}
+
+fn merge_floats(
+    run: Vec<Chunk>,
+    cutoff: i64,
+    taken: &[i64],
+    out: &mut Vec<Bytes>,
+) -> Result<(), BadInput> {
+    if let [chunk] = &run[..] {
+        let next_taken = taken.partition_point(|ts| *ts < chunk.min_ts);
+        let free = taken.get(next_taken).is_none_or(|ts| *ts > chunk.max_ts);
+        if chunk.min_ts >= cutoff && free {
+            out.push(chunk.bytes.clone());
+            return Ok(());
+        }
+    }
+    let (mut times, mut values) = (Vec::new(), Vec::new());
+    for chunk in &run {
+        chunk::decode_floats(&chunk.bytes, &mut times, &mut values).map_err(bad(chunk.input))?;
+    }
+    let mut samples: Vec<(i64, u64)> = times
+        .into_iter()
+        .zip(values)
+        .filter(|(ts, _)| *ts >= cutoff && taken.binary_search(ts).is_err())
+        .map(|(ts, value)| (ts, value.to_bits()))
+        .collect();
+    samples.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+    samples.dedup_by_key(|(ts, _)| *ts);
+    for piece in samples.chunks(FLOATS_PER_CHUNK) {
+        let (times, values): (Vec<i64>, Vec<f64>) =
+            piece.iter().map(|(ts, bits)| (*ts, f64::from_bits(*bits))).unzip();
+        let mut bytes = Vec::new();
+        chunk::encode_floats(&times, &values, &mut bytes);
+        out.push(bytes.into());
+    }
+    Ok(())
+}
+
+fn merge_histograms(run: Vec<Chunk>, cutoff: i64, out: &mut Vec<Bytes>) -> Result<(), BadInput> {
+    if let [chunk] = &run[..]
+        && chunk.min_ts >= cutoff
+    {
+        out.push(chunk.bytes.clone());
+        return Ok(());
+    }
+    let mut samples: Vec<(i64, Histogram)> = Vec::new();
+    for chunk in &run {
+        chunk::decode_histograms(&chunk.bytes, &mut samples).map_err(bad(chunk.input))?;
+    }
+    samples.retain(|(ts, _)| *ts >= cutoff);
+    samples.sort_by_key(|(ts, _)| *ts);
+    samples.dedup_by(|next, kept| {
+        let same_time = next.0 == kept.0;
+        if same_time && encoded(&next.1) > encoded(&kept.1) {
+            std::mem::swap(next, kept);
+        }
+        same_time
+    });
+    let (mut times, mut histograms, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for (ts, histogram) in samples {
+        if times.len() >= HISTOGRAMS_PER_CHUNK || bytes >= HISTOGRAM_BYTES {
+            out.push(encode_histograms(&mut times, &mut histograms));
+            bytes = 0;
+        }
+        bytes += histogram.size_bytes();
+        times.push(ts);
+        histograms.push(histogram);
+    }
+    if !times.is_empty() {
+        out.push(encode_histograms(&mut times, &mut histograms));
+    }
+    Ok(())
+}
+
+fn encoded(histogram: &Histogram) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    histogram::encode(histogram, &mut bytes);
+    bytes
+}
+
+fn encode_histograms(times: &mut Vec<i64>, histograms: &mut Vec<Histogram>) -> Bytes {
+    let mut bytes = Vec::new();
+    chunk::encode_histograms(times, histograms, &mut bytes);
+    times.clear();
+    histograms.clear();
+    bytes.into()
+}
+
+fn exemplars(mut all: Vec<Exemplar>, cutoff: i64) -> Vec<Exemplar> {
+    all.retain(|e| e.timestamp_ms >= cutoff);
+    let key = |e: &Exemplar| (e.timestamp_ms, e.value.to_bits());
+    all.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.labels.cmp(&b.labels)));
+    all.dedup_by(|a, b| key(a) == key(b) && a.labels == b.labels);
+    all
+}

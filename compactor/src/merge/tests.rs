@@ -1,0 +1,268 @@
+//! Merges of stored blocks against plain sets.
+
+use std::collections::BTreeMap;
+
+use object_store::memory::InMemory;
+use proptest::prelude::*;
+use skald_blocks::SeriesRow;
+use skald_model::{Labels, stale_nan};
+use skald_runtime::Rng;
+
+use super::*;
+use crate::testing::*;
+
+fn memory_store() -> Arc<dyn ObjectStore> {
+    Arc::new(InMemory::new())
+}
+
+fn job(store: &Arc<dyn ObjectStore>, cutoff: Option<i64>, memory: usize) -> Job {
+    Job {
+        store: Arc::clone(store),
+        tenant: tenant(),
+        cpu: CpuPool::new(2),
+        clock: skald_runtime::ManualClock::at_ms(5_000),
+        rng: Rng::from_entropy(),
+        cutoff,
+        memory,
+    }
+}
+
+async fn merged(
+    store: &Arc<dyn ObjectStore>,
+    inputs: &[BlockMeta],
+    cutoff: Option<i64>,
+    memory: usize,
+) -> Vec<BlockMeta> {
+    let mut written = Vec::new();
+    job(store, cutoff, memory).run(inputs, &mut written).await.unwrap();
+    written
+}
+
+/// The samples that must come out: of several at one time the one that the rule says.
+fn union(rows: &[SeriesRow], cutoff: Option<i64>) -> Samples {
+    let mut all = Samples::new();
+    rows.iter().for_each(|row| samples_of(row, &mut all));
+    all.retain(|(_, ts), _| cutoff.is_none_or(|c| *ts >= c));
+    // `Value` orders floats before histograms, floats by their bits, histograms by their bytes.
+    all.values_mut().for_each(|values| *values = vec![values.iter().max().unwrap().clone()]);
+    all
+}
+
+#[tokio::test]
+async fn chunks_that_overlap_nothing_are_not_touched() {
+    let store = memory_store();
+    let rows = [
+        floats(series(1), &[(1, 1.0), (2, 2.0)]),
+        floats(series(1), &[(3, 1.0), (4, 2.0)]),
+        floats(series(1), &[(3, 1.0), (4, 2.0)]),
+    ];
+    let mut inputs = Vec::new();
+    for (n, row) in (0..).zip(rows.clone()) {
+        inputs.push(metric_block(&store, n, "a", vec![row]).await);
+    }
+    let written = merged(&store, &inputs, None, usize::MAX).await;
+    let [out] = &metric_rows(&store, &written).await[..] else { panic!("one row") };
+    assert_eq!(out.floats, [rows[0].floats[0].clone(), rows[1].floats[0].clone()]);
+}
+
+#[tokio::test]
+async fn the_winner_at_one_time_does_not_depend_on_the_order_of_blocks() {
+    let store = memory_store();
+    let histogram = |ts, n| SeriesRow {
+        labels: series(1),
+        histograms: vec![histogram_chunk(&[(ts, native(n))])],
+        ..SeriesRow::default()
+    };
+    let rows = [
+        floats(series(1), &[(1, 1.0), (2, 5.0), (3, 7.0)]),
+        floats(series(1), &[(1, 2.0), (2, stale_nan())]),
+        histogram(3, 1),
+        histogram(3, 2),
+    ];
+    let mut inputs = Vec::new();
+    for (n, row) in (0..).zip(rows.clone()) {
+        inputs.push(metric_block(&store, n, "a", vec![row]).await);
+    }
+    let wanted = union(&rows, None);
+    assert_eq!(wanted[&(series(1), 1)], [Value::Float(2f64.to_bits())]);
+    assert_eq!(wanted[&(series(1), 2)], [Value::Float(stale_nan().to_bits())]);
+    assert!(matches!(wanted[&(series(1), 3)][..], [Value::Histogram(_)]));
+    for _ in 0..2 {
+        let written = merged(&store, &inputs, None, usize::MAX).await;
+        assert_eq!(all_samples(&store, &written).await, wanted);
+        inputs.reverse();
+    }
+}
+
+#[tokio::test]
+async fn exemplars_are_kept_once_and_not_past_the_cutoff() {
+    let store = memory_store();
+    let row = |exemplars: Vec<_>| SeriesRow { exemplars, ..floats(series(1), &[(9, 1.0)]) };
+    let inputs = [
+        metric_block(&store, 1, "a", vec![row(vec![exemplar(1, 1.0), exemplar(7, 1.0)])]).await,
+        metric_block(&store, 2, "b", vec![row(vec![exemplar(7, 1.0), exemplar(8, f64::NAN)])])
+            .await,
+        metric_block(&store, 3, "c", vec![row(vec![exemplar(8, f64::NAN), exemplar(7, 2.0)])])
+            .await,
+    ];
+    let written = merged(&store, &inputs, Some(5), usize::MAX).await;
+    let [out] = &metric_rows(&store, &written).await[..] else { panic!("one row") };
+    let got: Vec<_> = out.exemplars.iter().map(|e| (e.timestamp_ms, e.value.to_bits())).collect();
+    let wanted = [(7, 1.0f64), (7, 2.0), (8, f64::NAN)].map(|(ts, v)| (ts, v.to_bits()));
+    assert_eq!(got, wanted);
+}
+
+#[tokio::test]
+async fn outputs_name_their_level_and_sources_and_full_ones_are_marked() {
+    let store = memory_store();
+    let mut inputs = Vec::new();
+    for (n, source) in (0..).zip(["b", "a", "b"]) {
+        let rows = (0..50).map(|s| floats(series(s), &[(n, 1.0)])).collect();
+        inputs.push(metric_block(&store, n.try_into().unwrap(), source, rows).await);
+    }
+    inputs[1].level = 4;
+    let [one] = &merged(&store, &inputs, None, usize::MAX).await[..] else { panic!("one block") };
+    assert_eq!((one.level, one.sources.join(" ")), (5, "a b".to_owned()));
+    let many = merged(&store, &inputs, None, 2_000).await;
+    let (last, full) = many.split_last().unwrap();
+    assert!(full.len() > 2 && full.iter().all(|b| b.level == FULL_LEVEL));
+    assert_eq!(last.level, 5);
+    assert_eq!(
+        all_samples(&store, &many).await,
+        all_samples(&store, std::slice::from_ref(one)).await
+    );
+}
+
+#[tokio::test]
+async fn when_all_rows_are_past_the_cutoff_nothing_is_written() {
+    let store = memory_store();
+    let metrics = [
+        metric_block(&store, 1, "a", vec![floats(series(1), &[(1, 1.0)])]).await,
+        metric_block(&store, 2, "a", vec![floats(series(1), &[(2, 1.0)])]).await,
+    ];
+    assert_eq!(merged(&store, &metrics, Some(3), usize::MAX).await, []);
+    let logs = [
+        log_block(&store, 3, "a", vec![line(1, 1, "x", "")]).await,
+        log_block(&store, 4, "a", vec![line(1, 2, "x", "")]).await,
+    ];
+    assert_eq!(merged(&store, &logs, Some(3), usize::MAX).await, []);
+}
+
+#[tokio::test]
+async fn a_damaged_or_missing_input_is_named_and_nothing_is_written() {
+    use object_store::ObjectStoreExt;
+
+    let store = memory_store();
+    let good = metric_block(&store, 1, "a", vec![floats(series(1), &[(1, 1.0)])]).await;
+    let bad = metric_block(&store, 2, "a", vec![floats(series(1), &[(2, 1.0)])]).await;
+    let path = skald_blocks::path(&tenant(), bad.id);
+    let mut bytes = store.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+    bytes[10] ^= 1;
+    store.put(&path, bytes.into()).await.unwrap();
+    let mut written = Vec::new();
+    let inputs = [good, bad.clone()];
+    let err = job(&store, None, usize::MAX).run(&inputs, &mut written).await.unwrap_err();
+    assert_eq!((err.damaged_block(), err.kind()), (Some(bad.id), ErrorKind::Corrupt));
+    store.delete(&path).await.unwrap();
+    let err = job(&store, None, usize::MAX).run(&inputs, &mut written).await.unwrap_err();
+    assert_eq!(err.damaged_block(), Some(bad.id));
+    assert!(written.is_empty());
+}
+
+#[tokio::test]
+async fn an_output_whose_id_is_taken_is_not_ours_to_delete() {
+    let store = memory_store();
+    let inputs = [metric_block(&store, 1, "a", vec![floats(series(1), &[(1, 1.0)])]).await];
+    let with_seed = || Job { rng: Rng::seeded(1), ..job(&store, None, usize::MAX) };
+    let mut written = Vec::new();
+    with_seed().run(&inputs, &mut written).await.unwrap();
+    let others = [metric_block(&store, 2, "a", vec![floats(series(1), &[(2, 1.0)])]).await];
+    let mut again = Vec::new();
+    let err = with_seed().run(&others, &mut again).await.unwrap_err();
+    assert_eq!((err.kind(), again.len()), (ErrorKind::Conflict, 0));
+    assert_eq!(all_samples(&store, &written).await.len(), 1);
+}
+
+/// Samples at ascending times from `start`.
+fn run_of_samples() -> impl Strategy<Value = Vec<(i64, usize)>> {
+    (0i64..60, prop::collection::vec((1i64..4, 0usize..6), 1..12)).prop_map(|(start, steps)| {
+        let mut ts = start;
+        let at = |(step, value)| {
+            ts += step;
+            (ts, value)
+        };
+        steps.into_iter().map(at).collect()
+    })
+}
+
+fn row() -> impl Strategy<Value = SeriesRow> {
+    let values = [0.0, -0.0, 1.0, -1.0, stale_nan(), f64::NAN];
+    (0u64..6, prop::bool::weighted(0.3), run_of_samples()).prop_map(move |(n, is_native, run)| {
+        if is_native {
+            let samples: Vec<_> = run.iter().map(|(ts, v)| (*ts, native(*v as u64))).collect();
+            let histograms = vec![histogram_chunk(&samples)];
+            return SeriesRow { labels: series(n), histograms, ..SeriesRow::default() };
+        }
+        let samples: Vec<_> = run.iter().map(|(ts, v)| (*ts, values[*v])).collect();
+        floats(series(n), &samples)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn merged_metrics_are_exactly_the_union(
+        blocks in prop::collection::vec(prop::collection::vec(row(), 1..10), 2..5),
+        memory in prop::sample::select(vec![1usize, 1_500, usize::MAX]),
+        cutoff in prop::option::of(0i64..70),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = memory_store();
+            let mut inputs = Vec::new();
+            for (n, rows) in (0..).zip(&blocks) {
+                inputs.push(metric_block(&store, n, "a", rows.clone()).await);
+            }
+            let written = merged(&store, &inputs, cutoff, memory).await;
+            let wanted = union(&blocks.concat(), cutoff);
+            let got = all_samples(&store, &written).await;
+            prop_assert_eq!(&got, &wanted);
+            let counted: u64 = written.iter().map(|b| b.n_rows).sum();
+            prop_assert_eq!(counted, wanted.len() as u64);
+            // A series is in one output only.
+            let mut seen = BTreeMap::<Labels, u32>::new();
+            for row in metric_rows(&store, &written).await {
+                *seen.entry(row.labels).or_default() += 1;
+            }
+            prop_assert!(seen.values().all(|n| *n == 1));
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn merged_logs_are_exactly_the_union(
+        blocks in prop::collection::vec(
+            prop::collection::vec((0u64..3, 0i64..20, "[ab]{1,2}", "[xy]?"), 1..20), 2..5),
+        memory in prop::sample::select(vec![1usize, 1_500, usize::MAX]),
+        cutoff in prop::option::of(0i64..20),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = memory_store();
+            let (mut inputs, mut wanted) = (Vec::new(), Vec::new());
+            for (n, lines) in (0..).zip(&blocks) {
+                let lines: Vec<_> =
+                    lines.iter().map(|(s, ns, text, m)| line(*s, *ns, text, m)).collect();
+                wanted.extend(lines.clone());
+                inputs.push(log_block(&store, n, "a", lines).await);
+            }
+            wanted.retain(|(_, e)| cutoff.is_none_or(|c| e.timestamp_ns >= c));
+            wanted.sort();
+            wanted.dedup();
+            let written = merged(&store, &inputs, cutoff, memory).await;
+            prop_assert_eq!(all_lines(&store, &written).await, wanted);
+            Ok(())
+        })?;
+    }
+}

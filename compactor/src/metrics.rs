@@ -1,0 +1,79 @@
+//! What the compactor counts.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use skald_runtime::metrics::latency_histogram;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Outcome {
+    pub(crate) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct BySignal {
+    pub(crate) signal: &'static str,
+}
+
+/// All metrics of this crate, under the registry's prefix.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    pub(crate) runs: Family<Outcome, Counter>,
+    pub(crate) merges: Family<Outcome, Counter>,
+    pub(crate) merge_seconds: Histogram,
+    pub(crate) blocks_merged: Family<BySignal, Counter>,
+    pub(crate) blocks_written: Family<BySignal, Counter>,
+    pub(crate) read_bytes: Counter,
+    pub(crate) written_bytes: Counter,
+    pub(crate) blocks_expired: Counter,
+    pub(crate) blocks_deleted: Counter,
+    pub(crate) orphans_deleted: Counter,
+    pub(crate) quarantined: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let new = Self {
+            runs: Family::default(),
+            merges: Family::default(),
+            merge_seconds: latency_histogram(),
+            blocks_merged: Family::default(),
+            blocks_written: Family::default(),
+            read_bytes: Counter::default(),
+            written_bytes: Counter::default(),
+            blocks_expired: Counter::default(),
+            blocks_deleted: Counter::default(),
+            orphans_deleted: Counter::default(),
+            quarantined: Counter::default(),
+        };
+        registry.register("runs", "Rounds over all tenants", new.runs.clone());
+        registry.register("merges", "Merges by outcome", new.merges.clone());
+        let help = "Time of a merge with its uploads";
+        registry.register_with_unit("merge", help, Unit::Seconds, new.merge_seconds.clone());
+        registry.register("blocks_merged", "Blocks replaced by merges", new.blocks_merged.clone());
+        registry.register("blocks_written", "Blocks made by merges", new.blocks_written.clone());
+        let help = "Bytes of merged blocks";
+        registry.register_with_unit("read", help, Unit::Bytes, new.read_bytes.clone());
+        let help = "Bytes of blocks made by merges";
+        registry.register_with_unit("written", help, Unit::Bytes, new.written_bytes.clone());
+        let help = "Blocks removed because they were past the retention";
+        registry.register("blocks_expired", help, new.blocks_expired.clone());
+        let help = "Objects of removed blocks deleted";
+        registry.register("blocks_deleted", help, new.blocks_deleted.clone());
+        let help = "Objects deleted that no commit named";
+        registry.register("orphans_deleted", help, new.orphans_deleted.clone());
+        let help = "Blocks that could not be read and are left alone";
+        registry.register("quarantined_blocks", help, new.quarantined.clone());
+        new
+    }
+
+    pub(crate) fn run(&self, outcome: &'static str) {
+        self.runs.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(crate) fn merge(&self, outcome: &'static str) {
+        self.merges.get_or_create(&Outcome { outcome }).inc();
+    }
+}

@@ -1,0 +1,215 @@
+//! Decides, from the catalog's view alone, which blocks of a tenant to drop and which to merge.
+//!
+//! Blocks are merged only with others of their signal and day. Of a day are merged, in this order:
+//! replicas' copies (blocks that overlap in time and have no source in common), then small blocks,
+//! tier by tier. Blocks of half `max_block_size`, and those that a merge closed because its memory
+//! was full, are done: merging them again would move bytes for nothing.
+//!
+//! Invariant: carrying out the plan again and again ends. A merge of small blocks leaves fewer that
+//! are not done; one of copies leaves fewer with few sources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use skald_catalog::{BlockMeta, Signal};
+
+/// The level of an output that was closed because the memory of its merge was full.
+pub const FULL_LEVEL: u32 = 1000;
+
+const MS_PER_DAY: i64 = 86_400_000;
+const NS_PER_MS: i64 = 1_000_000;
+/// The smallest tier ends here, each further one is four times as large.
+const TIER_BYTES: u64 = 256 << 10;
+
+/// How much is merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Only where enough blocks of like size have come together.
+    Routine,
+    /// Whatever can be merged, as when an operator asks for it.
+    Full,
+}
+
+/// What the plan depends on beside the blocks.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub effort: Effort,
+    pub max_block_size: u64,
+    pub min_blocks: usize,
+    pub max_blocks: usize,
+    /// Metrics before this, in milliseconds, are past their retention.
+    pub metrics_cutoff_ms: Option<i64>,
+    /// Lines before this, in nanoseconds, are past their retention.
+    pub logs_cutoff_ns: Option<i64>,
+}
+
+/// What is to be done; merges are disjoint and may be carried out in any order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Ids of blocks that lie wholly past the retention.
+    pub drops: Vec<String>,
+    pub merges: Vec<Merge>,
+}
+
+/// Blocks that become one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merge {
+    pub signal: Signal,
+    /// At least two, ordered by id.
+    pub inputs: Vec<Arc<BlockMeta>>,
+}
+
+type Blocks = Vec<Arc<BlockMeta>>;
+
+// === impl Rules ===
+
+impl Rules {
+    /// Rows before this are dropped.
+    pub fn cutoff(&self, signal: Signal) -> Option<i64> {
+        match signal {
+            Signal::Metrics => self.metrics_cutoff_ms,
+            Signal::Logs => self.logs_cutoff_ns,
+            Signal::Unspecified => None,
+        }
+    }
+
+    fn is_expired(&self, block: &BlockMeta) -> bool {
+        self.cutoff(block.signal()).is_some_and(|cutoff| block.max_time < cutoff)
+    }
+
+    fn is_done(&self, block: &BlockMeta) -> bool {
+        block.level >= FULL_LEVEL || block.size_bytes >= self.max_block_size / 2
+    }
+}
+
+/// Plans the next step. `skip` names blocks that cannot be read: they are dropped in time but never merged.
+pub fn plan(blocks: &[Arc<BlockMeta>], skip: &BTreeSet<String>, rules: &Rules) -> Plan {
+    let mut plan = Plan::default();
+    let mut days: BTreeMap<(i32, i64), Blocks> = BTreeMap::new();
+    for block in blocks {
+        if rules.is_expired(block) {
+            plan.drops.push(block.id.clone());
+        } else if block.signal() != Signal::Unspecified && !skip.contains(&block.id) {
+            days.entry((block.signal, day(block))).or_default().push(Arc::clone(block));
+        }
+    }
+    for mut day in days.into_values() {
+        day.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut groups = copies(&mut day, rules);
+        groups.extend(small(day, rules));
+        for mut inputs in groups {
+            inputs.sort_by(|a, b| a.id.cmp(&b.id));
+            let signal = inputs.first().map_or(Signal::Unspecified, |b| b.signal());
+            plan.merges.push(Merge { signal, inputs });
+        }
+    }
+    plan
+}
+
+fn day(block: &BlockMeta) -> i64 {
+    let ms = match block.signal() {
+        Signal::Logs => block.min_time.div_euclid(NS_PER_MS),
+        _ => block.min_time,
+    };
+    ms.div_euclid(MS_PER_DAY)
+}
+
+/// Takes out groups that hold copies of the same data: neighbours in time without a common source.
+fn copies(day: &mut Blocks, rules: &Rules) -> Vec<Blocks> {
+    let mut by_time = std::mem::take(day);
+    by_time.sort_by(|a, b| (a.min_time, &a.id).cmp(&(b.min_time, &b.id)));
+    let mut groups: Vec<Blocks> = Vec::new();
+    let mut end = i64::MIN;
+    for block in by_time {
+        match groups.last_mut() {
+            Some(group) if block.min_time <= end && group.len() < rules.max_blocks => {
+                end = end.max(block.max_time);
+                group.push(block);
+            }
+            _ => {
+                end = block.max_time;
+                groups.push(vec![block]);
+            }
+        }
+    }
+    let (copies, others): (Vec<Blocks>, Vec<Blocks>) =
+        groups.into_iter().partition(|group| has_copies(group));
+    day.extend(others.into_iter().flatten());
+    copies
+}
+
+fn has_copies(group: &[Arc<BlockMeta>]) -> bool {
+    let overlap =
+        |a: &BlockMeta, b: &BlockMeta| a.min_time <= b.max_time && b.min_time <= a.max_time;
+    let apart = |a: &BlockMeta, b: &BlockMeta| {
+        !a.sources.is_empty()
+            && !b.sources.is_empty()
+            && !a.sources.iter().any(|source| b.sources.contains(source))
+    };
+    group.iter().enumerate().any(|(i, a)| group[..i].iter().any(|b| overlap(a, b) && apart(a, b)))
+}
+
+/// Groups of small blocks, the smallest tier first; a tier takes the smaller blocks along.
+fn small(day: Blocks, rules: &Rules) -> Vec<Blocks> {
+    let min_blocks = match rules.effort {
+        Effort::Routine => rules.min_blocks.max(2),
+        Effort::Full => 2,
+    };
+    let mut tiers: BTreeMap<u32, Blocks> = BTreeMap::new();
+    for block in day.into_iter().filter(|block| !rules.is_done(block)) {
+        let tier = match rules.effort {
+            Effort::Routine => tier(block.size_bytes),
+            Effort::Full => 0,
+        };
+        tiers.entry(tier).or_default().push(block);
+    }
+    let mut groups = Vec::new();
+    let mut waiting: Blocks = Vec::new();
+    for blocks in tiers.into_values() {
+        waiting.extend(blocks);
+        waiting.sort_by(|a, b| (a.min_time, &a.id).cmp(&(b.min_time, &b.id)));
+        let mut left: Blocks = Vec::new();
+        for group in fill(std::mem::take(&mut waiting), rules) {
+            if group.len() >= min_blocks {
+                groups.push(group);
+            } else {
+                left.extend(group);
+            }
+        }
+        waiting = left;
+    }
+    groups
+}
+
+/// Cuts a run of blocks into groups that stay below the wanted size and number.
+fn fill(blocks: Blocks, rules: &Rules) -> Vec<Blocks> {
+    let mut groups: Vec<Blocks> = Vec::new();
+    let mut bytes = 0u64;
+    for block in blocks {
+        let with = bytes.saturating_add(block.size_bytes);
+        match groups.last_mut() {
+            Some(group) if with <= rules.max_block_size && group.len() < rules.max_blocks => {
+                bytes = with;
+                group.push(block);
+            }
+            _ => {
+                bytes = block.size_bytes;
+                groups.push(vec![block]);
+            }
+        }
+    }
+    groups
+}
+
+fn tier(bytes: u64) -> u32 {
+    let mut tier = 0;
+    let mut end = TIER_BYTES;
+    while bytes >= end {
+        tier += 1;
+        end = end.saturating_mul(4);
+    }
+    tier
+}
+
+#[cfg(test)]
+mod tests;

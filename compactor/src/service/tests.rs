@@ -1,0 +1,332 @@
+//! Whole rounds over a real catalog: merging, retention, conflicts, damage, crashes at every put.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
+use skald_blocks::BlockMeta;
+use skald_catalog::{Author, Change};
+use skald_limits::Limits;
+use skald_model::TenantId;
+use skald_runtime::{HumanDuration, ManualClock};
+use skald_store::faulty::{Fault, FaultyStore, Op};
+use tower::ServiceExt;
+
+use super::*;
+use crate::meta;
+use crate::testing::*;
+
+const START_MS: i64 = 100 * 86_400_000;
+
+/// A process: its own catalog cache and compactor over a store that may be shared.
+struct Process {
+    store: Arc<dyn ObjectStore>,
+    catalog: Catalog,
+    compactor: Compactor,
+    clock: Arc<ManualClock>,
+    registry: Registry,
+}
+
+impl Process {
+    fn new(store: Arc<dyn ObjectStore>, config: Config, limits: Limits, seed: u64) -> Self {
+        let clock = ManualClock::at_ms(START_MS);
+        let rng = Rng::seeded(seed);
+        let author = Author { replica: format!("compactor-{seed}"), epoch: 1 };
+        let shared: SharedClock = Arc::clone(&clock) as SharedClock;
+        let settings = skald_catalog::Config::default();
+        let catalog =
+            Catalog::new(Arc::clone(&store), Arc::clone(&shared), rng.clone(), author, settings);
+        let parts = Parts {
+            store: Arc::clone(&store),
+            catalog: catalog.clone(),
+            overrides: Overrides::fixed(limits),
+            clock: shared,
+            rng,
+            cpu: CpuPool::new(2),
+            auto_deletion_delay: Duration::ZERO,
+        };
+        let mut registry = Registry::default();
+        let compactor = Compactor::new(config, parts, &mut registry).unwrap();
+        Self { store, catalog, compactor, clock, registry }
+    }
+
+    fn simple(store: Arc<dyn ObjectStore>, seed: u64) -> Self {
+        Self::new(store, Config::default(), Limits::default(), seed)
+    }
+
+    async fn commit(&self, blocks: &[BlockMeta]) {
+        let adds = blocks.iter().map(meta::to_catalog).collect();
+        self.catalog.commit(&tenant(), Change { adds, ..Change::default() }).await.unwrap();
+    }
+
+    async fn blocks(&self) -> Vec<BlockMeta> {
+        let view = self.catalog.refresh(&tenant()).await.unwrap();
+        view.blocks.iter().map(|b| meta::from_catalog(b).unwrap()).collect()
+    }
+
+    async fn contents(&self) -> (Samples, Vec<Line>) {
+        let blocks = self.blocks().await;
+        let samples = all_samples(&self.store, &blocks).await;
+        (samples, all_lines(&self.store, &blocks).await)
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text.lines().any(|l| l == line)
+    }
+
+    /// Names of the objects that hold blocks.
+    async fn objects(&self) -> Vec<String> {
+        use futures_util::TryStreamExt;
+        let prefix = object_store::path::Path::from("t/t/b");
+        let listed = self.store.list(Some(&prefix)).map_ok(|m| m.location.to_string());
+        let mut listed: Vec<String> = listed.try_collect().await.unwrap();
+        listed.sort();
+        listed
+    }
+}
+
+fn memory() -> Arc<dyn ObjectStore> {
+    Arc::new(InMemory::new())
+}
+
+/// Blocks of one replica that follow each other, metrics and logs; each hour has ten samples and lines.
+async fn hours(store: &Arc<dyn ObjectStore>, hours: std::ops::Range<i64>) -> Vec<BlockMeta> {
+    let mut blocks = Vec::new();
+    for hour in hours {
+        let at = START_MS + hour * 3_600_000;
+        let samples: Vec<(i64, f64)> =
+            (0i32..10).map(|i| (at + i64::from(i), f64::from(i))).collect();
+        let n = u128::try_from(hour).unwrap();
+        let rows = vec![floats(series(1), &samples), floats(series(2), &samples)];
+        blocks.push(metric_block(store, 2 * n, "a", rows).await);
+        let lines = samples.iter().map(|(ts, v)| line(1, ts * 1_000_000, &format!("{v}"), ""));
+        blocks.push(log_block(store, 2 * n + 1, "a", lines.collect()).await);
+    }
+    blocks
+}
+
+#[tokio::test]
+async fn everything_of_a_day_becomes_one_block_per_signal_and_the_old_objects_go() {
+    let process = Process::simple(memory(), 1);
+    process.commit(&hours(&process.store, 0..5).await).await;
+    let before = process.contents().await;
+    let report = process.compactor.compact_all().await.unwrap();
+    let wanted = Report {
+        tenants: 1,
+        merges: 2,
+        blocks_merged: 10,
+        blocks_written: 2,
+        blocks_deleted: 10,
+        ..Report::default()
+    };
+    assert_eq!(report, wanted);
+    assert_eq!(process.contents().await, before);
+    assert_eq!((process.blocks().await.len(), process.objects().await.len()), (2, 2));
+    assert!(process.metric(r#"blocks_merged_total{signal="metrics"} 5"#));
+    let again = process.compactor.compact_all().await.unwrap();
+    assert_eq!(again, Report { tenants: 1, ..Report::default() });
+}
+
+#[tokio::test]
+async fn replica_copies_become_one_copy() {
+    let process = Process::simple(memory(), 1);
+    let mut lines = Vec::new();
+    for (n, source) in (0..).zip(["a", "b", "c"]) {
+        let rows = vec![floats(series(1), &[(START_MS, 1.0), (START_MS + 1 + n, 2.0)])];
+        let n = u128::try_from(n).unwrap();
+        let metrics = metric_block(&process.store, n, source, rows).await;
+        lines =
+            vec![line(1, START_MS * 1_000_000, "x", ""), line(1, START_MS * 1_000_000, "y", "")];
+        let logs = log_block(&process.store, 10 + n, source, lines.clone()).await;
+        process.commit(&[metrics, logs]).await;
+    }
+    process.compactor.round(Effort::Routine).await.unwrap();
+    let (samples, got) = process.contents().await;
+    assert_eq!((samples.len(), got), (4, lines));
+    assert!(samples.values().all(|copies| copies.len() == 1));
+}
+
+#[tokio::test]
+async fn a_held_view_keeps_its_blocks_and_a_delay_keeps_all() {
+    let process = Process::simple(memory(), 1);
+    process.commit(&hours(&process.store, 0..2).await).await;
+    let held = process.catalog.refresh(&tenant()).await.unwrap();
+    assert_eq!(process.compactor.compact_all().await.unwrap().blocks_deleted, 0);
+    for block in &held.blocks {
+        let block = meta::from_catalog(block).unwrap();
+        process.store.head(&skald_blocks::path(&tenant(), block.id)).await.unwrap();
+    }
+    drop(held);
+    assert_eq!(process.compactor.compact_all().await.unwrap().blocks_deleted, 4);
+
+    let hour = HumanDuration::from_secs(3600);
+    let config = Config { deletion_delay: crate::DeletionDelay::After(hour), ..Config::default() };
+    let process = Process::new(memory(), config, Limits::default(), 1);
+    process.commit(&hours(&process.store, 0..2).await).await;
+    assert_eq!(process.compactor.compact_all().await.unwrap().blocks_deleted, 0);
+    process.clock.advance_ms(3_600_000);
+    assert_eq!(process.compactor.compact_all().await.unwrap().blocks_deleted, 4);
+}
+
+#[tokio::test]
+async fn retention_drops_blocks_and_rows_by_the_limit_of_each_signal() {
+    let limits = Limits {
+        compactor_blocks_retention_period: HumanDuration::from_secs(2 * 3600),
+        ..Limits::default()
+    };
+    let process = Process::new(memory(), Config::default(), limits, 1);
+    process.commit(&hours(&process.store, 0..4).await).await;
+    // Five samples into the third hour: two blocks are past, and half of the third.
+    process.clock.advance_ms(4 * 3_600_000 + 5);
+    let report = process.compactor.compact_all().await.unwrap();
+    assert_eq!((report.blocks_expired, report.merges), (2, 2));
+    let (samples, lines) = process.contents().await;
+    let oldest = samples.keys().map(|(_, ts)| *ts).min();
+    assert_eq!((samples.len(), oldest), (2 * 15, Some(START_MS + 2 * 3_600_000 + 5)));
+    assert_eq!(lines.len(), 40);
+}
+
+#[tokio::test]
+async fn a_damaged_block_is_left_alone_and_the_rest_is_merged() {
+    let process = Process::simple(memory(), 1);
+    let blocks = hours(&process.store, 0..4).await;
+    process.commit(&blocks).await;
+    let bad = skald_blocks::path(&tenant(), blocks[2].id);
+    let bytes = process.store.get(&bad).await.unwrap().bytes().await.unwrap();
+    process.store.put(&bad, bytes.slice(..bytes.len() - 1).into()).await.unwrap();
+    let report = process.compactor.compact_all().await.unwrap();
+    assert_eq!((report.merges, report.blocks_quarantined, report.blocks_merged), (2, 1, 7));
+    let left: Vec<_> = process.blocks().await.iter().map(|b| b.id).collect();
+    assert!(left.contains(&blocks[2].id) && left.len() == 3);
+    assert!(process.store.head(&bad).await.is_ok());
+    assert!(process.metric("quarantined_blocks_total 1"));
+    // It is not tried again.
+    let again = process.compactor.compact_all().await.unwrap();
+    assert_eq!(again, Report { tenants: 1, ..Report::default() });
+}
+
+#[tokio::test]
+async fn when_another_compactor_was_faster_the_output_is_thrown_away() {
+    let store = memory();
+    let (slow, fast) = (Process::simple(Arc::clone(&store), 1), Process::simple(store, 2));
+    slow.commit(&hours(&slow.store, 0..4).await).await;
+    let before = slow.contents().await;
+    // What the slow one planned before the fast one committed.
+    let view = slow.catalog.refresh(&tenant()).await.unwrap();
+    let rules = slow.compactor.inner.rules(&tenant(), Effort::Full);
+    let stale = crate::plan(&view.blocks, &std::collections::BTreeSet::new(), &rules);
+    // Old objects stay as long as this process' readers might need them.
+    let other = Change {
+        removes: stale.merges[0].inputs.iter().map(|b| b.id.clone()).collect(),
+        adds: {
+            let mut written = Vec::new();
+            let inputs: Vec<_> =
+                stale.merges[0].inputs.iter().map(|b| meta::from_catalog(b).unwrap()).collect();
+            let job = crate::merge::Job {
+                store: Arc::clone(&fast.store),
+                tenant: tenant(),
+                cpu: CpuPool::new(1),
+                clock: Arc::clone(&fast.clock) as SharedClock,
+                rng: Rng::seeded(9),
+                cutoff: None,
+                memory: usize::MAX,
+            };
+            job.run(&inputs, &mut written).await.unwrap();
+            written.iter().map(meta::to_catalog).collect()
+        },
+        ..Change::default()
+    };
+    fast.catalog.commit(&tenant(), other).await.unwrap();
+    let objects = slow.objects().await;
+    let mut report = Report::default();
+    let merge = stale.merges[0].clone();
+    slow.compactor.inner.merge(&tenant(), merge, &rules, &mut report).await.unwrap();
+    assert_eq!((report.conflicts, report.merges), (1, 0));
+    assert_eq!(slow.objects().await, objects);
+    // And when the inputs are gone already, that is no damage.
+    drop(view);
+    fast.compactor.compact_all().await.unwrap();
+    let merge = stale.merges[1].clone();
+    slow.compactor.inner.merge(&tenant(), merge, &rules, &mut report).await.unwrap();
+    assert_eq!((report.conflicts, report.blocks_quarantined), (2, 0));
+    slow.compactor.compact_all().await.unwrap();
+    assert_eq!(slow.contents().await, before);
+}
+
+/// Runs a compaction that breaks at the `n`-th put, then another process; answers whether it broke.
+async fn survives(n: u64, fault: Fault) -> bool {
+    let faulty = FaultyStore::new(memory(), n);
+    let broken = Process::simple(Arc::clone(&faulty) as _, 1);
+    broken.commit(&hours(&faulty.inner(), 0..4).await).await;
+    let before = broken.contents().await;
+    faulty.on_nth(Op::Put, n, fault);
+    let first = broken.compactor.compact_all().await;
+    let struck = !faulty.injected().is_empty();
+    faulty.clear();
+    // Whatever state that left, readers see all of it, once.
+    let next = Process::simple(faulty.inner(), 2);
+    assert_eq!(next.contents().await, before, "after {fault:?} at put {n}: {first:?}");
+    next.compactor.compact_all().await.unwrap();
+    assert_eq!(next.contents().await, before, "healed after {fault:?} at put {n}");
+    assert_eq!(next.blocks().await.len(), 2, "healed after {fault:?} at put {n}");
+    struck
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_at_any_put_loses_nothing_and_duplicates_nothing() {
+    for fault in [Fault::Halt, Fault::ErrorBefore, Fault::ErrorAfter, Fault::OwnConflict] {
+        let mut n = 1;
+        while survives(n, fault).await {
+            n += 1;
+        }
+        // Two outputs and their commits at the least.
+        assert!(n > 4, "{fault:?} struck {} puts only", n - 1);
+    }
+}
+
+#[tokio::test]
+async fn one_tenant_that_fails_does_not_stop_the_others() {
+    let faulty = FaultyStore::new(memory(), 1);
+    let process = Process::simple(Arc::clone(&faulty) as _, 1);
+    process.commit(&hours(&faulty.inner(), 0..3).await).await;
+    let broken = TenantId::parse("a").unwrap();
+    let key = object_store::path::Path::from("t/a/m/00000000000000000001.pb");
+    faulty.inner().put(&key, "not a commit".into()).await.unwrap();
+    assert!(process.catalog.tenants().await.unwrap().contains(&broken));
+    let err = process.compactor.compact_all().await.unwrap_err();
+    assert_eq!(err.kind(), ErrorKind::Corrupt);
+    assert_eq!(process.blocks().await.len(), 2);
+    assert!(process.metric(r#"runs_total{outcome="server_error"} 1"#));
+}
+
+#[tokio::test]
+async fn post_compact_answers_what_was_done() {
+    let process = Process::simple(memory(), 1);
+    process.commit(&hours(&process.store, 0..3).await).await;
+    let router = process.compactor.router();
+    let request = |method| Request::builder().method(method).uri("/compact").body(Body::empty());
+    let answer = router.clone().oneshot(request("POST").unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let report: Report = serde_json::from_slice(&body).unwrap();
+    assert_eq!((report.merges, report.blocks_merged), (2, 6));
+    let answer = router.oneshot(request("GET").unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_runs_by_itself_until_shutdown() {
+    let process = Process::simple(memory(), 1);
+    process.commit(&hours(&process.store, 0..5).await).await;
+    let shutdown = Shutdown::new();
+    let running =
+        skald_runtime::spawn("compactor", process.compactor.clone().run(shutdown.clone()));
+    while process.blocks().await.len() > 2 {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    shutdown.trigger();
+    running.await.unwrap();
+}
