@@ -1,0 +1,341 @@
+//! Wires the roles of this process: the only place that knows whether a neighbour is here or behind gRPC.
+
+mod directory;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use object_store::ObjectStore;
+use prometheus_client::registry::Registry;
+use skald_catalog::{Author, Catalog};
+use skald_compactor::Compactor;
+use skald_distributor::Distributor;
+use skald_ingester::Ingester;
+use skald_limits::Overrides;
+use skald_model::Chain;
+use skald_querier::Querier;
+use skald_ring::{Coordinator, Partition, PartitionState, Replica, ReplicaId, StaticCoordinator};
+use skald_rpc::{Clients, IngesterApi, IngesterService};
+use skald_runtime::{CpuPool, Rng, SharedClock, Shutdown, SystemClock};
+use skald_store::metrics::CountingStore;
+use skald_store::server::StorageService;
+use skald_wal::StdFs;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::transport::Server;
+use tracing::error;
+
+use crate::auth;
+use crate::config::{Config, Roles};
+use crate::registries::Registries;
+use crate::roles::directory::Directory;
+
+/// How long removed blocks stay for readers in other processes.
+const DELETION_DELAY: Duration = Duration::from_secs(12 * 3600);
+
+/// Why a role did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("open storage {url}")]
+    Open { url: String, source: skald_store::OpenError },
+    #[error("storage {url} cannot be used")]
+    Probe { url: String, source: skald_store::ProbeError },
+    #[error("overrides")]
+    Overrides(#[from] skald_limits::LoadError),
+    #[error("cluster.partitions")]
+    Partitions(#[from] skald_ring::ViewError),
+    #[error("ingester")]
+    Ingester(#[from] skald_ingester::Error),
+    #[error("compactor")]
+    Compactor(#[from] skald_compactor::ConfigError),
+    #[error("cluster.replica_id {0:?} is in none of cluster.partitions")]
+    UnknownReplica(String),
+}
+
+/// Why the end was not orderly.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StopError {
+    #[error("close the write-ahead log")]
+    Ingester(#[from] skald_ingester::Error),
+    #[error("the ingester panicked")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// What every role stands on.
+struct Common {
+    config: Arc<Config>,
+    roles: Roles,
+    store: Arc<dyn ObjectStore>,
+    catalog: Catalog,
+    limits: Overrides,
+    clock: SharedClock,
+    rng: Rng,
+    coordinator: Arc<dyn Coordinator>,
+}
+
+/// The roles of this process, started.
+#[derive(Debug)]
+pub(crate) struct Running {
+    router: Router,
+    ingester: Option<Ingester>,
+    /// What this process offers other roles and plugins' clients.
+    storage: Option<StorageService>,
+    stop: Shutdown,
+    loops: Vec<JoinHandle<()>>,
+    /// Flushes at the end, so its outcome matters.
+    flusher: Option<JoinHandle<Result<(), skald_ingester::Error>>>,
+}
+
+/// Opens the store and starts every role in `config.target`.
+pub(crate) async fn start(
+    config: &Arc<Config>,
+    registries: &Registries,
+    stop: &Shutdown,
+) -> Result<Running, StartError> {
+    let common = common(config, registries, stop).await?;
+    let mut running = Running {
+        router: Router::new(),
+        ingester: None,
+        storage: None,
+        stop: stop.clone(),
+        loops: Vec::new(),
+        flusher: None,
+    };
+    if common.roles.storage {
+        let options = config.storage.server.clone();
+        running.storage = Some(StorageService::new(Arc::clone(&common.store), options));
+    }
+    if common.roles.ingester {
+        running.start_ingester(&common, registries).await?;
+    }
+    let directory = Arc::new(Directory::new(
+        running.ingester.clone().map(|i| (ReplicaId(config.cluster.replica_id.clone()), i)),
+        Clients::new(config.cluster.rpc_timeout.0),
+    ));
+    let mut routes = Router::new();
+    if common.roles.distributor {
+        routes = routes.merge(common.distributor(&directory, registries).router());
+    }
+    if common.roles.querier {
+        let querier = common.querier(&directory, registries);
+        let prometheus = skald_querier::prometheus_router().with_state(querier.clone());
+        routes = routes
+            .nest("/prometheus", prometheus.clone())
+            .merge(prometheus)
+            .merge(skald_querier::loki_router().with_state(querier));
+    }
+    running.router = routes.layer(from_fn_with_state(config.auth.mode, auth::tenant));
+    if common.roles.compactor {
+        running.start_compactor(&common, registries)?;
+    }
+    Ok(running)
+}
+
+async fn common(
+    config: &Arc<Config>,
+    registries: &Registries,
+    stop: &Shutdown,
+) -> Result<Common, StartError> {
+    let url = config.storage_url();
+    let store = skald_store::open(&url, &config.storage.options)
+        .map_err(|source| StartError::Open { url: url.clone(), source })?;
+    let metrics = registries.with("skald_store", skald_store::metrics::Metrics::register);
+    let store: Arc<dyn ObjectStore> = Arc::new(CountingStore::new(store, metrics));
+    skald_store::probe(store.as_ref()).await.map_err(|source| StartError::Probe { url, source })?;
+    let limits = overrides(config, registries, stop)?;
+    let clock: SharedClock = Arc::new(SystemClock);
+    let rng = Rng::from_entropy();
+    let author = Author { replica: config.cluster.replica_id.clone(), epoch: 0 };
+    let catalog = Catalog::new(
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        rng.clone(),
+        author,
+        config.catalog.clone(),
+    );
+    let coordinator = Arc::new(StaticCoordinator::new(partitions(config))?);
+    let roles = config.roles().unwrap_or_default();
+    let config = Arc::clone(config);
+    Ok(Common { config, roles, store, catalog, limits, clock, rng, coordinator })
+}
+
+fn overrides(
+    config: &Config,
+    registries: &Registries,
+    stop: &Shutdown,
+) -> Result<Overrides, StartError> {
+    let file = &config.overrides.file;
+    if file == Path::new("") {
+        return Ok(Overrides::fixed(config.limits.clone()));
+    }
+    let overrides = Overrides::load(file, config.limits.clone())?;
+    let metrics = registries.with("", skald_limits::ReloadMetrics::register);
+    let period = config.overrides.period.0;
+    let watch = skald_limits::watch(overrides.clone(), file.clone(), period, metrics, stop.clone());
+    skald_runtime::spawn("overrides", watch);
+    Ok(overrides)
+}
+
+/// The configured partitions, or one that the ingester of this process holds alone.
+fn partitions(config: &Config) -> Vec<Partition> {
+    if !config.cluster.partitions.is_empty() {
+        return config.cluster.partitions.clone();
+    }
+    let id = ReplicaId(config.cluster.replica_id.clone());
+    let replica = Replica { id, addr: String::new(), zone: String::new() };
+    vec![Partition { id: 0, state: PartitionState::Active, replicas: vec![replica] }]
+}
+
+// === impl Common ===
+
+impl Common {
+    fn distributor(&self, directory: &Arc<Directory>, registries: &Registries) -> Distributor {
+        registries.with("", |r| {
+            Distributor::new(
+                self.config.distributor.clone(),
+                Arc::clone(&self.coordinator),
+                Arc::clone(directory) as Arc<dyn skald_distributor::IngesterDirectory>,
+                self.limits.clone(),
+                Arc::clone(&self.clock),
+                r,
+            )
+        })
+    }
+
+    fn querier(&self, directory: &Arc<Directory>, registries: &Registries) -> Querier {
+        let parts = skald_querier::Dependencies {
+            coordinator: Arc::clone(&self.coordinator),
+            directory: Arc::clone(directory) as Arc<dyn skald_querier::IngesterDirectory>,
+            catalog: self.catalog.clone(),
+            store: Arc::clone(&self.store),
+            limits: self.limits.clone(),
+            clock: Arc::clone(&self.clock),
+        };
+        registries.with("skald_querier", |r| Querier::new(self.config.querier.clone(), parts, r))
+    }
+
+    /// How many partitions share a tenant's global limits.
+    fn n_partitions(&self) -> u64 {
+        self.coordinator.view().partitions.len() as u64
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    async fn start_ingester(
+        &mut self,
+        common: &Common,
+        registries: &Registries,
+    ) -> Result<(), StartError> {
+        let config = &common.config;
+        let replica = config.cluster.replica_id.clone();
+        let view = common.coordinator.view();
+        let known = view.partitions.iter().flat_map(|p| &p.replicas).any(|r| r.id.0 == replica);
+        if !known {
+            return Err(StartError::UnknownReplica(replica));
+        }
+        let deps = skald_ingester::Dependencies {
+            store: Arc::clone(&common.store),
+            catalog: common.catalog.clone(),
+            limits: common.limits.clone(),
+            clock: Arc::clone(&common.clock),
+            rng: common.rng.clone(),
+            fs: Arc::new(StdFs),
+            wal_dir: config.data_dir.join("wal"),
+            replica,
+            n_partitions: common.n_partitions(),
+        };
+        let mut registry = Registry::with_prefix("skald");
+        let opened = Ingester::open(config.ingester.clone(), deps, &mut registry).await?;
+        registries.add(registry);
+        let (ingester, stop) = (opened.clone(), self.stop.child());
+        self.flusher = Some(skald_runtime::spawn("ingester", ingester.run(stop)));
+        self.ingester = Some(opened);
+        Ok(())
+    }
+
+    fn start_compactor(
+        &mut self,
+        common: &Common,
+        registries: &Registries,
+    ) -> Result<(), StartError> {
+        let readers_are_here =
+            common.roles.is_whole() && common.config.cluster.partitions.is_empty();
+        let parts = skald_compactor::Parts {
+            store: Arc::clone(&common.store),
+            catalog: common.catalog.clone(),
+            overrides: common.limits.clone(),
+            clock: Arc::clone(&common.clock),
+            rng: common.rng.clone(),
+            cpu: CpuPool::per_core(),
+            auto_deletion_delay: if readers_are_here { Duration::ZERO } else { DELETION_DELAY },
+        };
+        let config = common.config.compactor.clone();
+        let compactor = registries.with("skald_compactor", |r| Compactor::new(config, parts, r))?;
+        self.router = std::mem::take(&mut self.router).merge(compactor.router());
+        self.loops.push(skald_runtime::spawn("compactor", compactor.run(self.stop.child())));
+        Ok(())
+    }
+
+    /// The routes of all roles.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// The ingester of this process.
+    pub(crate) fn ingester(&self) -> Option<Arc<dyn IngesterApi>> {
+        self.ingester.clone().map(|i| Arc::new(i) as Arc<dyn IngesterApi>)
+    }
+
+    /// Serves gRPC until `stop`: the ingester's service, the storage interface, health.
+    pub(crate) fn serve_grpc(
+        &self,
+        listener: TcpListener,
+        stop: Shutdown,
+    ) -> JoinHandle<Result<(), tonic::transport::Error>> {
+        let (_, health) = tonic_health::server::health_reporter();
+        let ingester = self.ingester().map(IngesterService::server);
+        let storage = self.storage.clone().map(StorageService::into_server);
+        skald_runtime::spawn("grpc", async move {
+            Server::builder()
+                .tcp_nodelay(true)
+                .http2_max_pending_accept_reset_streams(Some(100))
+                .add_service(health)
+                .add_optional_service(ingester)
+                .add_optional_service(storage)
+                .serve_with_incoming_shutdown(
+                    tokio_stream::wrappers::TcpListenerStream::new(listener),
+                    async move { stop.wait().await },
+                )
+                .await
+        })
+    }
+
+    /// Completes with the reason when the process must exit because it cannot keep its promises.
+    pub(crate) async fn failed(&self) -> String {
+        match &self.ingester {
+            Some(ingester) => {
+                let error = ingester.failed().await;
+                error!(error = %Chain(&error), "write-ahead log failed");
+                error.to_string()
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for the loops, which have been told to stop; the ingester flushes and closes its WAL.
+    pub(crate) async fn stop(self) -> Result<(), StopError> {
+        for task in self.loops {
+            // A loop that panicked has been logged by its panic.
+            let _ = task.await;
+        }
+        match self.flusher {
+            Some(flusher) => Ok(flusher.await??),
+            None => Ok(()),
+        }
+    }
+}
