@@ -11,7 +11,7 @@ use promql_parser::parser::token;
 use skald_vector::{AggregateOp, BinaryOp, Cardinality, Grouping, Matching};
 
 use crate::QueryError;
-use crate::ast::{Aggregate, Binary, Expr, Subquery, ValueType};
+use crate::expr::{Aggregate, Binary, Expr, Subquery, ValueType};
 use crate::lex::{MAX_DEPTH, Tokens};
 
 fn parse_error(text: &str) -> QueryError {

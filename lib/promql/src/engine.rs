@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use skald_model::Series;
 use skald_vector::{CancelFlag, Context, Grid, NameRemoval};
 use tokio::time::Instant;
 
-use crate::ast::{Expr, ValueType};
 use crate::eval::{Answer, Evaluator};
+use crate::expr::{Expr, ValueType};
 use crate::lex::Env;
 use crate::plan::{Plan, Span, plan};
-use crate::{QueryError, QueryResult, SeriesSource, Stats, Value, parse, result};
+use crate::{QueryError, QueryResult, SeriesSet, SeriesSource, Stats, Value, parse, result};
 
 /// How many selectors of one query are fetched at a time.
 const CONCURRENT_SELECTS: usize = 8;
@@ -185,7 +184,7 @@ impl Engine {
         let limit = opts.limit.filter(|limit| *limit > 0);
         let begin = Instant::now();
         let evaluate = move || {
-            let mut evaluator = Evaluator::new(span, ctx, &plan, series, max_samples);
+            let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples)?;
             let answer = evaluator.answer(&expr, mode)?;
             Ok::<_, QueryError>((answer, evaluator.ctx.annotations, evaluator.counters))
         };
@@ -218,7 +217,7 @@ async fn fetch(
     source: &dyn SeriesSource,
     plan: &Plan,
     max_samples: usize,
-) -> Result<Vec<Vec<Series>>, QueryError> {
+) -> Result<Vec<Box<dyn SeriesSet>>, QueryError> {
     let loaded = std::sync::atomic::AtomicUsize::new(0);
     let loaded = &loaded;
     // Each future is boxed: the source's are large and there may be many.
@@ -227,7 +226,7 @@ async fn fetch(
         .iter()
         .map(|select| async move {
             let series = source.select(select).await.map_err(QueryError::Source)?;
-            let n: usize = series.iter().map(Series::n_samples).sum();
+            let n: usize = (0..series.len()).map(|i| series.n_samples(i)).sum();
             let before = loaded.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
             if before.saturating_add(n) > max_samples {
                 return Err(QueryError::too_many_samples());

@@ -9,16 +9,16 @@ mod select;
 
 use std::sync::Arc;
 
-use skald_model::{Labels, Series};
+use skald_model::Labels;
 use skald_vector::{
     BinaryOptions, Column, Context, DivisionRule, FloatHistogram, Grid, Matrix, Param, ScalarSide,
     aggregate, scalar_scalar, vector_scalar, vector_vector,
 };
 
-use crate::ast::{Aggregate, Binary, Expr};
 use crate::engine::{Mode, Shared};
+use crate::expr::{Aggregate, Binary, Expr};
 use crate::plan::{Plan, Span};
-use crate::{MatrixSeries, QueryError};
+use crate::{MatrixSeries, QueryError, Samples, SeriesSet};
 
 /// One fetched series, histograms in the form in which queries compute.
 #[derive(Clone, Debug, Default)]
@@ -72,22 +72,20 @@ pub(crate) struct Evaluator {
 
 // === impl Loaded ===
 
-impl From<Series> for Loaded {
-    fn from(s: Series) -> Self {
-        let (histogram_times, histograms) =
-            s.histograms.iter().map(|(t, h)| (*t, Arc::new(FloatHistogram::from(h)))).unzip();
-        Self {
-            labels: s.labels,
-            drop_name: false,
-            times: s.timestamps,
-            values: s.values,
-            histogram_times,
-            histograms,
-        }
-    }
-}
-
 impl Loaded {
+    fn read(set: &dyn SeriesSet, i: usize) -> Result<Self, QueryError> {
+        let mut samples = Samples::default();
+        set.read(i, &mut samples).map_err(QueryError::Source)?;
+        Ok(Self {
+            labels: set.labels(i),
+            drop_name: false,
+            times: samples.times,
+            values: samples.values,
+            histogram_times: samples.histogram_times,
+            histograms: samples.histograms,
+        })
+    }
+
     fn n_samples(&self) -> usize {
         self.times.len() + self.histograms.iter().map(|h| h.size_in_samples()).sum::<usize>()
     }
@@ -104,23 +102,24 @@ impl Evaluator {
         span: Span,
         ctx: Context,
         plan: &Plan,
-        fetched: Vec<Vec<Series>>,
+        fetched: &[Box<dyn SeriesSet>],
         max_samples: usize,
-    ) -> Self {
-        let shared: Vec<Shared> = fetched
-            .into_iter()
-            .map(|series| {
-                // One order for every source, so that ties resolve alike.
-                let mut loaded: Vec<Loaded> = series.into_iter().map(Loaded::from).collect();
-                loaded.sort_by(|a, b| a.labels.cmp(&b.labels));
-                Arc::new(loaded)
-            })
-            .collect();
+    ) -> Result<Self, QueryError> {
+        let mut shared: Vec<Shared> = Vec::with_capacity(fetched.len());
+        for set in fetched {
+            let all = (0..set.len()).map(|i| Loaded::read(&**set, i));
+            let mut loaded = all.collect::<Result<Vec<_>, _>>()?;
+            loaded.retain(|l| !l.is_empty());
+            // One order for every source, so that ties resolve alike.
+            loaded.sort_by(|a, b| a.labels.cmp(&b.labels));
+            shared.push(Arc::new(loaded));
+        }
         let read = shared.iter().flat_map(|s| s.iter()).map(Loaded::n_samples).sum();
         let none: Shared = Arc::new(Vec::new());
         let of = |index: &usize| shared.get(*index).map_or_else(|| Arc::clone(&none), Arc::clone);
         let data = plan.by_selector.iter().map(of).collect();
-        Self { span, ctx, counters: Counters { read, peak: read }, data, max_samples, waiting: 0 }
+        let counters = Counters { read, peak: read };
+        Ok(Self { span, ctx, counters, data, max_samples, waiting: 0 })
     }
 
     pub(crate) fn answer(&mut self, expr: &Expr, mode: Mode) -> Result<Answer, QueryError> {

@@ -11,11 +11,11 @@
 //!                                   QueryResult ◀── finish ◀── evaluate (blocking) ◀───┘
 //! ```
 
-mod ast;
 mod convert;
 mod engine;
 mod error;
 mod eval;
+mod expr;
 mod lex;
 mod parse;
 mod plan;
@@ -31,4 +31,4 @@ pub use crate::engine::{Engine, EngineOptions, QueryOptions};
 pub use crate::error::QueryError;
 pub use crate::parse::{check_query, parse_selector};
 pub use crate::result::{MatrixSeries, QueryResult, SampleValue, Stats, Value, VectorSample};
-pub use crate::source::{Select, SeriesSource, SourceError};
+pub use crate::source::{LabelNeed, Samples, Select, SeriesSet, SeriesSource, SourceError};

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use skald_model::Matcher;
 
-use crate::ast::Expr;
+use crate::expr::Expr;
 use crate::lex::Env;
 use crate::{QueryError, convert, lex};
 

@@ -6,8 +6,8 @@
 use skald_model::TimeRange;
 use skald_vector::Grid;
 
-use crate::Select;
-use crate::ast::{At, Expr, Selector, Subquery};
+use crate::expr::{At, Expr, Selector, Subquery};
+use crate::{LabelNeed, Select};
 
 /// The times that a whole query is about.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +106,7 @@ impl Plan {
             range: TimeRange::new(start, end),
             step_ms: if grid.n > 1 { grid.step_ms } else { 0 },
             func: func.map(str::to_owned),
+            labels: LabelNeed::All,
         };
         let same = |o: &Select| o.range == select.range && o.matchers == select.matchers;
         let index = self.selects.iter().position(same).unwrap_or_else(|| {

@@ -19,10 +19,11 @@ struct Fixed {
 
 #[async_trait]
 impl SeriesSource for Fixed {
-    async fn select(&self, req: &Select) -> Result<Vec<Series>, SourceError> {
+    async fn select(&self, req: &Select) -> Result<Box<dyn SeriesSet>, SourceError> {
         self.seen.lock().push(req.clone());
         let matching = |s: &&Series| Matcher::all(&req.matchers, &s.labels);
-        Ok(self.series.iter().filter(matching).cloned().collect())
+        let found: Vec<Series> = self.series.iter().filter(matching).cloned().collect();
+        Ok(Box::new(found))
     }
 }
 
@@ -216,7 +217,7 @@ struct Stuck(Arc<AtomicUsize>);
 
 #[async_trait]
 impl SeriesSource for Stuck {
-    async fn select(&self, _: &Select) -> Result<Vec<Series>, SourceError> {
+    async fn select(&self, _: &Select) -> Result<Box<dyn SeriesSet>, SourceError> {
         struct Abandoned(Arc<AtomicUsize>);
         impl Drop for Abandoned {
             fn drop(&mut self) {
@@ -252,7 +253,9 @@ fn a_cancelled_evaluation_stops() {
     let ctx = skald_vector::Context::default();
     let cancel = ctx.cancel.clone();
     let data = vec![vec![series("m", 10_000)]];
-    let mut evaluator = eval::Evaluator::new(span, ctx, &plan, data, usize::MAX);
+    let data: Vec<Box<dyn SeriesSet>> =
+        data.into_iter().map(|set| Box::new(set) as Box<dyn SeriesSet>).collect();
+    let mut evaluator = eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX).unwrap();
     cancel.cancel();
     let err = evaluator.answer(&expr, engine::Mode::Range).unwrap_err();
     assert_eq!(err, QueryError::Cancelled);
@@ -264,7 +267,7 @@ async fn errors_of_the_source_keep_their_kind() {
     struct Away;
     #[async_trait]
     impl SeriesSource for Away {
-        async fn select(&self, _: &Select) -> Result<Vec<Series>, SourceError> {
+        async fn select(&self, _: &Select) -> Result<Box<dyn SeriesSet>, SourceError> {
             Err(SourceError { kind: ErrorKind::Unavailable, message: "away".to_owned() })
         }
     }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use skald_model::{Matcher, Series};
-use skald_promql::{QueryError, Select, SeriesSource, SourceError};
+use skald_model::Matcher;
+use skald_promql::{QueryError, Select, SeriesSet, SeriesSource, SourceError};
 
 use super::query::at_once;
 
@@ -25,11 +25,11 @@ struct Recorder(Mutex<Vec<Vec<Matcher>>>);
 
 #[async_trait]
 impl SeriesSource for Recorder {
-    async fn select(&self, req: &Select) -> Result<Vec<Series>, SourceError> {
+    async fn select(&self, req: &Select) -> Result<Box<dyn SeriesSet>, SourceError> {
         let mut asked = self.0.lock();
         if !asked.contains(&req.matchers) {
             asked.push(req.matchers.clone());
         }
-        Ok(Vec::new())
+        Ok(Box::new(Vec::new()))
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use skald_model::{ErrorKind, Matcher, Series};
-use skald_promql::{Select, SeriesSource, SourceError};
+use skald_model::{ErrorKind, Matcher};
+use skald_promql::{Select, SeriesSet, SeriesSource, SourceError};
 
 use crate::fanout::Fanout;
 use crate::scope::Scope;
@@ -44,11 +44,11 @@ impl MetricSource {
 
 #[async_trait]
 impl SeriesSource for MetricSource {
-    async fn select(&self, req: &Select) -> Result<Vec<Series>, SourceError> {
+    async fn select(&self, req: &Select) -> Result<Box<dyn SeriesSet>, SourceError> {
         let matchers: Arc<[Matcher]> = req.matchers.clone().into();
         let found = self.fanout.series(&self.scope, &matchers, req.range).await;
         let found = found.map_err(|e| SourceError { kind: e.kind(), message: e.to_string() })?;
         self.count(found.len())?;
-        Ok(found)
+        Ok(Box::new(found))
     }
 }

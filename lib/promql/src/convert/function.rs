@@ -6,7 +6,7 @@ use skald_vector::function::{DatePart, Direction};
 
 use super::{Converter, expect, parse_error};
 use crate::QueryError;
-use crate::ast::{Expr, Function, HistogramStat, RangeFunction, ScalarFunction, ValueType};
+use crate::expr::{Expr, Function, HistogramStat, RangeFunction, ScalarFunction, ValueType};
 
 impl Converter<'_> {
     pub(super) fn call(&mut self, c: &up::Call, depth: usize) -> Result<Expr, QueryError> {

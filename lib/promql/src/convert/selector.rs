@@ -8,7 +8,7 @@ use skald_model::{Labels, MatchOp, Matcher};
 
 use super::{Converter, parse_error};
 use crate::QueryError;
-use crate::ast::{At, Selector};
+use crate::expr::{At, Selector};
 
 impl Converter<'_> {
     pub(super) fn selector(&mut self, s: &up::VectorSelector) -> Result<Selector, QueryError> {

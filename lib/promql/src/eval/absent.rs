@@ -3,7 +3,7 @@
 use skald_model::{Labels, LabelsBuilder, MatchOp, Matcher};
 use skald_vector::{Bitmap, Column, Grid, Matrix};
 
-use crate::ast::Expr;
+use crate::expr::Expr;
 
 /// One at every step that is not in `present`, with the labels that the argument asked for.
 pub(super) fn absent(arg: &Expr, grid: Grid, present: &Bitmap) -> Matrix {

@@ -9,7 +9,7 @@ use skald_vector::{Bitmap, Column, Grid, Matrix};
 use super::select::Pick;
 use super::{Evaluator, Val, absent};
 use crate::QueryError;
-use crate::ast::{Expr, Function, RangeFunction, ScalarFunction};
+use crate::expr::{Expr, Function, RangeFunction, ScalarFunction};
 
 impl Evaluator {
     pub(super) fn call(

@@ -10,7 +10,7 @@ use skald_vector::{Column, Context, Grid, Matrix, Sample};
 use super::Evaluator;
 use super::classic::{ClassicBucket, Fixed, fraction, quantile};
 use crate::QueryError;
-use crate::ast::{Expr, Function, HistogramStat};
+use crate::expr::{Expr, Function, HistogramStat};
 
 /// The `le` columns of one classic histogram, lowest bound first, and its native twin.
 #[derive(Debug, Default)]

@@ -19,8 +19,8 @@ use self::rate::Rates;
 use super::select::{Reach, advance, without_stale};
 use super::{Evaluator, Loaded};
 use crate::QueryError;
-use crate::ast::RangeFunction;
 use crate::engine::Shared;
+use crate::expr::RangeFunction;
 
 /// The samples that one step looks at.
 #[derive(Clone, Copy, Debug)]

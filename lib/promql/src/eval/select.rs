@@ -7,8 +7,8 @@ use skald_model::{ResetHint, is_stale};
 use skald_vector::{Column, Context, FloatHistogram, Grid, Matrix, VectorError};
 
 use super::{Evaluator, Loaded};
-use crate::ast::{Expr, Selector};
 use crate::engine::Shared;
+use crate::expr::{Expr, Selector};
 use crate::{MatrixSeries, QueryError};
 
 /// Where windows lie relative to the steps of a grid.

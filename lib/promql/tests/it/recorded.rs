@@ -10,7 +10,7 @@ use skald_model::{
     BucketCounts, ErrorKind, Histogram, Labels, Matcher, ResetHint, Series, Span, stale_nan,
 };
 use skald_promql::{
-    Engine, FloatHistogram, QueryError, QueryOptions, QueryResult, SampleValue, Select,
+    Engine, FloatHistogram, QueryError, QueryOptions, QueryResult, SampleValue, Select, SeriesSet,
     SeriesSource, SourceError, Value,
 };
 
@@ -19,7 +19,7 @@ struct Dataset(Vec<Series>);
 
 #[async_trait::async_trait]
 impl SeriesSource for Dataset {
-    async fn select(&self, req: &Select) -> Result<Vec<Series>, SourceError> {
+    async fn select(&self, req: &Select) -> Result<Box<dyn SeriesSet>, SourceError> {
         let mut out = Vec::new();
         for series in self.0.iter().filter(|s| Matcher::all(&req.matchers, &s.labels)) {
             let mut part = Series::new(series.labels.clone());
@@ -34,7 +34,7 @@ impl SeriesSource for Dataset {
                 out.push(part);
             }
         }
-        Ok(out)
+        Ok(Box::new(out))
     }
 }
 

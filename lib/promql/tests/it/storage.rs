@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use skald_model::{BucketCounts, Histogram, Labels, Matcher, ResetHint, Series, Span};
-use skald_promql::{FloatHistogram, Select, SeriesSource, SourceError};
+use skald_promql::{FloatHistogram, Select, SeriesSet, SeriesSource, SourceError};
 
 use crate::dsl::{Item, SeriesLine};
 
@@ -127,7 +127,7 @@ impl Memory {
 
 #[async_trait]
 impl SeriesSource for Memory {
-    async fn select(&self, req: &Select) -> Result<Vec<Series>, SourceError> {
+    async fn select(&self, req: &Select) -> Result<Box<dyn SeriesSet>, SourceError> {
         let mut out = Vec::new();
         for (labels, samples) in &self.series {
             if req.range.is_empty() || !Matcher::all(&req.matchers, labels) {
@@ -149,6 +149,6 @@ impl SeriesSource for Memory {
         }
         // Sources promise no order.
         out.reverse();
-        Ok(out)
+        Ok(Box::new(out))
     }
 }

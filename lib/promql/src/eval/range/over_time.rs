@@ -9,7 +9,7 @@ use skald_vector::{Context, VectorError};
 use super::rate::{Point, points};
 use super::sliding::{Max, Min, Sliding, Sum};
 use super::{Out, Window, histogram, regression};
-use crate::ast::RangeFunction;
+use crate::expr::RangeFunction;
 
 /// Evaluates one of these functions over one series.
 pub(super) struct OverTime {

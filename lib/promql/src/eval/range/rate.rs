@@ -5,8 +5,8 @@ use std::sync::Arc;
 use skald_vector::{Context, FloatHistogram};
 
 use super::{Out, Window, histogram};
-use crate::ast::RangeFunction;
 use crate::eval::Loaded;
+use crate::expr::RangeFunction;
 
 /// Evaluates the rate family over one series.
 pub(super) struct Rates {
