@@ -8,10 +8,11 @@ use skald_vector::{CancelFlag, Context, Grid, NameRemoval};
 use tokio::time::Instant;
 
 use crate::eval::{Answer, Evaluator};
+use crate::exec::Fetched;
 use crate::expr::{Expr, ValueType};
 use crate::lex::Env;
 use crate::plan::{Plan, Span, plan};
-use crate::{QueryError, QueryResult, SeriesSet, SeriesSource, Stats, Value, parse, result};
+use crate::{QueryError, QueryResult, SeriesSource, Stats, Value, parse, result};
 
 /// How many selectors of one query are fetched at a time.
 const CONCURRENT_SELECTS: usize = 8;
@@ -170,7 +171,7 @@ impl Engine {
         };
         let begin = Instant::now();
         let plan = plan(&expr, &span);
-        let series = fetch(source, &plan, self.options.max_samples).await?;
+        let series = fetch(source, &plan).await?;
         let mut stats = Stats { selects: series.len() as u64, ..Stats::default() };
         stats.series_read = series.iter().map(|s| s.len() as u64).sum();
         stats.fetch_us = micros(begin);
@@ -184,7 +185,7 @@ impl Engine {
         let limit = opts.limit.filter(|limit| *limit > 0);
         let begin = Instant::now();
         let evaluate = move || {
-            let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples)?;
+            let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples);
             let answer = evaluator.answer(&expr, mode)?;
             Ok::<_, QueryError>((answer, evaluator.ctx.annotations, evaluator.counters))
         };
@@ -213,27 +214,13 @@ fn micros(since: Instant) -> u64 {
 }
 
 /// Fetches all requests of a plan, a few at a time, in the plan's order.
-async fn fetch(
-    source: &dyn SeriesSource,
-    plan: &Plan,
-    max_samples: usize,
-) -> Result<Vec<Box<dyn SeriesSet>>, QueryError> {
-    let loaded = std::sync::atomic::AtomicUsize::new(0);
-    let loaded = &loaded;
+async fn fetch(source: &dyn SeriesSource, plan: &Plan) -> Result<Vec<Arc<Fetched>>, QueryError> {
     // Each future is boxed: the source's are large and there may be many.
-    let requests: Vec<_> = plan
-        .selects
-        .iter()
-        .map(|select| async move {
-            let series = source.select(select).await.map_err(QueryError::Source)?;
-            let n: usize = (0..series.len()).map(|i| series.n_samples(i)).sum();
-            let before = loaded.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
-            if before.saturating_add(n) > max_samples {
-                return Err(QueryError::too_many_samples());
-            }
-            Ok(series)
-        })
-        .collect();
+    let requests = plan.selects.iter().map(|select| async move {
+        let set = source.select(select).await.map_err(QueryError::Source)?;
+        Ok(Arc::new(Fetched::new(set)))
+    });
+    let requests: Vec<_> = requests.collect();
     stream::iter(requests).buffered(CONCURRENT_SELECTS).try_collect().await
 }
 

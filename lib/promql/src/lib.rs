@@ -15,6 +15,7 @@ mod convert;
 mod engine;
 mod error;
 mod eval;
+mod exec;
 mod expr;
 mod lex;
 mod parse;

@@ -69,6 +69,51 @@ async fn asks_for_exactly_what_can_be_seen() {
 }
 
 #[tokio::test]
+async fn asks_for_the_labels_that_are_looked_at() {
+    let only = |names: &[&str]| LabelNeed::Only(names.iter().map(|n| (*n).to_owned()).collect());
+    let cases = [
+        ("m", LabelNeed::All),
+        ("sum by (b, a) (rate(m[1m]) * 2)", only(&["__name__", "a", "b"])),
+        ("sum by (a) (m) + sum by (b) (m)", only(&["__name__", "a", "b"])),
+        ("sum by (a) (m) + m", LabelNeed::All),
+        ("sum without (a) (m)", LabelNeed::All),
+        ("topk by (a) (1, m)", LabelNeed::All),
+        ("sum by (a) (m + m)", LabelNeed::All),
+        // Series that differ by name only could collide.
+        ("sum by (a) (rate({__name__=~\"m\"}[1m]))", LabelNeed::All),
+    ];
+    for (query, want) in cases {
+        let source = source(1);
+        instant(&Engine::default(), &source, query).await.unwrap();
+        assert_eq!(source.seen.lock()[0].labels, want, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn an_aggregation_holds_groups_instead_of_series() {
+    let labels = |i: i64| Labels::from_pairs([(Labels::NAME, "m"), ("i", &i.to_string())]);
+    let many = (0..200).map(|i| Series { labels: labels(i), ..series("m", 90) });
+    let source = Fixed { series: many.collect(), ..Fixed::default() };
+    let engine = Engine::new(EngineOptions { max_samples: 300, ..EngineOptions::default() });
+    let run =
+        async |query| engine.range(&source, query, 0, 60_000, 1000, &QueryOptions::default()).await;
+    let result = run("sum(rate(m[1m]) * 2)").await.unwrap();
+    assert!(matches!(&result.value, Value::Matrix(m) if m.len() == 1 && m[0].points.len() == 60));
+    assert_eq!((result.stats.samples_read, result.stats.series_read), (200 * 90, 200));
+    assert!(run("rate(m[1m])").await.is_err(), "these would be 200 series");
+}
+
+#[tokio::test]
+async fn series_that_collide_without_their_names_are_refused() {
+    let source = Fixed { series: vec![series("a", 90), series("b", 90)], ..Fixed::default() };
+    for query in ["sum(rate({__name__=~\"a|b\"}[1m]))", "-{__name__=~\"a|b\"}"] {
+        let err = instant(&Engine::default(), &source, query).await.unwrap_err();
+        let text = "vector cannot contain metrics with the same labelset";
+        assert_eq!(err.to_string(), text, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn refuses_queries_that_would_hold_too_much() {
     let engine = Engine::new(EngineOptions { max_samples: 1000, ..EngineOptions::default() });
     let text = "query processing would load too many samples into memory in query execution";
@@ -208,7 +253,7 @@ async fn cuts_results_at_the_limit_with_a_warning() {
 async fn reports_what_it_read() {
     let result = instant(&Engine::default(), &source(90), "sum_over_time(m[1m])").await.unwrap();
     assert_eq!((result.stats.samples_read, result.stats.series_read), (90, 1));
-    assert!(result.stats.peak_samples >= 91);
+    assert!(result.stats.peak_samples >= 90);
 }
 
 /// Never answers, and counts how often it was abandoned.
@@ -253,9 +298,9 @@ fn a_cancelled_evaluation_stops() {
     let ctx = skald_vector::Context::default();
     let cancel = ctx.cancel.clone();
     let data = vec![vec![series("m", 10_000)]];
-    let data: Vec<Box<dyn SeriesSet>> =
-        data.into_iter().map(|set| Box::new(set) as Box<dyn SeriesSet>).collect();
-    let mut evaluator = eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX).unwrap();
+    let data: Vec<_> =
+        data.into_iter().map(|set| Arc::new(exec::Fetched::new(Box::new(set)))).collect();
+    let mut evaluator = eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX);
     cancel.cancel();
     let err = evaluator.answer(&expr, engine::Mode::Range).unwrap_err();
     assert_eq!(err, QueryError::Cancelled);

@@ -136,7 +136,6 @@ impl Evaluator {
         grid: Grid,
     ) -> Result<Matrix, QueryError> {
         self.check_slots(grid, 1)?;
-        let keeps_name = matches!(f, RangeFunction::FirstOverTime | RangeFunction::LastOverTime);
         let mut out = Matrix::new(grid);
         let mut held = 0usize;
         for series in data.iter() {
@@ -144,13 +143,9 @@ impl Evaluator {
             if series.is_empty() {
                 continue;
             }
-            let mut column = column(f, &series, reach, params, grid, &mut self.ctx)?;
+            let column = column(f, &series, reach, params, grid, &mut self.ctx)?;
             held = held.saturating_add(column.n_samples());
             self.check_samples(held)?;
-            remark_on_gauges(f, &series, &column, &mut self.ctx);
-            if !keeps_name {
-                self.ctx.drop_name(&mut column);
-            }
             out.push(column);
             self.check_slots(grid, out.columns.len())?;
         }
@@ -158,7 +153,8 @@ impl Evaluator {
     }
 }
 
-fn column(
+/// The column of one series without stale markers.
+pub(crate) fn column(
     f: RangeFunction,
     series: &Loaded,
     reach: Reach,
@@ -214,6 +210,10 @@ fn column(
             Out::Float(v) => out.set(i, v),
             Out::Histogram(h) => out.set_histogram(i, h),
         }
+    }
+    remark_on_gauges(f, series, &out, ctx);
+    if !matches!(f, RangeFunction::FirstOverTime | RangeFunction::LastOverTime) {
+        ctx.drop_name(&mut out);
     }
     Ok(out)
 }
