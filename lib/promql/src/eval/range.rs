@@ -164,6 +164,31 @@ pub(crate) fn column(
 ) -> Result<Column, VectorError> {
     let mut out = Column::absent(series.labels.clone(), grid.n);
     out.drop_name = series.drop_name;
+    if matches!(f, RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta)
+        && series.histogram_times.is_empty()
+        && reach.at.is_none()
+    {
+        rate::fill(f, series, reach, grid, &mut out, ctx)?;
+    } else {
+        fill(f, series, reach, params, grid, &mut out, ctx)?;
+    }
+    remark_on_gauges(f, series, &out, ctx);
+    if !matches!(f, RangeFunction::FirstOverTime | RangeFunction::LastOverTime) {
+        ctx.drop_name(&mut out);
+    }
+    Ok(out)
+}
+
+/// Goes through the windows of all steps.
+fn fill(
+    f: RangeFunction,
+    series: &Loaded,
+    reach: Reach,
+    params: &[Vec<f64>],
+    grid: Grid,
+    out: &mut Column,
+    ctx: &mut Context,
+) -> Result<(), VectorError> {
     let mut kernel = Kernel::new(f, series);
     let end = reach.end(&grid, 0);
     let mut w = Window {
@@ -211,11 +236,7 @@ pub(crate) fn column(
             Out::Histogram(h) => out.set_histogram(i, h),
         }
     }
-    remark_on_gauges(f, series, &out, ctx);
-    if !matches!(f, RangeFunction::FirstOverTime | RangeFunction::LastOverTime) {
-        ctx.drop_name(&mut out);
-    }
-    Ok(out)
+    Ok(())
 }
 
 /// `rate` of something that is not called like a counter deserves a remark.

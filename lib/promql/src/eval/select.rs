@@ -235,6 +235,7 @@ pub(crate) fn latest(
 }
 
 /// The number of times that are at most `end`, searched from `from` on.
+#[inline]
 pub(super) fn advance(times: &[i64], from: usize, end: i64) -> usize {
     let mut to = from;
     // Short hops are the rule; a long one is worth a binary search.

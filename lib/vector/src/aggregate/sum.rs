@@ -58,6 +58,11 @@ impl Total {
             }
             return;
         }
+        if want == Want::Sum && column.present.all() && self.floats.all() {
+            let sums = self.sums.iter_mut().zip(&column.values);
+            sums.for_each(|(sum, v)| sum.add(*v));
+            return;
+        }
         for i in column.present.ones() {
             self.add_float(i, column.values[i], want);
         }
