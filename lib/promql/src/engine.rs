@@ -8,7 +8,7 @@ use skald_vector::{CancelFlag, Context, Grid, NameRemoval};
 use tokio::time::Instant;
 
 use crate::eval::{Answer, Evaluator};
-use crate::exec::Fetched;
+use crate::exec::{Fetched, Memory};
 use crate::expr::{Expr, ValueType};
 use crate::lex::Env;
 use crate::plan::{Plan, Span, plan};
@@ -25,6 +25,8 @@ pub struct EngineOptions {
     pub lookback_ms: i64,
     /// Most samples that a query may hold at once, loaded and computed.
     pub max_samples: usize,
+    /// Most bytes that a query may hold: what was fetched, columns and accumulators.
+    pub max_memory_bytes: Option<usize>,
     /// Most steps of a range query.
     pub max_points: usize,
     /// The step of `[5m:]`.
@@ -40,6 +42,7 @@ impl Default for EngineOptions {
         Self {
             lookback_ms: 300_000,
             max_samples: 50_000_000,
+            max_memory_bytes: None,
             max_points: 11_000,
             default_subquery_step_ms: 60_000,
             timeout: Duration::from_secs(120),
@@ -172,6 +175,10 @@ impl Engine {
         let begin = Instant::now();
         let plan = plan(&expr, &span);
         let series = fetch(source, &plan).await?;
+        let mut memory = Memory::new(self.options.max_memory_bytes);
+        for (select, found) in plan.selects.iter().zip(&series) {
+            memory.fetched(select, found.size_bytes())?;
+        }
         let mut stats = Stats { selects: series.len() as u64, ..Stats::default() };
         stats.series_read = series.iter().map(|s| s.len() as u64).sum();
         stats.fetch_us = micros(begin);
@@ -179,13 +186,13 @@ impl Engine {
         let ctx = Context {
             cancel,
             names: self.options.names,
-            max_slots: Some(max_samples),
+            max_slots: Some(max_samples.min(memory.max_samples())),
             ..Context::default()
         };
         let limit = opts.limit.filter(|limit| *limit > 0);
         let begin = Instant::now();
         let evaluate = move || {
-            let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples);
+            let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples, memory);
             let answer = evaluator.answer(&expr, mode)?;
             Ok::<_, QueryError>((answer, evaluator.ctx.annotations, evaluator.counters))
         };

@@ -18,7 +18,7 @@ use skald_vector::{
 pub(crate) use self::range::column as window_column;
 pub(crate) use self::select::{Pick, Reach, latest};
 use crate::engine::{Mode, Shared};
-use crate::exec::{Fetched, chain};
+use crate::exec::{Fetched, Memory, chain};
 use crate::expr::{Aggregate, Binary, Expr, Selector};
 use crate::plan::{Plan, Span};
 use crate::{MatrixSeries, QueryError, Samples, SeriesSet};
@@ -69,6 +69,7 @@ pub(crate) struct Evaluator {
     /// By selector id.
     data: Vec<Arc<Fetched>>,
     max_samples: usize,
+    memory: Memory,
     /// Samples that are decoded and kept.
     loaded: usize,
     /// Samples of operands that wait for their other side.
@@ -120,12 +121,22 @@ impl Evaluator {
         plan: &Plan,
         fetched: &[Arc<Fetched>],
         max_samples: usize,
+        memory: Memory,
     ) -> Self {
         let of = |index: &usize| fetched.get(*index).map(Arc::clone);
         let none = Arc::new(Fetched::new(Box::new(Vec::<skald_model::Series>::new())));
         let data = plan.by_selector.iter().map(|i| of(i).unwrap_or_else(|| Arc::clone(&none)));
         let data = data.collect();
-        Self { span, ctx, counters: Counters::default(), data, max_samples, waiting: 0, loaded: 0 }
+        Self {
+            span,
+            ctx,
+            counters: Counters::default(),
+            data,
+            max_samples,
+            memory,
+            waiting: 0,
+            loaded: 0,
+        }
     }
 
     /// What was fetched for a selector.
@@ -191,6 +202,7 @@ impl Evaluator {
         if total > self.max_samples {
             return Err(QueryError::too_many_samples());
         }
+        self.memory.check_samples(total)?;
         Ok(self.ctx.check()?)
     }
 
@@ -200,7 +212,13 @@ impl Evaluator {
         if grid.n.saturating_mul(columns) > self.max_samples {
             return Err(QueryError::too_many_samples());
         }
-        Ok(())
+        self.memory.check(grid.n.saturating_mul(columns).saturating_mul(size_of::<f64>()))
+    }
+
+    /// Fails when `bytes` beside what was fetched and decoded are more than the query may hold.
+    pub(crate) fn check_bytes(&self, bytes: usize) -> Result<(), QueryError> {
+        let kept = self.loaded.saturating_add(self.waiting).saturating_mul(2 * size_of::<f64>());
+        self.memory.check(bytes.saturating_add(kept))
     }
 
     pub(crate) fn eval(&mut self, expr: &Expr, grid: Grid) -> Result<Val, QueryError> {

@@ -12,7 +12,9 @@
 mod chain;
 mod fetched;
 mod fold;
+mod memory;
 mod pipeline;
 
 pub(crate) use self::chain::chain;
 pub(crate) use self::fetched::Fetched;
+pub(crate) use self::memory::Memory;

@@ -104,6 +104,29 @@ async fn an_aggregation_holds_groups_instead_of_series() {
 }
 
 #[tokio::test]
+async fn the_memory_limit_names_itself_and_the_selector_that_cost_most() {
+    let source = Fixed { series: vec![series("small", 9), series("m", 900)], ..Fixed::default() };
+    let run = async |bytes, query| {
+        let options = EngineOptions { max_memory_bytes: Some(bytes), ..EngineOptions::default() };
+        let opts = QueryOptions::default();
+        Engine::new(options).range(&source, query, 0, 1_000_000, 1000, &opts).await
+    };
+    assert!(run(1 << 20, "sum(m) + sum(small)").await.is_ok());
+    let err = run(5000, "sum(m) + sum(small)").await.unwrap_err();
+    assert_eq!(err.kind(), ErrorKind::LimitExceeded);
+    let text = err.to_string();
+    for part in ["limit: 5000 bytes", "max_query_memory", "is for {__name__=\"m\"}"] {
+        assert!(text.contains(part), "{text}");
+    }
+    // What is computed counts, too.
+    for query in ["sum(m)", "sum_over_time(vector(1)[1d:1s])", "m * 2"] {
+        let err = run(19_000, query).await;
+        let kind = err.as_ref().map_err(QueryError::kind).err();
+        assert_eq!(kind, Some(ErrorKind::LimitExceeded), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn series_that_collide_without_their_names_are_refused() {
     let source = Fixed { series: vec![series("a", 90), series("b", 90)], ..Fixed::default() };
     for query in ["sum(rate({__name__=~\"a|b\"}[1m]))", "-{__name__=~\"a|b\"}"] {
@@ -300,7 +323,8 @@ fn a_cancelled_evaluation_stops() {
     let data = vec![vec![series("m", 10_000)]];
     let data: Vec<_> =
         data.into_iter().map(|set| Arc::new(exec::Fetched::new(Box::new(set)))).collect();
-    let mut evaluator = eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX);
+    let mut evaluator =
+        eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX, exec::Memory::default());
     cancel.cancel();
     let err = evaluator.answer(&expr, engine::Mode::Range).unwrap_err();
     assert_eq!(err, QueryError::Cancelled);

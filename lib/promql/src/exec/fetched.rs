@@ -29,6 +29,11 @@ impl Fetched {
         Self { set, series, loaded: OnceLock::new() }
     }
 
+    /// Bytes that the set and its labels hold.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.set.size_bytes().saturating_add(size_of_val(self.series.as_slice()))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.series.len()
     }

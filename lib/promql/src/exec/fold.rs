@@ -12,6 +12,9 @@ use crate::QueryError;
 use crate::eval::{Evaluator, Loaded};
 use crate::expr::Aggregate;
 
+/// Bytes that an accumulator takes per step.
+const SLOT_BYTES: usize = 48;
+
 /// The groups of an aggregation in order of first appearance.
 #[derive(Debug)]
 struct Groups<'a> {
@@ -73,6 +76,9 @@ impl Evaluator {
                     groups.groups.push(group);
                     me.check_slots(grid, groups.groups.len())?;
                     me.check_samples(grid.n.saturating_mul(groups.groups.len()))?;
+                    me.check_bytes(
+                        grid.n.saturating_mul(groups.groups.len()).saturating_mul(SLOT_BYTES),
+                    )?;
                 }
             }
             Ok(())
