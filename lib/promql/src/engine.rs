@@ -8,11 +8,10 @@ use skald_vector::{CancelFlag, Context, Grid, NameRemoval};
 use tokio::time::Instant;
 
 use crate::eval::{Answer, Evaluator};
-use crate::exec::{Fetched, Memory};
 use crate::expr::{Expr, ValueType};
-use crate::lex::Env;
 use crate::plan::{Plan, Span, plan};
-use crate::{QueryError, QueryResult, SeriesSource, Stats, Value, parse, result};
+use crate::syntax::Env;
+use crate::{QueryError, QueryResult, SeriesSet, SeriesSource, Stats, Value, parse, result};
 
 /// How many selectors of one query are fetched at a time.
 const CONCURRENT_SELECTS: usize = 8;
@@ -25,8 +24,6 @@ pub struct EngineOptions {
     pub lookback_ms: i64,
     /// Most samples that a query may hold at once, loaded and computed.
     pub max_samples: usize,
-    /// Most bytes that a query may hold: what was fetched, columns and accumulators.
-    pub max_memory_bytes: Option<usize>,
     /// Most steps of a range query.
     pub max_points: usize,
     /// The step of `[5m:]`.
@@ -42,7 +39,6 @@ impl Default for EngineOptions {
         Self {
             lookback_ms: 300_000,
             max_samples: 50_000_000,
-            max_memory_bytes: None,
             max_points: 11_000,
             default_subquery_step_ms: 60_000,
             timeout: Duration::from_secs(120),
@@ -174,11 +170,7 @@ impl Engine {
         };
         let begin = Instant::now();
         let plan = plan(&expr, &span);
-        let series = fetch(source, &plan).await?;
-        let mut memory = Memory::new(self.options.max_memory_bytes);
-        for (select, found) in plan.selects.iter().zip(&series) {
-            memory.fetched(select, found.size_bytes())?;
-        }
+        let series = fetch(source, &plan, self.options.max_samples).await?;
         let mut stats = Stats { selects: series.len() as u64, ..Stats::default() };
         stats.series_read = series.iter().map(|s| s.len() as u64).sum();
         stats.fetch_us = micros(begin);
@@ -186,13 +178,13 @@ impl Engine {
         let ctx = Context {
             cancel,
             names: self.options.names,
-            max_slots: Some(max_samples.min(memory.max_samples())),
+            max_slots: Some(max_samples),
             ..Context::default()
         };
         let limit = opts.limit.filter(|limit| *limit > 0);
         let begin = Instant::now();
         let evaluate = move || {
-            let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples, memory);
+            let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples)?;
             let answer = evaluator.answer(&expr, mode)?;
             Ok::<_, QueryError>((answer, evaluator.ctx.annotations, evaluator.counters))
         };
@@ -221,13 +213,27 @@ fn micros(since: Instant) -> u64 {
 }
 
 /// Fetches all requests of a plan, a few at a time, in the plan's order.
-async fn fetch(source: &dyn SeriesSource, plan: &Plan) -> Result<Vec<Arc<Fetched>>, QueryError> {
+async fn fetch(
+    source: &dyn SeriesSource,
+    plan: &Plan,
+    max_samples: usize,
+) -> Result<Vec<Box<dyn SeriesSet>>, QueryError> {
+    let loaded = std::sync::atomic::AtomicUsize::new(0);
+    let loaded = &loaded;
     // Each future is boxed: the source's are large and there may be many.
-    let requests = plan.selects.iter().map(|select| async move {
-        let set = source.select(select).await.map_err(QueryError::Source)?;
-        Ok(Arc::new(Fetched::new(set)))
-    });
-    let requests: Vec<_> = requests.collect();
+    let requests: Vec<_> = plan
+        .selects
+        .iter()
+        .map(|select| async move {
+            let series = source.select(select).await.map_err(QueryError::Source)?;
+            let n: usize = (0..series.len()).map(|i| series.n_samples(i)).sum();
+            let before = loaded.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
+            if before.saturating_add(n) > max_samples {
+                return Err(QueryError::too_many_samples());
+            }
+            Ok(series)
+        })
+        .collect();
     stream::iter(requests).buffered(CONCURRENT_SELECTS).try_collect().await
 }
 

@@ -6,22 +6,21 @@
 //! never a wrong answer.
 //!
 //! ```text
-//! text ─guard─▶ tokens ─promql-parser─▶ its AST ─convert─▶ Expr ─plan─▶ selects ─fetch (async)─▶ series
+//! text ─lex─▶ tokens ─parse, check─▶ syntax tree ─lower─▶ Expr ─plan─▶ selects ─fetch (async)─▶ series
 //!                                                                                      │
 //!                                   QueryResult ◀── finish ◀── evaluate (blocking) ◀───┘
 //! ```
 
-mod convert;
 mod engine;
 mod error;
 mod eval;
-mod exec;
 mod expr;
-mod lex;
+mod lower;
 mod parse;
 mod plan;
 mod result;
 mod source;
+pub mod syntax;
 
 #[cfg(test)]
 mod tests;

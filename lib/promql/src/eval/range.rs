@@ -136,6 +136,7 @@ impl Evaluator {
         grid: Grid,
     ) -> Result<Matrix, QueryError> {
         self.check_slots(grid, 1)?;
+        let keeps_name = matches!(f, RangeFunction::FirstOverTime | RangeFunction::LastOverTime);
         let mut out = Matrix::new(grid);
         let mut held = 0usize;
         for series in data.iter() {
@@ -143,9 +144,13 @@ impl Evaluator {
             if series.is_empty() {
                 continue;
             }
-            let column = column(f, &series, reach, params, grid, &mut self.ctx)?;
+            let mut column = column(f, &series, reach, params, grid, &mut self.ctx)?;
             held = held.saturating_add(column.n_samples());
             self.check_samples(held)?;
+            remark_on_gauges(f, &series, &column, &mut self.ctx);
+            if !keeps_name {
+                self.ctx.drop_name(&mut column);
+            }
             out.push(column);
             self.check_slots(grid, out.columns.len())?;
         }
@@ -153,8 +158,7 @@ impl Evaluator {
     }
 }
 
-/// The column of one series without stale markers.
-pub(crate) fn column(
+fn column(
     f: RangeFunction,
     series: &Loaded,
     reach: Reach,
@@ -164,31 +168,6 @@ pub(crate) fn column(
 ) -> Result<Column, VectorError> {
     let mut out = Column::absent(series.labels.clone(), grid.n);
     out.drop_name = series.drop_name;
-    if matches!(f, RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta)
-        && series.histogram_times.is_empty()
-        && reach.at.is_none()
-    {
-        rate::fill(f, series, reach, grid, &mut out, ctx)?;
-    } else {
-        fill(f, series, reach, params, grid, &mut out, ctx)?;
-    }
-    remark_on_gauges(f, series, &out, ctx);
-    if !matches!(f, RangeFunction::FirstOverTime | RangeFunction::LastOverTime) {
-        ctx.drop_name(&mut out);
-    }
-    Ok(out)
-}
-
-/// Goes through the windows of all steps.
-fn fill(
-    f: RangeFunction,
-    series: &Loaded,
-    reach: Reach,
-    params: &[Vec<f64>],
-    grid: Grid,
-    out: &mut Column,
-    ctx: &mut Context,
-) -> Result<(), VectorError> {
     let mut kernel = Kernel::new(f, series);
     let end = reach.end(&grid, 0);
     let mut w = Window {
@@ -236,7 +215,7 @@ fn fill(
             Out::Histogram(h) => out.set_histogram(i, h),
         }
     }
-    Ok(())
+    Ok(out)
 }
 
 /// `rate` of something that is not called like a counter deserves a remark.

@@ -29,7 +29,7 @@ impl Reach {
 
 /// What an instant selector gives per step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pick {
+pub(super) enum Pick {
     Sample,
     /// The time of the sample, in seconds.
     Time,
@@ -56,7 +56,7 @@ impl Evaluator {
             offset_ms: s.offset_ms,
             at: self.span.at(s.at),
         };
-        let data = self.series(s)?;
+        let data = self.series(s);
         self.check_slots(grid, 1)?;
         let mut out = Matrix::new(grid);
         let mut held = 0usize;
@@ -68,6 +68,10 @@ impl Evaluator {
             self.check_slots(grid, out.columns.len())?;
         }
         Ok(out)
+    }
+
+    pub(super) fn series(&self, s: &Selector) -> Shared {
+        self.data.get(s.id).map_or_else(Shared::default, Arc::clone)
     }
 
     /// The series and windows behind a range selector or subquery.
@@ -83,7 +87,7 @@ impl Evaluator {
                     offset_ms: selector.offset_ms,
                     at: self.span.at(selector.at),
                 };
-                Ok((self.series(selector)?, reach))
+                Ok((self.series(selector), reach))
             }
             Expr::Subquery(sub) => {
                 let inner = self.span.subquery_grid(sub, grid);
@@ -192,7 +196,7 @@ pub(super) fn without_stale(series: &Loaded) -> Cow<'_, Loaded> {
 
 /// The latest sample of each step. Indexes only move forward.
 #[expect(clippy::cast_precision_loss, reason = "times in seconds are floats in the language")]
-pub(crate) fn latest(
+fn latest(
     series: &Loaded,
     grid: &Grid,
     reach: Reach,
@@ -235,7 +239,6 @@ pub(crate) fn latest(
 }
 
 /// The number of times that are at most `end`, searched from `from` on.
-#[inline]
 pub(super) fn advance(times: &[i64], from: usize, end: i64) -> usize {
     let mut to = from;
     // Short hops are the rule; a long one is worth a binary search.

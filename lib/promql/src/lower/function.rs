@@ -1,69 +1,11 @@
-//! Function calls: names, argument types.
+//! Names of functions → what evaluates them.
 
-use promql_parser::parser as up;
-use promql_parser::parser::value::ValueType as UpType;
 use skald_vector::function::{DatePart, Direction};
 
-use super::{Converter, expect, parse_error};
-use crate::QueryError;
-use crate::expr::{Expr, Function, HistogramStat, RangeFunction, ScalarFunction, ValueType};
+use crate::expr::{Function, HistogramStat, RangeFunction, ScalarFunction};
 
-impl Converter<'_> {
-    pub(super) fn call(&mut self, c: &up::Call, depth: usize) -> Result<Expr, QueryError> {
-        let name = c.func.name;
-        let func =
-            function(name).ok_or_else(|| QueryError::unsupported(&format!("function {name}")))?;
-        check_arity(&c.func, c.args.args.len())?;
-        let mut args = Vec::with_capacity(c.args.args.len());
-        for (i, arg) in c.args.args.iter().enumerate() {
-            let arg = self.expr(arg, depth)?;
-            let types = &c.func.arg_types;
-            if let Some(wanted) = types.get(i).or(types.last()) {
-                let place = format!("call to function {name:?}");
-                expect(value_type(*wanted), &arg, &place)?;
-            }
-            args.push(arg);
-        }
-        Ok(Expr::Call { func, name, args })
-    }
-}
-
-fn value_type(t: UpType) -> ValueType {
-    match t {
-        UpType::Scalar => ValueType::Scalar,
-        UpType::Vector => ValueType::Vector,
-        UpType::Matrix => ValueType::Matrix,
-        UpType::String => ValueType::String,
-    }
-}
-
-fn check_arity(func: &up::Function, got: usize) -> Result<(), QueryError> {
-    let name = func.name;
-    let listed = func.arg_types.len();
-    if func.variadic == 0 {
-        if listed != got {
-            return Err(parse_error(&format!(
-                "expected {listed} argument(s) in call to {name:?}, got {got}"
-            )));
-        }
-        return Ok(());
-    }
-    let least = listed.saturating_sub(1);
-    if got < least {
-        return Err(parse_error(&format!(
-            "expected at least {least} argument(s) in call to {name:?}, got {got}"
-        )));
-    }
-    let most = usize::try_from(func.variadic).ok().map(|optional| least + optional);
-    match most {
-        Some(most) if got > most => Err(parse_error(&format!(
-            "expected at most {most} argument(s) in call to {name:?}, got {got}"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn function(name: &str) -> Option<Function> {
+/// `None` for what is not evaluated yet.
+pub(super) fn function(name: &str) -> Option<Function> {
     range_function(name)
         .map(Function::Range)
         .or_else(|| math(name).map(Function::Math))

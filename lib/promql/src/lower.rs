@@ -1,0 +1,139 @@
+//! The syntax tree → the expression that is evaluated: without parentheses and signs that do
+//! nothing, durations computed, functions resolved. The tree was checked before.
+
+mod function;
+
+use skald_vector::{Grouping, Matching};
+
+use crate::QueryError;
+use crate::expr::{Aggregate, At, Binary, Expr, Selector, Subquery};
+use crate::syntax::ast::{self, Sign as UnarySign, VectorSelector};
+use crate::syntax::duration::{Env, Sign};
+use crate::syntax::{ValueType, value_type};
+
+/// Lowers a checked query.
+pub(crate) fn lower(expr: &ast::Expr, env: Env) -> Result<Expr, QueryError> {
+    Lowering { env, selectors: 0 }.expr(expr)
+}
+
+struct Lowering {
+    env: Env,
+    /// How many selectors have got an id.
+    selectors: usize,
+}
+
+impl Lowering {
+    fn expr(&mut self, expr: &ast::Expr) -> Result<Expr, QueryError> {
+        match expr {
+            ast::Expr::Number(n) => Ok(Expr::Number(n.value)),
+            ast::Expr::Text(s) => Ok(Expr::Text(s.value.clone())),
+            ast::Expr::Paren(p) => self.expr(&p.expr),
+            ast::Expr::Unary(u) if u.sign == UnarySign::Plus => self.expr(&u.expr),
+            ast::Expr::Unary(u) => Ok(Expr::Negate(Box::new(self.expr(&u.expr)?))),
+            ast::Expr::Binary(b) => self.chain(b),
+            ast::Expr::Aggregate(a) => self.aggregate(a),
+            ast::Expr::Call(c) => self.call(c),
+            ast::Expr::Vector(s) => Ok(Expr::Selector(self.selector(s)?)),
+            ast::Expr::Matrix(m) => {
+                let range_ms = self.millis(&m.range, Sign::Positive)?;
+                Ok(Expr::Range { selector: self.selector(&m.selector)?, range_ms })
+            }
+            ast::Expr::Subquery(s) => self.subquery(s),
+        }
+    }
+
+    fn millis(&self, length: &ast::Length, sign: Sign) -> Result<i64, QueryError> {
+        length.millis(self.env, sign).map_err(QueryError::Parse)
+    }
+
+    fn selector(&mut self, s: &VectorSelector) -> Result<Selector, QueryError> {
+        if s.extension.is_some() {
+            return Err(QueryError::unsupported("anchored and smoothed modifiers"));
+        }
+        self.selectors += 1;
+        Ok(Selector {
+            id: self.selectors - 1,
+            matchers: s.by_name_first(),
+            offset_ms: self.millis(&s.offset, Sign::Any)?,
+            at: s.at.map(at),
+        })
+    }
+
+    fn subquery(&mut self, s: &ast::SubqueryExpr) -> Result<Expr, QueryError> {
+        let step = s.step.as_ref().map(|step| self.millis(step, Sign::Positive));
+        Ok(Expr::Subquery(Box::new(Subquery {
+            expr: self.expr(&s.expr)?,
+            range_ms: self.millis(&s.range, Sign::Positive)?,
+            // A step that is shorter than a millisecond is none.
+            step_ms: step.transpose()?.filter(|ms| *ms > 0),
+            offset_ms: self.millis(&s.offset, Sign::Any)?,
+            at: s.at.map(at),
+        })))
+    }
+
+    /// `a + b + c …`, leaning to the left.
+    fn chain(&mut self, top: &ast::BinaryExpr) -> Result<Expr, QueryError> {
+        let mut links = vec![top];
+        let mut at = &top.lhs;
+        while let ast::Expr::Binary(below) = at {
+            links.push(below);
+            at = &below.lhs;
+        }
+        let mut lhs = self.expr(at)?;
+        while let Some(link) = links.pop() {
+            lhs = self.binary(link, lhs)?;
+        }
+        Ok(lhs)
+    }
+
+    fn binary(&mut self, b: &ast::BinaryExpr, lhs: Expr) -> Result<Expr, QueryError> {
+        let rhs = self.expr(&b.rhs)?;
+        if b.op.is_trim()
+            && value_type(&b.rhs) == ValueType::Scalar
+            && value_type(&b.lhs) == ValueType::Scalar
+        {
+            let op = b.op.as_str();
+            let text = format!("operator {op:?} not allowed for Scalar operations");
+            return Err(QueryError::Execution(text));
+        }
+        let matching = b.matching.as_ref().map_or_else(Matching::default, |m| Matching {
+            on: m.on,
+            labels: m.labels.clone(),
+            card: m.card.cardinality(),
+            include: m.include.clone(),
+            fill_left: m.fill_left,
+            fill_right: m.fill_right,
+        });
+        let (op, return_bool) = (b.op, b.return_bool);
+        Ok(Expr::Binary(Box::new(Binary { op, lhs, rhs, matching, return_bool })))
+    }
+
+    fn aggregate(&mut self, a: &ast::AggregateExpr) -> Result<Expr, QueryError> {
+        // In the order of the text: the parameter comes first.
+        let param = a.param.as_ref().map(|p| self.expr(p)).transpose()?;
+        let expr = self.expr(&a.expr)?;
+        let labels = a.grouping.clone();
+        let grouping = match (a.without, labels.is_empty()) {
+            (true, _) => Grouping::Without(labels),
+            (false, true) => Grouping::all(),
+            (false, false) => Grouping::By(labels),
+        };
+        Ok(Expr::Aggregate(Box::new(Aggregate { op: a.op, grouping, expr, param })))
+    }
+
+    fn call(&mut self, c: &ast::Call) -> Result<Expr, QueryError> {
+        let name = c.func.name;
+        let func = function::function(name)
+            .ok_or_else(|| QueryError::unsupported(&format!("function {name}")))?;
+        let args = c.args.iter().map(|arg| self.expr(arg)).collect::<Result<_, _>>()?;
+        Ok(Expr::Call { func, name, args })
+    }
+}
+
+fn at(at: ast::At) -> At {
+    match at {
+        ast::At::Start => At::Start,
+        ast::At::End => At::End,
+        ast::At::Ms(ms) => At::Ms(ms),
+    }
+}

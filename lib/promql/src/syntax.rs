@@ -1,0 +1,54 @@
+//! The language: lexer, Pratt parser, type check, printers.
+//!
+//! Grammar, positions and error texts are those of Prometheus 3.14. Every input is bounded: bytes,
+//! tokens, depth of nesting; chains of binary operators lean to the left and are walked in loops,
+//! so nothing recurses deeper than [`MAX_DEPTH`] times a constant. Checking is linear.
+//!
+//! ```text
+//! text ─lex─▶ tokens ─parse─▶ ast ─check─▶ ast with types known to be right ─▶ lower, print, pretty
+//! ```
+
+pub mod ast;
+mod check;
+pub(crate) mod duration;
+mod error;
+mod function;
+mod lex;
+mod number;
+mod parse;
+mod pretty;
+mod print;
+mod quote;
+mod string;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::check::value_type;
+pub(crate) use self::duration::Env;
+pub use self::error::ParseError;
+pub use self::function::{Signature, ValueType};
+pub use self::pretty::pretty;
+pub use self::quote::quote;
+
+use self::ast::{Expr, VectorSelector};
+
+/// Longest query, in bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+/// Most tokens. Bounds every chain of operators.
+pub const MAX_TOKENS: usize = 4_096;
+/// Deepest nesting.
+pub const MAX_DEPTH: usize = 128;
+
+/// Parses and checks a query.
+pub fn parse(query: &str) -> Result<Expr, ParseError> {
+    let mut expr = parse::Parser::new(query)?.query()?;
+    check::check(query, &mut expr)?;
+    Ok(expr)
+}
+
+/// Parses a bare selector, as in `match[]`; that it selects something is not checked.
+pub fn parse_selector(text: &str) -> Result<VectorSelector, ParseError> {
+    parse::Parser::new(text)?.bare_selector()
+}
