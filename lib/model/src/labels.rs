@@ -98,12 +98,23 @@ impl Labels {
         LabelsIter(&self.0)
     }
 
+    /// As [`iter`](Self::iter), without looking at the encoding of the strings again.
+    fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut rest: &[u8] = &self.0;
+        std::iter::from_fn(move || {
+            let name = take_slice(&mut rest).ok()?;
+            Some((name, take_slice(&mut rest).ok()?))
+        })
+    }
+
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.raw().count()
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().take_while(|(n, _)| *n <= name).find(|(n, _)| *n == name).map(|(_, v)| v)
+        let name = name.as_bytes();
+        let found = self.raw().take_while(|(n, _)| *n <= name).find(|(n, _)| *n == name);
+        found.and_then(|(_, v)| std::str::from_utf8(v).ok())
     }
 
     pub fn metric_name(&self) -> Option<&str> {
@@ -141,7 +152,8 @@ impl<'a> IntoIterator for &'a Labels {
 /// Orders as Prometheus does: pair by pair, a prefix first.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        // UTF-8 orders like the characters it stands for.
+        self.raw().cmp(other.raw())
     }
 }
 
@@ -277,7 +289,19 @@ pub fn put_uvarint(out: &mut Vec<u8>, mut v: u64) {
 }
 
 /// Takes an unsigned LEB128 varint of at most ten bytes from the front of `rest`.
+#[inline]
 pub fn take_uvarint(rest: &mut &[u8]) -> Option<u64> {
+    // Nearly all are short.
+    if let Some((first, tail)) = rest.split_first()
+        && *first < 0x80
+    {
+        *rest = tail;
+        return Some(u64::from(*first));
+    }
+    take_long_uvarint(rest)
+}
+
+fn take_long_uvarint(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for (i, byte) in rest.iter().take(10).enumerate() {
         let bits = u64::from(byte & 0x7f);
@@ -295,11 +319,16 @@ pub fn take_uvarint(rest: &mut &[u8]) -> Option<u64> {
 }
 
 fn take_str<'a>(rest: &mut &'a [u8]) -> Result<&'a str, InvalidLabels> {
+    std::str::from_utf8(take_slice(rest)?).map_err(|_| InvalidLabels::NotUtf8)
+}
+
+#[inline]
+fn take_slice<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], InvalidLabels> {
     let len = take_uvarint(rest).ok_or(InvalidLabels::Truncated)?;
     let len = usize::try_from(len).map_err(|_| InvalidLabels::Truncated)?;
     let (head, tail) = rest.split_at_checked(len).ok_or(InvalidLabels::Truncated)?;
     *rest = tail;
-    std::str::from_utf8(head).map_err(|_| InvalidLabels::NotUtf8)
+    Ok(head)
 }
 
 #[cfg(test)]

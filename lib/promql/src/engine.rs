@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use skald_vector::{CancelFlag, Context, Grid, NameRemoval};
+use skald_vector::{CancelFlag, Context, Grid, NameRemoval, Seen};
 use tokio::time::Instant;
 
 use crate::eval::{Answer, Evaluator};
+use crate::exec::{Fetched, Memory};
 use crate::expr::{Expr, ValueType};
 use crate::plan::{Plan, Span, plan};
 use crate::syntax::Env;
-use crate::{QueryError, QueryResult, SeriesSet, SeriesSource, Stats, Value, parse, result};
+use crate::{QueryError, QueryResult, SeriesSource, Stats, Value, parse, result};
 
 /// How many selectors of one query are fetched at a time.
 const CONCURRENT_SELECTS: usize = 8;
@@ -24,6 +25,8 @@ pub struct EngineOptions {
     pub lookback_ms: i64,
     /// Most samples that a query may hold at once, loaded and computed.
     pub max_samples: usize,
+    /// Most bytes that a query may hold: what was fetched, columns and accumulators.
+    pub max_memory_bytes: Option<usize>,
     /// Most steps of a range query.
     pub max_points: usize,
     /// The step of `[5m:]`.
@@ -39,6 +42,7 @@ impl Default for EngineOptions {
         Self {
             lookback_ms: 300_000,
             max_samples: 50_000_000,
+            max_memory_bytes: None,
             max_points: 11_000,
             default_subquery_step_ms: 60_000,
             timeout: Duration::from_secs(120),
@@ -55,6 +59,8 @@ pub struct QueryOptions {
     pub limit: Option<usize>,
     /// Shorter than the engine's, or it has no effect.
     pub timeout: Option<Duration>,
+    /// Whether the statistics have counts for each step.
+    pub step_stats: bool,
 }
 
 /// Evaluates queries. Stateless between them.
@@ -170,7 +176,11 @@ impl Engine {
         };
         let begin = Instant::now();
         let plan = plan(&expr, &span);
-        let series = fetch(source, &plan, self.options.max_samples).await?;
+        let series = fetch(source, &plan).await?;
+        let mut memory = Memory::new(self.options.max_memory_bytes);
+        for (select, found) in plan.selects.iter().zip(&series) {
+            memory.fetched(select, found.size_bytes())?;
+        }
         let mut stats = Stats { selects: series.len() as u64, ..Stats::default() };
         stats.series_read = series.iter().map(|s| s.len() as u64).sum();
         stats.fetch_us = micros(begin);
@@ -178,22 +188,28 @@ impl Engine {
         let ctx = Context {
             cancel,
             names: self.options.names,
-            max_slots: Some(max_samples),
+            seen: if opts.step_stats { Seen::per_step(grid.n) } else { Seen::default() },
+            max_slots: Some(max_samples.min(memory.max_samples())),
             ..Context::default()
         };
         let limit = opts.limit.filter(|limit| *limit > 0);
         let begin = Instant::now();
         let evaluate = move || {
-            let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples)?;
+            let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples, memory);
             let answer = evaluator.answer(&expr, mode)?;
-            Ok::<_, QueryError>((answer, evaluator.ctx.annotations, evaluator.counters))
+            Ok::<_, QueryError>((answer, evaluator.ctx, evaluator.counters))
         };
         let joined = tokio::task::spawn_blocking(evaluate).await;
-        let (answer, annotations, counters) = joined.map_err(|e| {
+        let (answer, ctx, counters) = joined.map_err(|e| {
             tracing::error!(error = %e, "query evaluation failed");
             QueryError::Execution("query evaluation failed unexpectedly".to_owned())
         })??;
-        stats.samples_read = counters.read as u64;
+        let Context { annotations, seen, .. } = ctx;
+        stats.samples_decoded = counters.read as u64;
+        stats.samples_read = seen.read;
+        stats.samples_total = seen.total;
+        let steps = grid.times().zip(seen.steps.into_iter().flatten());
+        stats.steps = steps.map(|(time, (total, read))| (time, total, read)).collect();
         stats.peak_samples = counters.peak as u64;
         stats.eval_us = micros(begin);
         let mut warnings = annotations.warnings;
@@ -213,27 +229,13 @@ fn micros(since: Instant) -> u64 {
 }
 
 /// Fetches all requests of a plan, a few at a time, in the plan's order.
-async fn fetch(
-    source: &dyn SeriesSource,
-    plan: &Plan,
-    max_samples: usize,
-) -> Result<Vec<Box<dyn SeriesSet>>, QueryError> {
-    let loaded = std::sync::atomic::AtomicUsize::new(0);
-    let loaded = &loaded;
+async fn fetch(source: &dyn SeriesSource, plan: &Plan) -> Result<Vec<Arc<Fetched>>, QueryError> {
     // Each future is boxed: the source's are large and there may be many.
-    let requests: Vec<_> = plan
-        .selects
-        .iter()
-        .map(|select| async move {
-            let series = source.select(select).await.map_err(QueryError::Source)?;
-            let n: usize = (0..series.len()).map(|i| series.n_samples(i)).sum();
-            let before = loaded.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
-            if before.saturating_add(n) > max_samples {
-                return Err(QueryError::too_many_samples());
-            }
-            Ok(series)
-        })
-        .collect();
+    let requests = plan.selects.iter().map(|select| async move {
+        let set = source.select(select).await.map_err(QueryError::Source)?;
+        Ok(Arc::new(Fetched::new(set)))
+    });
+    let requests: Vec<_> = requests.collect();
     stream::iter(requests).buffered(CONCURRENT_SELECTS).try_collect().await
 }
 

@@ -17,6 +17,9 @@ pub enum QueryError {
     /// The data do not go with the query, or there are too many of them.
     #[error("{0}")]
     Execution(String),
+    /// More bytes than a query may hold; the text names the limit.
+    #[error("{0}")]
+    Memory(String),
     #[error("{0}")]
     Timeout(String),
     #[error("query was canceled")]
@@ -29,6 +32,7 @@ impl QueryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Parse(_) | Self::Invalid(_) | Self::Execution(_) => ErrorKind::Invalid,
+            Self::Memory(_) => ErrorKind::LimitExceeded,
             Self::Timeout(_) => ErrorKind::Timeout,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Source(e) => e.kind,

@@ -15,8 +15,11 @@ use skald_vector::{
     aggregate, scalar_scalar, vector_scalar, vector_vector,
 };
 
+pub(crate) use self::range::column as window_column;
+pub(crate) use self::select::{Pick, Reach, latest};
 use crate::engine::{Mode, Shared};
-use crate::expr::{Aggregate, Binary, Expr};
+use crate::exec::{Fetched, Memory, chain};
+use crate::expr::{Aggregate, Binary, Expr, Selector};
 use crate::plan::{Plan, Span};
 use crate::{MatrixSeries, QueryError, Samples, SeriesSet};
 
@@ -29,6 +32,8 @@ pub(crate) struct Loaded {
     pub values: Vec<f64>,
     pub histogram_times: Vec<i64>,
     pub histograms: Vec<Arc<FloatHistogram>>,
+    /// The samples were computed, not read.
+    pub computed: bool,
 }
 
 /// The value of an expression over a grid.
@@ -64,8 +69,11 @@ pub(crate) struct Evaluator {
     pub ctx: Context,
     pub counters: Counters,
     /// By selector id.
-    data: Vec<Shared>,
+    data: Vec<Arc<Fetched>>,
     max_samples: usize,
+    memory: Memory,
+    /// Samples that are decoded and kept.
+    loaded: usize,
     /// Samples of operands that wait for their other side.
     waiting: usize,
 }
@@ -73,24 +81,35 @@ pub(crate) struct Evaluator {
 // === impl Loaded ===
 
 impl Loaded {
-    fn read(set: &dyn SeriesSet, i: usize) -> Result<Self, QueryError> {
-        let mut samples = Samples::default();
-        set.read(i, &mut samples).map_err(QueryError::Source)?;
-        Ok(Self {
-            labels: set.labels(i),
-            drop_name: false,
-            times: samples.times,
-            values: samples.values,
-            histogram_times: samples.histogram_times,
-            histograms: samples.histograms,
-        })
+    /// Replaces the samples by those of series `i`, in the same memory.
+    pub(crate) fn read(&mut self, set: &dyn SeriesSet, i: usize) -> Result<(), QueryError> {
+        let mut samples = Samples {
+            times: std::mem::take(&mut self.times),
+            values: std::mem::take(&mut self.values),
+            histogram_times: std::mem::take(&mut self.histogram_times),
+            histograms: std::mem::take(&mut self.histograms),
+            ..Samples::default()
+        };
+        let read = set.read(i, &mut samples).map_err(QueryError::Source);
+        self.times = samples.times;
+        self.values = samples.values;
+        self.histogram_times = samples.histogram_times;
+        self.histograms = samples.histograms;
+        read
     }
 
-    fn n_samples(&self) -> usize {
+    /// Takes out the stale markers.
+    pub(crate) fn remove_stale(&mut self) {
+        if let std::borrow::Cow::Owned(clean) = select::without_stale(self) {
+            *self = clean;
+        }
+    }
+
+    pub(crate) fn n_samples(&self) -> usize {
         self.times.len() + self.histograms.iter().map(|h| h.size_in_samples()).sum::<usize>()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.times.is_empty() && self.histogram_times.is_empty()
     }
 }
@@ -102,24 +121,61 @@ impl Evaluator {
         span: Span,
         ctx: Context,
         plan: &Plan,
-        fetched: &[Box<dyn SeriesSet>],
+        fetched: &[Arc<Fetched>],
         max_samples: usize,
-    ) -> Result<Self, QueryError> {
-        let mut shared: Vec<Shared> = Vec::with_capacity(fetched.len());
-        for set in fetched {
-            let all = (0..set.len()).map(|i| Loaded::read(&**set, i));
-            let mut loaded = all.collect::<Result<Vec<_>, _>>()?;
-            loaded.retain(|l| !l.is_empty());
-            // One order for every source, so that ties resolve alike.
-            loaded.sort_by(|a, b| a.labels.cmp(&b.labels));
-            shared.push(Arc::new(loaded));
+        memory: Memory,
+    ) -> Self {
+        let of = |index: &usize| fetched.get(*index).map(Arc::clone);
+        let none = Arc::new(Fetched::new(Box::new(Vec::<skald_model::Series>::new())));
+        let data = plan.by_selector.iter().map(|i| of(i).unwrap_or_else(|| Arc::clone(&none)));
+        let data = data.collect();
+        Self {
+            span,
+            ctx,
+            counters: Counters::default(),
+            data,
+            max_samples,
+            memory,
+            waiting: 0,
+            loaded: 0,
         }
-        let read = shared.iter().flat_map(|s| s.iter()).map(Loaded::n_samples).sum();
-        let none: Shared = Arc::new(Vec::new());
-        let of = |index: &usize| shared.get(*index).map_or_else(|| Arc::clone(&none), Arc::clone);
-        let data = plan.by_selector.iter().map(of).collect();
-        let counters = Counters { read, peak: read };
-        Ok(Self { span, ctx, counters, data, max_samples, waiting: 0 })
+    }
+
+    /// What was fetched for a selector.
+    pub(crate) fn fetched(&self, s: &Selector) -> Arc<Fetched> {
+        self.data.get(s.id).map_or_else(
+            || Arc::new(Fetched::new(Box::new(Vec::<skald_model::Series>::new()))),
+            Arc::clone,
+        )
+    }
+
+    /// All series of a selector, decoded; once per select.
+    fn series(&mut self, s: &Selector) -> Result<Shared, QueryError> {
+        let data = self.fetched(s);
+        if let Some(loaded) = data.loaded() {
+            return Ok(Arc::clone(loaded));
+        }
+        let mut all = Vec::new();
+        for i in 0..data.len() {
+            let mut one = Loaded::default();
+            data.read(i, &mut one)?;
+            let n = one.n_samples();
+            self.counters.read = self.counters.read.saturating_add(n);
+            self.loaded = self.loaded.saturating_add(n);
+            self.check_samples(0)?;
+            if !one.is_empty() {
+                all.push(one);
+            }
+        }
+        Ok(data.keep(Arc::new(all)))
+    }
+
+    pub(crate) fn lookback_ms(&self) -> i64 {
+        self.span.lookback_ms
+    }
+
+    pub(crate) fn reach(&self, s: &Selector, range_ms: i64) -> Reach {
+        Reach { range_ms, offset_ms: s.offset_ms, at: self.span.at(s.at) }
     }
 
     pub(crate) fn answer(&mut self, expr: &Expr, mode: Mode) -> Result<Answer, QueryError> {
@@ -141,13 +197,14 @@ impl Evaluator {
         })
     }
 
-    /// Accounts for `held` samples beside the loaded ones.
+    /// Accounts for `held` samples beside those that are kept anyway.
     pub(crate) fn check_samples(&mut self, held: usize) -> Result<(), QueryError> {
-        let total = self.counters.read.saturating_add(self.waiting).saturating_add(held);
+        let total = self.loaded.saturating_add(self.waiting).saturating_add(held);
         self.counters.peak = self.counters.peak.max(total);
         if total > self.max_samples {
             return Err(QueryError::too_many_samples());
         }
+        self.memory.check_samples(total)?;
         Ok(self.ctx.check()?)
     }
 
@@ -157,11 +214,22 @@ impl Evaluator {
         if grid.n.saturating_mul(columns) > self.max_samples {
             return Err(QueryError::too_many_samples());
         }
-        Ok(())
+        self.memory.check(grid.n.saturating_mul(columns).saturating_mul(size_of::<f64>()))
+    }
+
+    /// Fails when `bytes` beside what was fetched and decoded are more than the query may hold.
+    pub(crate) fn check_bytes(&self, bytes: usize) -> Result<(), QueryError> {
+        let kept = self.loaded.saturating_add(self.waiting).saturating_mul(2 * size_of::<f64>());
+        self.memory.check(bytes.saturating_add(kept))
     }
 
     pub(crate) fn eval(&mut self, expr: &Expr, grid: Grid) -> Result<Val, QueryError> {
         self.ctx.check()?;
+        if let Some(chain) = chain(expr)
+            && let Some(out) = self.collect(&chain, grid)?
+        {
+            return self.held(out);
+        }
         match expr {
             Expr::Number(v) => {
                 self.check_slots(grid, 1)?;
@@ -211,17 +279,9 @@ impl Evaluator {
                 v.iter_mut().for_each(|v| *v = -*v);
                 Ok(Val::Scalar(v))
             }
-            Val::Vector(mut m) => {
-                for column in &mut m.columns {
-                    column.values.iter_mut().for_each(|v| *v = -*v);
-                    for h in column.histograms.iter_mut().flat_map(|h| h.iter_mut().flatten()) {
-                        let mut negative = FloatHistogram::clone(h);
-                        negative.scale(-1.0);
-                        *h = Arc::new(negative);
-                    }
-                    self.ctx.drop_name(column);
-                }
-                self.held(m.merge_same_labels()?)
+            Val::Vector(m) => {
+                let out = negate(m, &mut self.ctx)?;
+                self.held(out)
             }
             other @ Val::Text(_) => Ok(other),
         }
@@ -232,6 +292,9 @@ impl Evaluator {
         let mut links = Vec::new();
         let mut at = expr;
         while let Expr::Binary(b) = at {
+            if !links.is_empty() && chain(at).is_some() {
+                break;
+            }
             links.push(b);
             at = &b.lhs;
         }
@@ -280,6 +343,11 @@ impl Evaluator {
             None => None,
             Some(p) => Some(self.eval(p, grid)?),
         };
+        if let Some(chain) = chain(&a.expr)
+            && let Some(out) = self.fold(a, &chain, grid)?
+        {
+            return self.held(out);
+        }
         let input = self.vector(&a.expr, grid)?;
         let param = match &param {
             Some(Val::Scalar(v)) => Param::Scalar(v),
@@ -289,4 +357,18 @@ impl Evaluator {
         let out = aggregate(a.op, &a.grouping, &input, param, &mut self.ctx)?;
         self.held(out)
     }
+}
+
+/// The unary minus.
+pub(crate) fn negate(mut m: Matrix, ctx: &mut Context) -> Result<Matrix, QueryError> {
+    for column in &mut m.columns {
+        column.values.iter_mut().for_each(|v| *v = -*v);
+        for h in column.histograms.iter_mut().flat_map(|h| h.iter_mut().flatten()) {
+            let mut negative = FloatHistogram::clone(h);
+            negative.scale(-1.0);
+            *h = Arc::new(negative);
+        }
+        ctx.drop_name(column);
+    }
+    Ok(m.merge_same_labels()?)
 }

@@ -14,6 +14,7 @@
 mod engine;
 mod error;
 mod eval;
+mod exec;
 mod expr;
 mod lower;
 mod parse;

@@ -6,6 +6,7 @@
 use skald_model::TimeRange;
 use skald_vector::Grid;
 
+use crate::exec::chain;
 use crate::expr::{At, Expr, Selector, Subquery};
 use crate::{LabelNeed, Select};
 
@@ -48,16 +49,42 @@ pub(crate) struct Plan {
     pub selects: Vec<Select>,
     /// Selector id → index into `selects`.
     pub by_selector: Vec<usize>,
+    /// Parallel to `selects`: which labels each selector needs.
+    needs: Vec<Vec<(usize, LabelNeed)>>,
 }
 
 /// Plans `expr` over the span's grid.
 pub(crate) fn plan(expr: &Expr, span: &Span) -> Plan {
     let mut plan = Plan::default();
     plan.visit(expr, span, span.grid, None);
+    for (select, needs) in plan.selects.iter_mut().zip(&plan.needs) {
+        select.labels = union(needs.iter().map(|(_, need)| need));
+    }
     plan
 }
 
+/// What serves all of `needs`.
+fn union<'a>(needs: impl Iterator<Item = &'a LabelNeed>) -> LabelNeed {
+    let mut all = Vec::new();
+    for need in needs {
+        match need {
+            LabelNeed::All => return LabelNeed::All,
+            LabelNeed::Only(names) => all.extend_from_slice(names),
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    LabelNeed::Only(all)
+}
+
 impl Plan {
+    fn narrow(&mut self, id: usize, need: LabelNeed) {
+        let found = self.needs.iter_mut().flatten().find(|(selector, _)| *selector == id);
+        if let Some(slot) = found {
+            slot.1 = need;
+        }
+    }
+
     fn visit(&mut self, expr: &Expr, span: &Span, grid: Grid, func: Option<&str>) {
         match expr {
             Expr::Number(_) | Expr::Text(_) => {}
@@ -76,7 +103,11 @@ impl Plan {
                 if let Some(param) = &a.param {
                     self.visit(param, span, grid, None);
                 }
+                let need = chain(&a.expr).map(|chain| (chain.selector.id, chain.needs(a)));
                 self.visit(&a.expr, span, grid, Some(a.op.as_str()));
+                if let Some((id, need)) = need {
+                    self.narrow(id, need);
+                }
             }
             Expr::Call { name, args, .. } => {
                 args.iter().for_each(|a| self.visit(a, span, grid, Some(name)));
@@ -109,10 +140,13 @@ impl Plan {
             labels: LabelNeed::All,
         };
         let same = |o: &Select| o.range == select.range && o.matchers == select.matchers;
+        // Not in `labels`, so that whoever comes first may need fewer later: see `narrow`.
         let index = self.selects.iter().position(same).unwrap_or_else(|| {
             self.selects.push(select);
+            self.needs.push(Vec::new());
             self.selects.len() - 1
         });
+        self.needs[index].push((s.id, LabelNeed::All));
         if self.by_selector.len() <= s.id {
             self.by_selector.resize(s.id + 1, usize::MAX);
         }

@@ -43,10 +43,17 @@ pub enum Value {
 }
 
 /// What a query cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Samples that sources returned; a histogram counts by its size.
+    /// Samples that steps looked at, each for the first step that does; a histogram counts by its
+    /// size.
     pub samples_read: u64,
+    /// The same, for every step that looks at them.
+    pub samples_total: u64,
+    /// Time, total and read of each step, when asked for.
+    pub steps: Vec<(i64, u64, u64)>,
+    /// Samples that were decoded.
+    pub samples_decoded: u64,
     /// Most samples held at one time.
     pub peak_samples: u64,
     pub series_read: u64,

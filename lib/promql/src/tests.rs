@@ -69,6 +69,74 @@ async fn asks_for_exactly_what_can_be_seen() {
 }
 
 #[tokio::test]
+async fn asks_for_the_labels_that_are_looked_at() {
+    let only = |names: &[&str]| LabelNeed::Only(names.iter().map(|n| (*n).to_owned()).collect());
+    let cases = [
+        ("m", LabelNeed::All),
+        ("sum by (b, a) (rate(m[1m]) * 2)", only(&["__name__", "a", "b"])),
+        ("sum by (a) (m) + sum by (b) (m)", only(&["__name__", "a", "b"])),
+        ("sum by (a) (m) + m", LabelNeed::All),
+        ("sum without (a) (m)", LabelNeed::All),
+        ("topk by (a) (1, m)", LabelNeed::All),
+        ("sum by (a) (m + m)", LabelNeed::All),
+        // Series that differ by name only could collide.
+        ("sum by (a) (rate({__name__=~\"m\"}[1m]))", LabelNeed::All),
+    ];
+    for (query, want) in cases {
+        let source = source(1);
+        instant(&Engine::default(), &source, query).await.unwrap();
+        assert_eq!(source.seen.lock()[0].labels, want, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn an_aggregation_holds_groups_instead_of_series() {
+    let labels = |i: i64| Labels::from_pairs([(Labels::NAME, "m"), ("i", &i.to_string())]);
+    let many = (0..200).map(|i| Series { labels: labels(i), ..series("m", 90) });
+    let source = Fixed { series: many.collect(), ..Fixed::default() };
+    let engine = Engine::new(EngineOptions { max_samples: 300, ..EngineOptions::default() });
+    let run =
+        async |query| engine.range(&source, query, 0, 60_000, 1000, &QueryOptions::default()).await;
+    let result = run("sum(rate(m[1m]) * 2)").await.unwrap();
+    assert!(matches!(&result.value, Value::Matrix(m) if m.len() == 1 && m[0].points.len() == 60));
+    assert_eq!((result.stats.samples_decoded, result.stats.series_read), (200 * 90, 200));
+    assert!(run("rate(m[1m])").await.is_err(), "these would be 200 series");
+}
+
+#[tokio::test]
+async fn the_memory_limit_names_itself_and_the_selector_that_cost_most() {
+    let source = Fixed { series: vec![series("small", 9), series("m", 900)], ..Fixed::default() };
+    let run = async |bytes, query| {
+        let options = EngineOptions { max_memory_bytes: Some(bytes), ..EngineOptions::default() };
+        let opts = QueryOptions::default();
+        Engine::new(options).range(&source, query, 0, 1_000_000, 1000, &opts).await
+    };
+    assert!(run(1 << 20, "sum(m) + sum(small)").await.is_ok());
+    let err = run(5000, "sum(m) + sum(small)").await.unwrap_err();
+    assert_eq!(err.kind(), ErrorKind::LimitExceeded);
+    let text = err.to_string();
+    for part in ["limit: 5000 bytes", "max_query_memory", "is for {__name__=\"m\"}"] {
+        assert!(text.contains(part), "{text}");
+    }
+    // What is computed counts, too.
+    for query in ["sum(m)", "sum_over_time(vector(1)[1d:1s])", "m * 2"] {
+        let err = run(19_000, query).await;
+        let kind = err.as_ref().map_err(QueryError::kind).err();
+        assert_eq!(kind, Some(ErrorKind::LimitExceeded), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn series_that_collide_without_their_names_are_refused() {
+    let source = Fixed { series: vec![series("a", 90), series("b", 90)], ..Fixed::default() };
+    for query in ["sum(rate({__name__=~\"a|b\"}[1m]))", "-{__name__=~\"a|b\"}"] {
+        let err = instant(&Engine::default(), &source, query).await.unwrap_err();
+        let text = "vector cannot contain metrics with the same labelset";
+        assert_eq!(err.to_string(), text, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn refuses_queries_that_would_hold_too_much() {
     let engine = Engine::new(EngineOptions { max_samples: 1000, ..EngineOptions::default() });
     let text = "query processing would load too many samples into memory in query execution";
@@ -209,8 +277,34 @@ async fn cuts_results_at_the_limit_with_a_warning() {
 #[tokio::test]
 async fn reports_what_it_read() {
     let result = instant(&Engine::default(), &source(90), "sum_over_time(m[1m])").await.unwrap();
-    assert_eq!((result.stats.samples_read, result.stats.series_read), (90, 1));
-    assert!(result.stats.peak_samples >= 91);
+    assert_eq!((result.stats.samples_decoded, result.stats.series_read), (90, 1));
+    assert_eq!((result.stats.samples_read, result.stats.samples_total), (49, 49));
+    assert!(result.stats.peak_samples >= 90);
+}
+
+#[tokio::test]
+async fn counts_samples_per_step_as_prometheus_does() {
+    let opts = QueryOptions { step_stats: true, ..QueryOptions::default() };
+    let cases: [(&str, &[(u64, u64)]); 8] = [
+        ("m", &[(1, 1), (1, 1), (1, 1)]),
+        ("m @ 10", &[(1, 1), (1, 0), (1, 0)]),
+        ("rate(m[20s])", &[(20, 20), (20, 10), (20, 10)]),
+        ("sum(max_over_time(m[20s]))", &[(20, 20), (20, 10), (20, 10)]),
+        ("max_over_time(m[20s] @ 30)", &[(20, 20), (20, 0), (20, 0)]),
+        ("m + m", &[(2, 2), (2, 2), (2, 2)]),
+        ("1", &[(0, 0), (0, 0), (0, 0)]),
+        ("sum_over_time(m[5s:1s])", &[(5, 5), (5, 5), (5, 5)]),
+    ];
+    for (query, want) in cases {
+        let (engine, source) = (Engine::default(), source(90));
+        let result = engine.range(&source, query, 30_000, 50_000, 10_000, &opts).await;
+        let stats = result.unwrap().stats;
+        let got: Vec<(u64, u64)> = stats.steps.iter().map(|s| (s.1, s.2)).collect();
+        assert_eq!(got, want, "{query}");
+        let sum = got.iter().fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        assert_eq!((stats.samples_total, stats.samples_read), sum, "{query}");
+        assert_eq!(stats.steps[2].0, 50_000);
+    }
 }
 
 /// Never answers, and counts how often it was abandoned.
@@ -256,9 +350,10 @@ fn a_cancelled_evaluation_stops() {
     let ctx = skald_vector::Context::default();
     let cancel = ctx.cancel.clone();
     let data = vec![vec![series("m", 10_000)]];
-    let data: Vec<Box<dyn SeriesSet>> =
-        data.into_iter().map(|set| Box::new(set) as Box<dyn SeriesSet>).collect();
-    let mut evaluator = eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX).unwrap();
+    let data: Vec<_> =
+        data.into_iter().map(|set| Arc::new(exec::Fetched::new(Box::new(set)))).collect();
+    let mut evaluator =
+        eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX, exec::Memory::default());
     cancel.cancel();
     let err = evaluator.answer(&expr, engine::Mode::Range).unwrap_err();
     assert_eq!(err, QueryError::Cancelled);

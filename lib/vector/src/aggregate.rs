@@ -3,7 +3,9 @@
 //! Groups are found once per column; then each operator runs over columns, not over steps, except
 //! those that need all values of a step at once (`topk`, `quantile`, …).
 
+mod accumulate;
 mod fold;
+mod grouping;
 mod rank;
 mod sum;
 mod values;
@@ -16,7 +18,8 @@ use std::collections::HashMap;
 
 use skald_model::Labels;
 
-use crate::stat::{self, Variance};
+pub use self::accumulate::Accumulator;
+pub use self::grouping::Grouping;
 use crate::{Column, Context, Matrix, VectorError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,13 +38,6 @@ pub enum AggregateOp {
     CountValues,
     Limitk,
     LimitRatio,
-}
-
-/// Which labels make a group. `without` always leaves the metric name out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Grouping {
-    By(Vec<String>),
-    Without(Vec<String>),
 }
 
 /// The parameter of `topk`, `bottomk`, `quantile`, `limitk`, `limit_ratio` (one value per step) and
@@ -85,26 +81,6 @@ impl AggregateOp {
     }
 }
 
-// === impl Grouping ===
-
-impl Grouping {
-    /// One group of everything.
-    pub fn all() -> Self {
-        Self::By(Vec::new())
-    }
-
-    /// The labels of the group to which `labels` belongs.
-    pub fn key(&self, labels: &Labels) -> Labels {
-        match self {
-            Self::By(names) if names.is_empty() => Labels::empty(),
-            Self::By(names) => labels.filter(|n| names.iter().any(|l| l == n)),
-            Self::Without(names) => {
-                labels.filter(|n| n != Labels::NAME && !names.iter().any(|l| l == n))
-            }
-        }
-    }
-}
-
 /// Aggregates `input`. `topk` and `bottomk` of an instant vector come sorted by value per group.
 pub fn aggregate(
     op: AggregateOp,
@@ -116,14 +92,17 @@ pub fn aggregate(
     let groups = groups(grouping, input);
     let name = op.as_str();
     match (op, param) {
-        (AggregateOp::Sum, _) => sum::sum(&groups, input, sum::Want::Sum, ctx),
-        (AggregateOp::Avg, _) => sum::sum(&groups, input, sum::Want::Avg, ctx),
-        (AggregateOp::Min, _) => fold::floats(&groups, input, name, ctx, stat::min_ignoring_nan),
-        (AggregateOp::Max, _) => fold::floats(&groups, input, name, ctx, stat::max_ignoring_nan),
-        (AggregateOp::Count, _) => fold::count(&groups, input, ctx),
-        (AggregateOp::Group, _) => fold::group(&groups, input, ctx),
-        (AggregateOp::Stddev, _) => fold::variance(&groups, input, name, ctx, Variance::stddev),
-        (AggregateOp::Stdvar, _) => fold::variance(&groups, input, name, ctx, Variance::variance),
+        (
+            AggregateOp::Sum
+            | AggregateOp::Avg
+            | AggregateOp::Min
+            | AggregateOp::Max
+            | AggregateOp::Count
+            | AggregateOp::Group
+            | AggregateOp::Stddev
+            | AggregateOp::Stdvar,
+            _,
+        ) => accumulate::all(op, &groups, input, ctx),
         (AggregateOp::Topk, Param::Scalar(k)) => {
             rank::top(&groups, input, k, rank::Order::Largest, ctx)
         }

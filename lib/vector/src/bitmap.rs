@@ -84,6 +84,11 @@ impl Bitmap {
         }
     }
 
+    /// Whether every bit is set.
+    pub fn all(&self) -> bool {
+        self.count() == self.len
+    }
+
     /// The indexes of set bits, ascending.
     pub fn ones(&self) -> impl Iterator<Item = usize> + '_ {
         self.words.iter().enumerate().flat_map(|(i, &word)| {

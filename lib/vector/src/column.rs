@@ -40,6 +40,11 @@ pub struct Matrix {
 /// The labels that tell what a metric is; they go when it becomes something else.
 const METADATA: [&str; 3] = [Labels::NAME, "__type__", "__unit__"];
 
+/// Whether a label tells what the metric is.
+pub(crate) fn is_metadata(name: &str) -> bool {
+    METADATA.contains(&name)
+}
+
 /// The labels of what is no longer the metric it was.
 pub fn without_metadata(labels: &Labels) -> Labels {
     if METADATA.iter().all(|n| labels.get(n).is_none()) {
@@ -203,6 +208,10 @@ impl Matrix {
     ///
     /// Empty columns disappear.
     pub fn merge_same_labels(mut self) -> Result<Self, VectorError> {
+        if self.columns.len() < 2 {
+            self.columns.retain(|c| !c.is_empty());
+            return Ok(self);
+        }
         let mut seen: HashMap<Labels, usize> = HashMap::with_capacity(self.columns.len());
         let mut out: Vec<Column> = Vec::with_capacity(self.columns.len());
         for column in self.columns.drain(..).filter(|c| !c.is_empty()) {

@@ -58,12 +58,42 @@ pub enum NameRemoval {
     Delayed,
 }
 
+/// Samples that an evaluation looked at, counted as Prometheus does: a histogram by its size.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Overlapping windows count their samples each.
+    pub total: u64,
+    /// A sample counts for the first step that looks at it.
+    pub read: u64,
+    /// Both again for each step, when asked for.
+    pub steps: Option<Vec<(u64, u64)>>,
+}
+
+impl Seen {
+    /// With counts for each of `n` steps.
+    pub fn per_step(n: usize) -> Self {
+        Self { steps: Some(vec![(0, 0); n]), ..Self::default() }
+    }
+
+    #[inline]
+    pub fn add(&mut self, step: usize, total: usize, read: usize) {
+        let (total, read) = (total as u64, read as u64);
+        self.total = self.total.saturating_add(total);
+        self.read = self.read.saturating_add(read);
+        if let Some((t, r)) = self.steps.as_mut().and_then(|s| s.get_mut(step)) {
+            *t = t.saturating_add(total);
+            *r = r.saturating_add(read);
+        }
+    }
+}
+
 /// Travels through one evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
     pub annotations: Annotations,
     pub cancel: CancelFlag,
     pub names: NameRemoval,
+    pub seen: Seen,
     /// Most slots (columns × steps) that one operation may make; no limit when absent.
     pub max_slots: Option<usize>,
 }

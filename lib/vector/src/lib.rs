@@ -25,7 +25,7 @@ pub use crate::binary::{
 };
 pub use crate::bitmap::Bitmap;
 pub use crate::column::{Column, Matrix, Sample, without_metadata};
-pub use crate::context::{Annotations, CancelFlag, Context, NameRemoval};
+pub use crate::context::{Annotations, CancelFlag, Context, NameRemoval, Seen};
 pub use crate::error::VectorError;
 pub use crate::grid::Grid;
 pub use crate::histogram::FloatHistogram;

@@ -89,6 +89,10 @@ fn engine(querier: &Querier, scope: &Scope) -> (Engine, MetricSource) {
             0 => usize::MAX,
             n => n,
         },
+        max_memory_bytes: match limits.max_query_memory.0 {
+            0 => None,
+            n => Some(usize::try_from(n).unwrap_or(usize::MAX)),
+        },
         // The frame around the handler keeps the tenant's time; this one must not be shorter.
         timeout: match limits.query_timeout.0 {
             Duration::ZERO => Duration::MAX,
@@ -104,7 +108,7 @@ fn options(params: &Params) -> Result<QueryOptions, Error> {
         Some(text) => Some(duration("lookback_delta", text)?),
         None => None,
     };
-    Ok(QueryOptions { lookback_ms, limit: limit_of(params)?, timeout: None })
+    Ok(QueryOptions { lookback_ms, limit: limit_of(params)?, ..QueryOptions::default() })
 }
 
 fn duration(name: &str, text: &str) -> Result<i64, Error> {
@@ -127,6 +131,7 @@ fn of_engine(e: QueryError) -> Error {
     match e {
         QueryError::Parse(text) | QueryError::Invalid(text) => Error::parameter("query", text),
         QueryError::Execution(text) => Error::Execution(text),
+        QueryError::Memory(text) => Error::of_kind(skald_model::ErrorKind::LimitExceeded, text),
         QueryError::Timeout(text) => Error::Timeout(text),
         QueryError::Cancelled => Error::Canceled,
         QueryError::Source(source) => Error::of_kind(source.kind, source.message),

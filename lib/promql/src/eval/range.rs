@@ -68,6 +68,21 @@ impl<'a> Window<'a> {
         self.series.labels.metric_name().unwrap_or("")
     }
 
+    /// How many samples it has; a histogram counts by its size.
+    fn size(&self) -> usize {
+        let histograms: usize = self.histograms().iter().map(|h| h.size_in_samples()).sum();
+        (self.hi - self.lo).saturating_add(histograms)
+    }
+
+    /// The part that was not in an earlier window.
+    fn beyond(&self, before: &Self) -> Self {
+        Self {
+            lo: self.lo.max(before.hi),
+            histogram_lo: self.histogram_lo.max(before.histogram_hi),
+            ..*self
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.lo == self.hi && self.histogram_lo == self.histogram_hi
     }
@@ -136,7 +151,6 @@ impl Evaluator {
         grid: Grid,
     ) -> Result<Matrix, QueryError> {
         self.check_slots(grid, 1)?;
-        let keeps_name = matches!(f, RangeFunction::FirstOverTime | RangeFunction::LastOverTime);
         let mut out = Matrix::new(grid);
         let mut held = 0usize;
         for series in data.iter() {
@@ -144,13 +158,9 @@ impl Evaluator {
             if series.is_empty() {
                 continue;
             }
-            let mut column = column(f, &series, reach, params, grid, &mut self.ctx)?;
+            let column = column(f, &series, reach, params, grid, &mut self.ctx)?;
             held = held.saturating_add(column.n_samples());
             self.check_samples(held)?;
-            remark_on_gauges(f, &series, &column, &mut self.ctx);
-            if !keeps_name {
-                self.ctx.drop_name(&mut column);
-            }
             out.push(column);
             self.check_slots(grid, out.columns.len())?;
         }
@@ -158,7 +168,8 @@ impl Evaluator {
     }
 }
 
-fn column(
+/// The column of one series without stale markers.
+pub(crate) fn column(
     f: RangeFunction,
     series: &Loaded,
     reach: Reach,
@@ -168,6 +179,31 @@ fn column(
 ) -> Result<Column, VectorError> {
     let mut out = Column::absent(series.labels.clone(), grid.n);
     out.drop_name = series.drop_name;
+    if matches!(f, RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta)
+        && series.histogram_times.is_empty()
+        && reach.at.is_none()
+    {
+        rate::fill(f, series, reach, grid, &mut out, ctx)?;
+    } else {
+        fill(f, series, reach, params, grid, &mut out, ctx)?;
+    }
+    remark_on_gauges(f, series, &out, ctx);
+    if !matches!(f, RangeFunction::FirstOverTime | RangeFunction::LastOverTime) {
+        ctx.drop_name(&mut out);
+    }
+    Ok(out)
+}
+
+/// Goes through the windows of all steps.
+fn fill(
+    f: RangeFunction,
+    series: &Loaded,
+    reach: Reach,
+    params: &[Vec<f64>],
+    grid: Grid,
+    out: &mut Column,
+    ctx: &mut Context,
+) -> Result<(), VectorError> {
     let mut kernel = Kernel::new(f, series);
     let end = reach.end(&grid, 0);
     let mut w = Window {
@@ -185,6 +221,8 @@ fn column(
     for i in 0..grid.n {
         ctx.check()?;
         if alike && i > 0 {
+            let size = w.size();
+            (1..grid.n).for_each(|i| ctx.seen.add(i, size, 0));
             let first = out.get(0).is_some();
             if first {
                 let source = out.clone();
@@ -198,6 +236,7 @@ fn column(
             }
             break;
         }
+        let before = w;
         w.end_ms = reach.end(&grid, i);
         w.start_ms = w.end_ms.saturating_sub(reach.range_ms);
         w.now_ms = grid.time(i);
@@ -208,6 +247,8 @@ fn column(
         if w.is_empty() {
             continue;
         }
+        let counts = !series.computed && (i == 0 || reach.at.is_none());
+        ctx.seen.add(i, w.size(), if counts { w.beyond(&before).size() } else { 0 });
         let param = |k: usize| params.get(k).map_or(0.0, |p| p[i]);
         match kernel.step(&w, &[param(0), param(1)], ctx)? {
             Out::Nothing => {}
@@ -215,7 +256,7 @@ fn column(
             Out::Histogram(h) => out.set_histogram(i, h),
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 /// `rate` of something that is not called like a counter deserves a remark.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use skald_model::{ResetHint, is_stale};
-use skald_vector::{Column, Context, FloatHistogram, Grid, Matrix, VectorError};
+use skald_vector::{Column, Context, FloatHistogram, Grid, Matrix, Seen, VectorError};
 
 use super::{Evaluator, Loaded};
 use crate::engine::Shared;
@@ -29,7 +29,7 @@ impl Reach {
 
 /// What an instant selector gives per step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pick {
+pub(crate) enum Pick {
     Sample,
     /// The time of the sample, in seconds.
     Time,
@@ -56,22 +56,18 @@ impl Evaluator {
             offset_ms: s.offset_ms,
             at: self.span.at(s.at),
         };
-        let data = self.series(s);
+        let data = self.series(s)?;
         self.check_slots(grid, 1)?;
         let mut out = Matrix::new(grid);
         let mut held = 0usize;
         for series in data.iter() {
-            let column = latest(series, &grid, reach, pick, &self.ctx)?;
+            let column = latest(series, &grid, reach, pick, &mut self.ctx)?;
             held = held.saturating_add(column.n_samples());
             self.check_samples(held)?;
             out.push(column);
             self.check_slots(grid, out.columns.len())?;
         }
         Ok(out)
-    }
-
-    pub(super) fn series(&self, s: &Selector) -> Shared {
-        self.data.get(s.id).map_or_else(Shared::default, Arc::clone)
     }
 
     /// The series and windows behind a range selector or subquery.
@@ -87,7 +83,7 @@ impl Evaluator {
                     offset_ms: selector.offset_ms,
                     at: self.span.at(selector.at),
                 };
-                Ok((self.series(selector), reach))
+                Ok((self.series(selector)?, reach))
             }
             Expr::Subquery(sub) => {
                 let inner = self.span.subquery_grid(sub, grid);
@@ -100,7 +96,11 @@ impl Evaluator {
                 if inner.n == 0 {
                     return Ok((Shared::default(), reach));
                 }
-                let matrix = self.vector(&sub.expr, inner)?;
+                let before = std::mem::replace(&mut self.ctx.seen, Seen::per_step(inner.n));
+                let matrix = self.vector(&sub.expr, inner);
+                let within = std::mem::replace(&mut self.ctx.seen, before);
+                let matrix = matrix?;
+                count_subquery(&mut self.ctx.seen, &within, &inner, &grid, reach);
                 let columns = matrix.columns.into_iter();
                 Ok((Arc::new(columns.map(|c| reload(c, &inner)).collect()), reach))
             }
@@ -129,15 +129,16 @@ impl Evaluator {
                 .zip(&series.histograms)
                 .filter(|(t, _)| within(t))
                 .map(|(t, h)| (*t, Arc::clone(h)));
+            let points: Vec<(i64, f64)> = points.map(|(t, v)| (*t, *v)).collect();
+            let histograms: Vec<(i64, Arc<FloatHistogram>)> = histograms.collect();
+            let sizes: usize = histograms.iter().map(|(_, h)| h.size_in_samples()).sum();
+            let n = points.len().saturating_add(sizes);
+            self.ctx.seen.add(0, n, if series.computed { 0 } else { n });
             let labels = match series.drop_name {
                 true => skald_vector::without_metadata(&series.labels),
                 false => series.labels.clone(),
             };
-            out.push(MatrixSeries {
-                labels,
-                points: points.map(|(t, v)| (*t, *v)).collect(),
-                histograms: histograms.collect(),
-            });
+            out.push(MatrixSeries { labels, points, histograms });
         }
         out.retain(|s| !s.points.is_empty() || !s.histograms.is_empty());
         out.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -145,10 +146,30 @@ impl Evaluator {
     }
 }
 
+/// Counts what a subquery read for the step of `grid` that looks at it first.
+fn count_subquery(out: &mut Seen, within: &Seen, inner: &Grid, grid: &Grid, reach: Reach) {
+    for (k, (_, read)) in within.steps.iter().flatten().enumerate().filter(|(_, s)| s.1 > 0) {
+        let read = usize::try_from(*read).unwrap_or(usize::MAX);
+        let seen_at = inner.time(k).saturating_add(reach.offset_ms);
+        let behind = seen_at.saturating_sub(grid.start_ms).max(0);
+        let step = behind.saturating_add(grid.step_ms - 1) / grid.step_ms;
+        let step = usize::try_from(step).unwrap_or(0).min(grid.n.saturating_sub(1));
+        // Between windows that do not overlap, nobody looks.
+        let skipped = grid.n > 1 && seen_at <= grid.time(step).saturating_sub(reach.range_ms);
+        if !skipped {
+            out.add(step, 0, read);
+        }
+    }
+}
+
 /// A column as if it had been fetched.
 fn reload(column: Column, grid: &Grid) -> Loaded {
-    let mut out =
-        Loaded { labels: column.labels.clone(), drop_name: column.drop_name, ..Loaded::default() };
+    let mut out = Loaded {
+        labels: column.labels.clone(),
+        drop_name: column.drop_name,
+        computed: true,
+        ..Loaded::default()
+    };
     for i in column.present.ones() {
         if let Some(h) = column.histogram(i) {
             out.histogram_times.push(grid.time(i));
@@ -180,8 +201,12 @@ pub(super) fn without_stale(series: &Loaded) -> Cow<'_, Loaded> {
     if !stale_floats && !stale_histograms {
         return Cow::Borrowed(series);
     }
-    let mut out =
-        Loaded { labels: series.labels.clone(), drop_name: series.drop_name, ..Loaded::default() };
+    let mut out = Loaded {
+        labels: series.labels.clone(),
+        drop_name: series.drop_name,
+        computed: series.computed,
+        ..Loaded::default()
+    };
     for (t, v) in series.times.iter().zip(&series.values).filter(|(_, v)| !is_stale(**v)) {
         out.times.push(*t);
         out.values.push(*v);
@@ -196,12 +221,12 @@ pub(super) fn without_stale(series: &Loaded) -> Cow<'_, Loaded> {
 
 /// The latest sample of each step. Indexes only move forward.
 #[expect(clippy::cast_precision_loss, reason = "times in seconds are floats in the language")]
-fn latest(
+pub(crate) fn latest(
     series: &Loaded,
     grid: &Grid,
     reach: Reach,
     pick: Pick,
-    ctx: &Context,
+    ctx: &mut Context,
 ) -> Result<Column, VectorError> {
     let mut out = Column::absent(series.labels.clone(), grid.n);
     let (mut f, mut h) = (0, 0);
@@ -228,6 +253,13 @@ fn latest(
             true => is_stale(series.histograms[k].sum),
             false => is_stale(series.values[k]),
         };
+        if !stale {
+            let size = match (pick, is_histogram) {
+                (Pick::Sample, true) => series.histograms[k].size_in_samples(),
+                _ => 1,
+            };
+            ctx.seen.add(i, size, if reach.at.is_some() && i > 0 { 0 } else { size });
+        }
         match (stale, pick, is_histogram) {
             (true, ..) => {}
             (_, Pick::Time, _) => out.set(i, time as f64 / 1000.0),
@@ -239,6 +271,7 @@ fn latest(
 }
 
 /// The number of times that are at most `end`, searched from `from` on.
+#[inline]
 pub(super) fn advance(times: &[i64], from: usize, end: i64) -> usize {
     let mut to = from;
     // Short hops are the rule; a long one is worth a binary search.

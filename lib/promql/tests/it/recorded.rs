@@ -133,7 +133,7 @@ async fn query(
     let opts = QueryOptions {
         limit: param("limit").and_then(|l| l.parse().ok()),
         lookback_ms: param("lookback_delta").map(step),
-        timeout: None,
+        ..QueryOptions::default()
     };
     let text = param("query")?;
     let is_number = |name: &str| param(name).is_some_and(|t| t.parse::<f64>().is_ok());

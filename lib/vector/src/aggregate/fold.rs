@@ -1,93 +1,89 @@
 //! Aggregations that look at one value at a time.
 
-use super::Group;
 use crate::stat::Variance;
-use crate::{Column, Context, Matrix, VectorError};
+use crate::{Column, Context};
 
 /// Folds the floats of each step; histograms are ignored with a remark.
-pub(super) fn floats(
-    groups: &[Group],
-    input: &Matrix,
-    op: &str,
-    ctx: &mut Context,
-    fold: impl Fn(f64, f64) -> f64,
-) -> Result<Matrix, VectorError> {
-    let mut out = Matrix::new(input.grid);
-    for group in groups {
-        let mut acc = group.column(input.grid.n);
-        for column in group.columns(input) {
-            ctx.check()?;
-            for (i, v) in each_float(column, op, ctx) {
-                acc.values[i] = if acc.present.get(i) { fold(acc.values[i], v) } else { v };
-                acc.present.set(i);
-            }
-        }
-        out.push(acc);
+#[derive(Debug)]
+pub(super) struct Extreme {
+    out: Column,
+    op: &'static str,
+    fold: fn(f64, f64) -> f64,
+}
+
+impl Extreme {
+    pub(super) fn new(n: usize, op: &'static str, fold: fn(f64, f64) -> f64) -> Self {
+        Self { out: Column::absent(skald_model::Labels::empty(), n), op, fold }
     }
-    Ok(out)
-}
 
-pub(super) fn count(
-    groups: &[Group],
-    input: &Matrix,
-    ctx: &mut Context,
-) -> Result<Matrix, VectorError> {
-    each_present(groups, input, ctx, |acc, i| acc.values[i] += 1.0)
-}
-
-pub(super) fn group(
-    groups: &[Group],
-    input: &Matrix,
-    ctx: &mut Context,
-) -> Result<Matrix, VectorError> {
-    each_present(groups, input, ctx, |acc, i| acc.values[i] = 1.0)
-}
-
-fn each_present(
-    groups: &[Group],
-    input: &Matrix,
-    ctx: &mut Context,
-    apply: impl Fn(&mut Column, usize),
-) -> Result<Matrix, VectorError> {
-    let mut out = Matrix::new(input.grid);
-    for group in groups {
-        let mut acc = group.column(input.grid.n);
-        for column in group.columns(input) {
-            ctx.check()?;
-            for i in column.present.ones() {
-                apply(&mut acc, i);
-            }
-            acc.present.union_with(&column.present);
+    pub(super) fn add(&mut self, column: &Column, ctx: &mut Context) {
+        let out = &mut self.out;
+        for (i, v) in each_float(column, self.op, ctx) {
+            out.values[i] = if out.present.get(i) { (self.fold)(out.values[i], v) } else { v };
+            out.present.set(i);
         }
-        out.push(acc);
     }
-    Ok(out)
+
+    pub(super) fn finish(self) -> Column {
+        self.out
+    }
 }
 
-pub(super) fn variance(
-    groups: &[Group],
-    input: &Matrix,
-    op: &str,
-    ctx: &mut Context,
-    finish: impl Fn(&Variance) -> f64,
-) -> Result<Matrix, VectorError> {
-    let mut out = Matrix::new(input.grid);
-    for group in groups {
-        let mut acc = vec![Variance::default(); input.grid.n];
-        let mut column_out = group.column(input.grid.n);
-        for column in group.columns(input) {
-            ctx.check()?;
-            for (i, v) in each_float(column, op, ctx) {
-                acc[i].add(v);
-                column_out.present.set(i);
-            }
-        }
-        for (slot, acc) in column_out.values.iter_mut().zip(&acc) {
-            *slot = finish(acc);
-        }
-        out.push(column_out);
+/// Counts samples of either kind, or says 1 where there are any.
+#[derive(Debug)]
+pub(super) struct Count {
+    out: Column,
+    each: f64,
+}
+
+impl Count {
+    /// `each` is what a sample adds; with 0 the result is 1.
+    pub(super) fn new(n: usize, each: f64) -> Self {
+        Self { out: Column::absent(skald_model::Labels::empty(), n), each }
     }
-    Ok(out)
+
+    pub(super) fn add(&mut self, column: &Column) {
+        for i in column.present.ones() {
+            self.out.values[i] += self.each;
+        }
+        self.out.present.union_with(&column.present);
+    }
+
+    pub(super) fn finish(mut self) -> Column {
+        if self.each == 0.0 {
+            self.out.values.fill(1.0);
+        }
+        self.out
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Spread {
+    steps: Vec<Variance>,
+    out: Column,
+    op: &'static str,
+    finish: fn(&Variance) -> f64,
+}
+
+impl Spread {
+    pub(super) fn new(n: usize, op: &'static str, finish: fn(&Variance) -> f64) -> Self {
+        let out = Column::absent(skald_model::Labels::empty(), n);
+        Self { steps: vec![Variance::default(); n], out, op, finish }
+    }
+
+    pub(super) fn add(&mut self, column: &Column, ctx: &mut Context) {
+        for (i, v) in each_float(column, self.op, ctx) {
+            self.steps[i].add(v);
+            self.out.present.set(i);
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Column {
+        for (slot, step) in self.out.values.iter_mut().zip(&self.steps) {
+            *slot = (self.finish)(step);
+        }
+        self.out
+    }
 }
 
 /// The floats of a column; histograms among them are remarked upon once.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Group;
+use skald_model::Labels;
+
 use crate::histogram::HistogramSum;
 use crate::stat::{KahanSum, Mean};
-use crate::{Bitmap, Column, Context, FloatHistogram, Matrix, Sample, VectorError};
+use crate::{Bitmap, Column, Context, FloatHistogram, Sample};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
@@ -14,7 +15,9 @@ pub(super) enum Want {
 }
 
 /// What one group has gathered so far, per step.
-struct Acc {
+#[derive(Debug)]
+pub(super) struct Total {
+    want: Want,
     sums: Vec<KahanSum>,
     means: Vec<Mean>,
     floats: Bitmap,
@@ -23,34 +26,16 @@ struct Acc {
     failed: Bitmap,
 }
 
-pub(super) fn sum(
-    groups: &[Group],
-    input: &Matrix,
-    want: Want,
-    ctx: &mut Context,
-) -> Result<Matrix, VectorError> {
-    let n = input.grid.n;
-    let mut out = Matrix::new(input.grid);
-    for group in groups {
-        let mut acc = Acc::new(n, want);
-        for column in group.columns(input) {
-            ctx.check()?;
-            acc.add_column(column, want, ctx);
-        }
-        out.push(acc.finish(group.column(n), want, ctx));
-    }
-    Ok(out)
-}
+// === impl Total ===
 
-// === impl Acc ===
-
-impl Acc {
-    fn new(n: usize, want: Want) -> Self {
+impl Total {
+    pub(super) fn new(n: usize, want: Want) -> Self {
         let (sums, means) = match want {
             Want::Sum => (n, 0),
             Want::Avg => (0, n),
         };
         Self {
+            want,
             sums: vec![KahanSum::default(); sums],
             means: vec![Mean::default(); means],
             floats: Bitmap::new(n),
@@ -59,7 +44,8 @@ impl Acc {
         }
     }
 
-    fn add_column(&mut self, column: &Column, want: Want, ctx: &mut Context) {
+    pub(super) fn add(&mut self, column: &Column, ctx: &mut Context) {
+        let want = self.want;
         if column.has_histograms() {
             for (i, sample) in column.samples() {
                 match sample {
@@ -70,6 +56,11 @@ impl Acc {
                     Sample::Histogram(h) => self.add_histogram(i, h, want, column, ctx),
                 }
             }
+            return;
+        }
+        if want == Want::Sum && column.present.all() && self.floats.all() {
+            let sums = self.sums.iter_mut().zip(&column.values);
+            sums.for_each(|(sum, v)| sum.add(*v));
             return;
         }
         for i in column.present.ones() {
@@ -125,7 +116,9 @@ impl Acc {
         }
     }
 
-    fn finish(self, mut out: Column, want: Want, ctx: &mut Context) -> Column {
+    pub(super) fn finish(self, ctx: &mut Context) -> Column {
+        let want = self.want;
+        let mut out = Column::absent(Labels::empty(), self.failed.len());
         for i in self.floats.ones() {
             out.values[i] = match want {
                 Want::Sum => self.sums[i].value(),

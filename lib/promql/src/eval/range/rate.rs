@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use skald_vector::{Context, FloatHistogram};
+use skald_vector::{Column, Context, FloatHistogram, Grid, VectorError};
 
-use super::{Out, Window, histogram};
-use crate::eval::Loaded;
+use super::{Out, Window, advance, histogram};
+use crate::eval::{Loaded, Reach};
 use crate::expr::RangeFunction;
 
 /// Evaluates the rate family over one series.
@@ -52,27 +52,40 @@ impl Rates {
     }
 
     fn extrapolated(&mut self, w: &Window<'_>) -> Out {
-        let (times, values) = (w.times(), w.values());
-        let (Some(first), Some(last)) = (values.first(), values.last()) else {
-            return Out::Nothing;
-        };
-        if values.len() < 2 {
-            return Out::Nothing;
-        }
+        let width = seconds(w.end_ms.saturating_sub(w.start_ms));
+        let (times, values) = (&w.series.times, &w.series.values);
+        self.between(times, values, (w.lo, w.hi), (w.start_ms, w.end_ms), width)
+            .map_or(Out::Nothing, Out::Float)
+    }
+
+    /// What the samples `lo..hi` say about the window from `start_ms` to `end_ms`. Indexes never go
+    /// back from one call to the next.
+    #[inline]
+    fn between(
+        &mut self,
+        times: &[i64],
+        values: &[f64],
+        (lo, hi): (usize, usize),
+        (start_ms, end_ms): (i64, i64),
+        width: f64,
+    ) -> Option<f64> {
+        let (times, within) = (times.get(lo..hi)?, values.get(lo..hi)?);
+        let ([first, .., last], [t0, .., t1]) = (within, times) else { return None };
         let mut increase = last - first;
         // A reset at the first sample happened before the window.
-        while self.resets.get(self.from).is_some_and(|r| *r <= w.lo) {
+        while self.resets.get(self.from).is_some_and(|r| *r <= lo) {
             self.from += 1;
         }
         self.to = self.to.max(self.from);
-        while self.resets.get(self.to).is_some_and(|r| *r < w.hi) {
+        while self.resets.get(self.to).is_some_and(|r| *r < hi) {
             self.to += 1;
         }
         for reset in &self.resets[self.from..self.to] {
-            increase += w.series.values[reset - 1];
+            increase += values[reset - 1];
         }
         let zero = (self.is_counter() && increase > 0.0 && *first >= 0.0).then(|| first / increase);
-        Out::Float(increase * self.factor(w, times, zero))
+        let ends = (*t0, *t1, hi - lo);
+        Some(increase * self.factor(ends, (start_ms, end_ms), width, zero))
     }
 
     fn extrapolated_histogram(&self, w: &Window<'_>, ctx: &mut Context) -> Out {
@@ -87,22 +100,30 @@ impl Rates {
         let first = histograms[0].count;
         let zero = (self.is_counter() && increase.count > 0.0 && first >= 0.0)
             .then(|| first / increase.count);
-        increase.scale(self.factor(w, times, zero));
+        let (Some(t0), Some(t1)) = (times.first(), times.last()) else { return Out::Nothing };
+        let width = seconds(w.end_ms.saturating_sub(w.start_ms));
+        let ends = (*t0, *t1, times.len());
+        increase.scale(self.factor(ends, (w.start_ms, w.end_ms), width, zero));
         Out::Histogram(Arc::new(increase))
     }
 
     /// By how much the increase between the outer samples is stretched to the window's ends, per
     /// second for `rate`. A gap much longer than the average is only stretched half an interval;
     /// a counter is not stretched below zero (`zero` is first value / increase).
-    #[expect(clippy::cast_precision_loss, reason = "durations in ms are exact floats")]
-    fn factor(&self, w: &Window<'_>, times: &[i64], zero: Option<f64>) -> f64 {
-        let (Some(first), Some(last)) = (times.first(), times.last()) else { return f64::NAN };
-        let seconds = |ms: i64| ms as f64 / 1000.0;
-        let sampled = seconds(last.saturating_sub(*first));
-        let average = sampled / (times.len() - 1) as f64;
+    #[expect(clippy::cast_precision_loss, reason = "counts are small")]
+    #[inline]
+    fn factor(
+        &self,
+        (first, last, n): (i64, i64, usize),
+        (start_ms, end_ms): (i64, i64),
+        width: f64,
+        zero: Option<f64>,
+    ) -> f64 {
+        let sampled = seconds(last.saturating_sub(first));
+        let average = sampled / n.saturating_sub(1) as f64;
         let threshold = average * 1.1;
-        let mut to_start = seconds(first.saturating_sub(w.start_ms));
-        let mut to_end = seconds(w.end_ms.saturating_sub(*last));
+        let mut to_start = seconds(first.saturating_sub(start_ms));
+        let mut to_end = seconds(end_ms.saturating_sub(last));
         if to_start >= threshold {
             to_start = average / 2.0;
         }
@@ -113,12 +134,45 @@ impl Rates {
             to_end = average / 2.0;
         }
         let factor = (sampled + to_start + to_end) / sampled;
-        if self.f == RangeFunction::Rate {
-            factor / seconds(w.end_ms.saturating_sub(w.start_ms))
-        } else {
-            factor
+        if self.f == RangeFunction::Rate { factor / width } else { factor }
+    }
+}
+
+/// `rate`, `increase` or `delta` of a series of floats at every step; both ends of the window only
+/// move forward.
+pub(super) fn fill(
+    f: RangeFunction,
+    series: &Loaded,
+    reach: Reach,
+    grid: Grid,
+    out: &mut Column,
+    ctx: &mut Context,
+) -> Result<(), VectorError> {
+    let mut rates = Rates::new(f, series);
+    let (times, values) = (series.times.as_slice(), series.values.as_slice());
+    let (mut lo, mut hi) = (0, 0);
+    for i in 0..grid.n {
+        if i % 1024 == 0 {
+            ctx.check()?;
+        }
+        let end = reach.end(&grid, i);
+        let start = end.saturating_sub(reach.range_ms);
+        let before = hi;
+        hi = advance(times, hi, end);
+        lo = advance(times, lo, start);
+        let read = if series.computed { 0 } else { hi - lo.max(before) };
+        ctx.seen.add(i, hi - lo, read);
+        let width = seconds(end.saturating_sub(start));
+        if let Some(v) = rates.between(times, values, (lo, hi), (start, end), width) {
+            out.set(i, v);
         }
     }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "durations in ms are exact floats")]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
 }
 
 /// All samples of a window in time order.

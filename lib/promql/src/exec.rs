@@ -1,0 +1,20 @@
+//! Streaming execution: series go one at a time from the source through a chain of operations that
+//! look at one series only, into a matrix or into the accumulators of an aggregation.
+//!
+//! ```text
+//! SeriesSet ─read─▶ samples ─window function or latest sample─▶ column ─maps─▶ column ─▶ group accumulator
+//!            (buffers used again)                                                    └─▶ matrix
+//! ```
+//!
+//! Invariant: what streams equals what would come out if every operation were applied to all series
+//! at once. Where series could collide after losing their names, nothing streams.
+
+mod chain;
+mod fetched;
+mod fold;
+mod memory;
+mod pipeline;
+
+pub(crate) use self::chain::chain;
+pub(crate) use self::fetched::Fetched;
+pub(crate) use self::memory::Memory;

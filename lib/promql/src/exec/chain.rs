@@ -1,0 +1,122 @@
+//! Recognises expressions that work on each series alone, from their shape.
+
+use skald_model::{Labels, MatchOp};
+use skald_vector::function::DatePart;
+use skald_vector::{AggregateOp, Grouping, ScalarSide};
+
+use crate::LabelNeed;
+use crate::expr::{Aggregate, Binary, Expr, Function, RangeFunction, Selector, ValueType};
+
+/// A selector and what is done to each of its series, outermost last.
+#[derive(Debug)]
+pub(crate) struct Chain<'e> {
+    pub selector: &'e Selector,
+    pub root: Root<'e>,
+    pub maps: Vec<MapExpr<'e>>,
+}
+
+/// How samples become a column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Root<'e> {
+    Latest,
+    /// `timestamp` of a selector.
+    Time,
+    Windows {
+        f: RangeFunction,
+        range_ms: i64,
+        args: &'e [Expr],
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MapExpr<'e> {
+    Math(fn(f64) -> f64),
+    Date(DatePart),
+    /// With its arguments behind the vector.
+    Clamp(Function, &'e [Expr]),
+    Round(Option<&'e Expr>),
+    Negate,
+    Scalar(&'e Binary, ScalarSide),
+}
+
+/// The chain that `expr` is, if it is one.
+pub(crate) fn chain(expr: &Expr) -> Option<Chain<'_>> {
+    let mut maps = Vec::new();
+    let mut at = expr;
+    let (selector, root) = loop {
+        match at {
+            Expr::Selector(s) => break (s, Root::Latest),
+            Expr::Negate(inner) => {
+                maps.push(MapExpr::Negate);
+                at = inner;
+            }
+            Expr::Binary(b) if b.op.is_set() => return None,
+            Expr::Binary(b) if b.rhs.value_type() == ValueType::Scalar => {
+                maps.push(MapExpr::Scalar(b, ScalarSide::Right));
+                at = &b.lhs;
+            }
+            Expr::Binary(b) if b.lhs.value_type() == ValueType::Scalar => {
+                maps.push(MapExpr::Scalar(b, ScalarSide::Left));
+                at = &b.rhs;
+            }
+            Expr::Call { func, args, .. } => {
+                let first = args.first()?;
+                match (*func, first) {
+                    (Function::Timestamp, Expr::Selector(s)) => break (s, Root::Time),
+                    (Function::Range(f), _) => break windows(f, args)?,
+                    (Function::Math(f), _) => maps.push(MapExpr::Math(f)),
+                    (Function::Date(part), _) => maps.push(MapExpr::Date(part)),
+                    (f @ (Function::Clamp | Function::ClampMin | Function::ClampMax), _) => {
+                        maps.push(MapExpr::Clamp(f, &args[1..]));
+                    }
+                    (Function::Round, _) => maps.push(MapExpr::Round(args.get(1))),
+                    _ => return None,
+                }
+                at = first;
+            }
+            _ => return None,
+        }
+    };
+    maps.reverse();
+    Some(Chain { selector, root, maps })
+}
+
+fn windows(f: RangeFunction, args: &[Expr]) -> Option<(&Selector, Root<'_>)> {
+    args.iter().find_map(|arg| match arg {
+        Expr::Range { selector, range_ms } => {
+            Some((selector, Root::Windows { f, range_ms: *range_ms, args }))
+        }
+        _ => None,
+    })
+}
+
+/// Whether an aggregation gathers one value per group and step.
+pub(crate) fn folds(op: AggregateOp) -> bool {
+    use AggregateOp::{Avg, Count, Group, Max, Min, Stddev, Stdvar, Sum};
+    matches!(op, Sum | Avg | Min | Max | Count | Group | Stddev | Stdvar)
+}
+
+// === impl Chain ===
+
+impl Chain<'_> {
+    /// Whether all series have the same metric name.
+    pub(crate) fn has_one_name(&self) -> bool {
+        let fixes = |m: &&skald_model::Matcher| m.op == MatchOp::Equal && m.name == Labels::NAME;
+        self.selector.matchers.iter().find(fixes).is_some_and(|m| !m.value.is_empty())
+    }
+
+    /// The labels that `a` needs to see of this chain's series.
+    pub(crate) fn needs(&self, a: &Aggregate) -> LabelNeed {
+        match &a.grouping {
+            Grouping::By(names) if folds(a.op) && self.has_one_name() => {
+                let mut needed = names.clone();
+                // For remarks that name the metric.
+                needed.push(Labels::NAME.to_owned());
+                needed.sort_unstable();
+                needed.dedup();
+                LabelNeed::Only(needed)
+            }
+            _ => LabelNeed::All,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Runs pipelines: into a matrix, or folded into the groups of an aggregation.
+
+use std::collections::HashMap;
+
+use skald_model::Labels;
+use skald_vector::aggregate::Accumulator;
+use skald_vector::{Column, Context, Grid, Grouping, Matrix, NameRemoval, without_metadata};
+
+use super::chain::{Chain, folds};
+use super::pipeline::Pipeline;
+use crate::QueryError;
+use crate::eval::{Evaluator, Loaded};
+use crate::expr::Aggregate;
+
+/// Bytes that an accumulator takes per step.
+const SLOT_BYTES: usize = 48;
+
+/// The groups of an aggregation in order of first appearance.
+#[derive(Debug)]
+struct Groups<'a> {
+    grouping: &'a Grouping,
+    drops_names: bool,
+    index: HashMap<Vec<u8>, usize>,
+    key: Vec<u8>,
+    groups: Vec<Accumulator>,
+}
+
+impl Evaluator {
+    /// All columns of a chain, unless its series could collide.
+    pub(crate) fn collect(
+        &mut self,
+        chain: &Chain<'_>,
+        grid: Grid,
+    ) -> Result<Option<Matrix>, QueryError> {
+        let Some(pipeline) = self.pipeline(chain, grid)? else { return Ok(None) };
+        let mut out = Matrix::new(grid);
+        let mut held = 0usize;
+        self.run(&pipeline, |me, mut column, _| {
+            if pipeline.drops_names && column.drop_name {
+                column.labels = without_metadata(&column.labels);
+                column.drop_name = false;
+            }
+            held = held.saturating_add(column.n_samples());
+            out.columns.push(column);
+            me.check_slots(grid, out.columns.len())?;
+            me.check_samples(held)
+        })?;
+        Ok(Some(out))
+    }
+
+    /// An aggregation over a chain, unless it needs all series at once.
+    pub(crate) fn fold(
+        &mut self,
+        a: &Aggregate,
+        chain: &Chain<'_>,
+        grid: Grid,
+    ) -> Result<Option<Matrix>, QueryError> {
+        if !folds(a.op) {
+            return Ok(None);
+        }
+        let Some(pipeline) = self.pipeline(chain, grid)? else { return Ok(None) };
+        let mut groups = Groups::new(&a.grouping, pipeline.drops_names);
+        self.run(&pipeline, |me, mut column, ctx| {
+            if column.has_histograms() && pipeline.drops_names && column.drop_name {
+                // Remarks on histograms must not name a metric that they no longer are.
+                column.labels = without_metadata(&column.labels);
+            }
+            let at = groups.find(&column)?;
+            match groups.groups.get_mut(at) {
+                Some(group) => group.add(&column, ctx),
+                None => {
+                    let labels = groups.labels(&column);
+                    let marked = column.drop_name && !pipeline.drops_names;
+                    let mut group = Accumulator::new(a.op, labels, marked, grid.n)?;
+                    group.add(&column, ctx);
+                    groups.groups.push(group);
+                    me.check_slots(grid, groups.groups.len())?;
+                    me.check_samples(grid.n.saturating_mul(groups.groups.len()))?;
+                    me.check_bytes(
+                        grid.n.saturating_mul(groups.groups.len()).saturating_mul(SLOT_BYTES),
+                    )?;
+                }
+            }
+            Ok(())
+        })?;
+        let mut out = Matrix::new(grid);
+        for group in groups.groups {
+            out.push(group.finish(&mut self.ctx));
+        }
+        Ok(Some(out))
+    }
+
+    /// Gives the column of every series that has one to `sink`.
+    fn run(
+        &mut self,
+        pipeline: &Pipeline,
+        mut sink: impl FnMut(&mut Self, Column, &mut Context) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let mut ctx = std::mem::take(&mut self.ctx);
+        let names = std::mem::replace(&mut ctx.names, NameRemoval::Delayed);
+        // The evaluator's own context only serves to ask whether to stop.
+        self.ctx.cancel = ctx.cancel.clone();
+        let mut samples = Loaded::default();
+        let mut each = |me: &mut Self, i: usize| -> Result<(), QueryError> {
+            pipeline.data.read(i, &mut samples)?;
+            let n = samples.n_samples();
+            me.counters.read = me.counters.read.saturating_add(n);
+            me.check_samples(n)?;
+            match pipeline.column(&mut samples, &mut ctx)? {
+                Some(column) => sink(me, column, &mut ctx),
+                None => Ok(()),
+            }
+        };
+        let result = (0..pipeline.data.len()).try_for_each(|i| each(self, i));
+        ctx.names = names;
+        self.ctx = ctx;
+        result
+    }
+}
+
+// === impl Groups ===
+
+impl<'a> Groups<'a> {
+    fn new(grouping: &'a Grouping, drops_names: bool) -> Self {
+        let (index, key, groups) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { grouping, drops_names, index, key, groups }
+    }
+
+    /// The labels by which `column` is grouped.
+    fn labels(&self, column: &Column) -> Labels {
+        match self.drops_names && column.drop_name {
+            true => self.grouping.key(&without_metadata(&column.labels)),
+            false => self.grouping.key(&column.labels),
+        }
+    }
+
+    /// The index of the column's group; one more than there are when it is new.
+    fn find(&mut self, column: &Column) -> Result<usize, QueryError> {
+        self.key.clear();
+        let dropped = self.drops_names && column.drop_name;
+        self.grouping.write_key(&column.labels, dropped, &mut self.key);
+        if let Some(at) = self.index.get(&self.key) {
+            return Ok(*at);
+        }
+        let at = self.index.len();
+        self.index.insert(self.key.clone(), at);
+        Ok(at)
+    }
+}

@@ -1,0 +1,188 @@
+//! A chain with its parameters evaluated: makes the column of one series.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use skald_model::Labels;
+use skald_vector::function::{DatePart, clamp, map_floats, round};
+use skald_vector::{
+    BinaryOp, BinaryOptions, Column, Context, Grid, Matrix, NameRemoval, ScalarSide, vector_scalar,
+    without_metadata,
+};
+
+use super::Fetched;
+use super::chain::{Chain, MapExpr, Root};
+use crate::QueryError;
+use crate::eval::{Evaluator, Loaded, Pick, Reach, latest, negate, window_column};
+use crate::expr::{Expr, Function, RangeFunction};
+
+/// Ready to run over the series of one select.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub data: Arc<Fetched>,
+    pub grid: Grid,
+    reach: Reach,
+    root: Step,
+    maps: Vec<Map>,
+    /// Names go in the course of the chain, and the engine wants them gone at once.
+    pub drops_names: bool,
+}
+
+#[derive(Debug)]
+enum Step {
+    Latest(Pick),
+    Windows(RangeFunction, Vec<Vec<f64>>),
+}
+
+#[derive(Debug)]
+enum Map {
+    Math(fn(f64) -> f64),
+    Date(DatePart),
+    Clamp(Vec<f64>, Vec<f64>),
+    Round(Vec<f64>),
+    Negate,
+    Scalar { op: BinaryOp, scalar: Vec<f64>, side: ScalarSide, options: BinaryOptions },
+}
+
+impl Evaluator {
+    /// The pipeline of `chain`, unless its series could collide.
+    pub(super) fn pipeline(
+        &mut self,
+        chain: &Chain<'_>,
+        grid: Grid,
+    ) -> Result<Option<Pipeline>, QueryError> {
+        self.check_slots(grid, 1)?;
+        let data = self.fetched(chain.selector);
+        if data.loaded().is_some() {
+            return Ok(None);
+        }
+        let drops_names = self.ctx.names == NameRemoval::Immediate && drops_names(chain);
+        if drops_names && !chain.has_one_name() && self.collide(&data)? {
+            return Ok(None);
+        }
+        let range_ms = match chain.root {
+            Root::Windows { range_ms, .. } => range_ms,
+            _ => self.lookback_ms(),
+        };
+        let reach = self.reach(chain.selector, range_ms);
+        let root = match chain.root {
+            Root::Latest => Step::Latest(Pick::Sample),
+            Root::Time => Step::Latest(Pick::Time),
+            Root::Windows { f, args, .. } => {
+                let scalars = args.iter().filter(|a| !matches!(a, Expr::Range { .. }));
+                let params = scalars.map(|a| self.scalar(a, grid)).collect::<Result<_, _>>()?;
+                Step::Windows(f, params)
+            }
+        };
+        let maps = chain.maps.iter().map(|m| self.map(m, grid)).collect::<Result<_, _>>()?;
+        Ok(Some(Pipeline { data, grid, reach, root, maps, drops_names }))
+    }
+
+    fn collide(&self, data: &Fetched) -> Result<bool, QueryError> {
+        let mut seen: HashSet<Labels> = HashSet::with_capacity(data.len());
+        for (i, labels) in data.labels().enumerate() {
+            if i % 1024 == 0 {
+                self.ctx.check()?;
+            }
+            if !seen.insert(without_metadata(labels)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn map(&mut self, map: &MapExpr<'_>, grid: Grid) -> Result<Map, QueryError> {
+        Ok(match map {
+            MapExpr::Math(f) => Map::Math(*f),
+            MapExpr::Date(part) => Map::Date(*part),
+            MapExpr::Negate => Map::Negate,
+            MapExpr::Round(nearest) => Map::Round(match nearest {
+                Some(arg) => self.scalar(arg, grid)?,
+                None => vec![1.0; grid.n],
+            }),
+            MapExpr::Clamp(f, bounds) => {
+                let mut bounds = bounds.iter().map(|b| self.scalar(b, grid));
+                let mut next = || bounds.next().unwrap_or_else(|| Ok(vec![f64::NAN; grid.n]));
+                match f {
+                    Function::ClampMin => Map::Clamp(next()?, vec![f64::INFINITY; grid.n]),
+                    Function::ClampMax => Map::Clamp(vec![f64::NEG_INFINITY; grid.n], next()?),
+                    _ => Map::Clamp(next()?, next()?),
+                }
+            }
+            MapExpr::Scalar(b, side) => {
+                let scalar = if *side == ScalarSide::Left { &b.lhs } else { &b.rhs };
+                let scalar = self.scalar(scalar, grid)?;
+                Map::Scalar { op: b.op, scalar, side: *side, options: options(b.return_bool) }
+            }
+        })
+    }
+}
+
+fn options(return_bool: bool) -> BinaryOptions {
+    BinaryOptions { return_bool, ..BinaryOptions::default() }
+}
+
+/// Whether results are no longer the metric they came from.
+fn drops_names(chain: &Chain<'_>) -> bool {
+    use RangeFunction::{FirstOverTime, LastOverTime};
+    let keeps = |m: &MapExpr<'_>| match m {
+        MapExpr::Scalar(b, _) => b.op.is_trim() || b.op.is_comparison() && !b.return_bool,
+        _ => false,
+    };
+    let root = match chain.root {
+        Root::Latest => false,
+        Root::Time => true,
+        Root::Windows { f, .. } => !matches!(f, FirstOverTime | LastOverTime),
+    };
+    root || !chain.maps.iter().all(keeps)
+}
+
+// === impl Pipeline ===
+
+impl Pipeline {
+    /// The column of the series in `samples`; names are only marked for removal. `ctx` must say
+    /// that names are removed later.
+    pub(super) fn column(
+        &self,
+        samples: &mut Loaded,
+        ctx: &mut Context,
+    ) -> Result<Option<Column>, QueryError> {
+        let column = match &self.root {
+            Step::Latest(pick) => {
+                let mut column = latest(samples, &self.grid, self.reach, *pick, ctx)?;
+                column.drop_name = *pick == Pick::Time;
+                column
+            }
+            Step::Windows(f, params) => {
+                samples.remove_stale();
+                if samples.is_empty() {
+                    return Ok(None);
+                }
+                window_column(*f, samples, self.reach, params, self.grid, ctx)?
+            }
+        };
+        if column.is_empty() || self.maps.is_empty() {
+            return Ok(Some(column).filter(|c| !c.is_empty()));
+        }
+        let mut matrix = Matrix { grid: self.grid, columns: vec![column] };
+        for map in &self.maps {
+            matrix = map.apply(matrix, ctx)?;
+        }
+        Ok(matrix.columns.pop().filter(|c| !c.is_empty()))
+    }
+}
+
+impl Map {
+    fn apply(&self, m: Matrix, ctx: &mut Context) -> Result<Matrix, QueryError> {
+        Ok(match self {
+            Self::Math(f) => map_floats(m, ctx, |_, v| f(v))?,
+            Self::Date(part) => map_floats(m, ctx, |_, v| part.of(v))?,
+            Self::Clamp(min, max) => clamp(m, min, max, ctx)?,
+            Self::Round(nearest) => round(m, nearest, ctx)?,
+            Self::Negate => negate(m, ctx)?,
+            Self::Scalar { op, scalar, side, options } => {
+                vector_scalar(*op, m, scalar, *side, *options, ctx)?
+            }
+        })
+    }
+}

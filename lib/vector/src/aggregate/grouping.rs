@@ -1,0 +1,49 @@
+//! Which series make a group.
+
+use skald_model::Labels;
+use skald_model::labels::put_str;
+
+use crate::column::is_metadata;
+
+/// Which labels make a group. `without` always leaves the metric name out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    By(Vec<String>),
+    Without(Vec<String>),
+}
+
+impl Grouping {
+    /// One group of everything.
+    pub fn all() -> Self {
+        Self::By(Vec::new())
+    }
+
+    /// The labels of the group to which `labels` belongs.
+    pub fn key(&self, labels: &Labels) -> Labels {
+        match self {
+            Self::By(names) if names.is_empty() => Labels::empty(),
+            _ => labels.filter(|n| self.keeps(n)),
+        }
+    }
+
+    /// Appends bytes that are equal for labels of the same group only. With `dropped`, what tells
+    /// the metric counts as gone.
+    pub fn write_key(&self, labels: &Labels, dropped: bool, out: &mut Vec<u8>) {
+        if matches!(self, Self::By(names) if names.is_empty()) {
+            return;
+        }
+        for (name, value) in labels.iter() {
+            if self.keeps(name) && !(dropped && is_metadata(name)) {
+                put_str(out, name);
+                put_str(out, value);
+            }
+        }
+    }
+
+    fn keeps(&self, name: &str) -> bool {
+        match self {
+            Self::By(names) => names.iter().any(|l| l == name),
+            Self::Without(names) => name != Labels::NAME && !names.iter().any(|l| l == name),
+        }
+    }
+}
