@@ -6,6 +6,7 @@ mod classic;
 mod histogram;
 mod range;
 mod select;
+mod smooth;
 
 use std::sync::Arc;
 
@@ -175,7 +176,8 @@ impl Evaluator {
     }
 
     pub(crate) fn reach(&self, s: &Selector, range_ms: i64) -> Reach {
-        Reach { range_ms, offset_ms: s.offset_ms, at: self.span.at(s.at) }
+        let extension = s.extension.map(|e| (e, self.span.around(e)));
+        Reach { range_ms, offset_ms: s.offset_ms, at: self.span.at(s.at), extension }
     }
 
     pub(crate) fn answer(&mut self, expr: &Expr, mode: Mode) -> Result<Answer, QueryError> {

@@ -4,6 +4,8 @@ use skald_model::Matcher;
 use skald_vector::function::{DatePart, Direction};
 use skald_vector::{AggregateOp, BinaryOp, Grouping, Matching};
 
+use crate::syntax::ast::Extension;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ValueType {
     Scalar,
@@ -27,6 +29,7 @@ pub(crate) struct Selector {
     pub matchers: Vec<Matcher>,
     pub offset_ms: i64,
     pub at: Option<At>,
+    pub extension: Option<Extension>,
 }
 
 #[derive(Clone, Debug)]

@@ -47,15 +47,13 @@ impl Lowering {
     }
 
     fn selector(&mut self, s: &VectorSelector) -> Result<Selector, QueryError> {
-        if s.extension.is_some() {
-            return Err(QueryError::unsupported("anchored and smoothed modifiers"));
-        }
         self.selectors += 1;
         Ok(Selector {
             id: self.selectors - 1,
             matchers: s.by_name_first(),
             offset_ms: self.millis(&s.offset, Sign::Any)?,
             at: s.at.map(at),
+            extension: s.extension,
         })
     }
 

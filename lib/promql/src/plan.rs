@@ -8,6 +8,7 @@ use skald_vector::Grid;
 
 use crate::exec::chain;
 use crate::expr::{At, Expr, Selector, Subquery};
+use crate::syntax::ast::Extension;
 use crate::{LabelNeed, Select};
 
 /// The times that a whole query is about.
@@ -28,6 +29,14 @@ impl Span {
             At::End => self.grid.end_ms(),
             At::Ms(ms) => ms,
         })
+    }
+
+    /// How far an extended range looks beyond its start and its end.
+    pub(crate) fn around(&self, extension: Extension) -> (i64, i64) {
+        match extension {
+            Extension::Anchored => (self.lookback_ms, 0),
+            Extension::Smoothed => (self.lookback_ms, self.lookback_ms),
+        }
     }
 
     /// The steps of a subquery that is looked at from steps `start..=end`: multiples of its step.
@@ -130,8 +139,10 @@ impl Plan {
             Some(at) => (at, at),
             None => (grid.start_ms, grid.end_ms()),
         };
+        let (before, behind) = s.extension.map_or((0, 0), |e| span.around(e));
+        let reach_ms = reach_ms.saturating_add(before);
         let start = first.saturating_sub(s.offset_ms).saturating_sub(reach_ms).saturating_add(1);
-        let end = last.saturating_sub(s.offset_ms).saturating_add(1);
+        let end = last.saturating_sub(s.offset_ms).saturating_add(behind).saturating_add(1);
         let select = Select {
             matchers: s.matchers.clone(),
             range: TimeRange::new(start, end),

@@ -10,6 +10,7 @@ use super::select::Pick;
 use super::{Evaluator, Val, absent};
 use crate::QueryError;
 use crate::expr::{Expr, Function, RangeFunction, ScalarFunction};
+use crate::syntax::ast::Extension;
 
 impl Evaluator {
     pub(super) fn call(
@@ -190,9 +191,27 @@ impl Evaluator {
         let Some(ranged) = ranged else {
             return Err(QueryError::Execution(format!("{name} without a range vector")));
         };
+        check_extension(name, ranged)?;
         let (data, reach) = self.windows(ranged, grid)?;
         self.over_windows(f, &data, reach, &params, grid)
     }
+}
+
+/// Refuses extended ranges where the function does not know what to do with them.
+fn check_extension(name: &str, ranged: &Expr) -> Result<(), QueryError> {
+    let Expr::Range { selector, .. } = ranged else { return Ok(()) };
+    let known: &[&str] = match selector.extension {
+        None => return Ok(()),
+        Some(Extension::Anchored) => &["changes", "delta", "increase", "rate", "resets"],
+        Some(Extension::Smoothed) => &["delta", "increase", "rate"],
+    };
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let word = selector.extension.map_or("", Extension::as_str);
+    let list = known.join(", ");
+    let text = format!("{word} modifier can only be used with: {list} - not with {name}");
+    Err(QueryError::Execution(text))
 }
 
 /// The value where exactly one column has a float, else NaN.

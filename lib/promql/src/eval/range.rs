@@ -3,6 +3,7 @@
 //! Windows are open on the left and closed on the right. Both ends of a window are indexes that
 //! only move forward, so a series is walked once, however many steps look at it.
 
+mod extended;
 mod histogram;
 mod over_time;
 mod rate;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 use skald_model::Labels;
 use skald_vector::{Column, Context, FloatHistogram, Grid, Matrix, VectorError};
 
+pub(super) use self::extended::{clip, interpolate, interpolate_histograms};
+pub(super) use self::histogram::warn_mixed_schemas;
 use self::over_time::OverTime;
 use self::rate::Rates;
 use super::select::{Reach, advance, without_stale};
@@ -21,6 +24,7 @@ use super::{Evaluator, Loaded};
 use crate::QueryError;
 use crate::engine::Shared;
 use crate::expr::RangeFunction;
+use crate::syntax::ast::Extension;
 
 /// The samples that one step looks at.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +41,8 @@ pub(super) struct Window<'a> {
     pub end_ms: i64,
     /// The time of the step itself.
     pub now_ms: i64,
+    /// The samples reach beyond the window, for its edges.
+    pub extension: Option<Extension>,
 }
 
 /// What a window becomes.
@@ -91,10 +97,7 @@ impl<'a> Window<'a> {
     pub(super) fn is_mixed(&self, ctx: &mut Context) -> bool {
         let mixed = self.lo < self.hi && self.histogram_lo < self.histogram_hi;
         if mixed {
-            ctx.annotations.warn(&format!(
-                "encountered a mix of histograms and floats for metric name {:?}",
-                self.name()
-            ));
+            warn_mixed_kinds(self.name(), ctx);
         }
         mixed
     }
@@ -108,6 +111,12 @@ impl<'a> Window<'a> {
             ));
         }
     }
+}
+
+/// Remarks that floats and histograms stand side by side.
+pub(super) fn warn_mixed_kinds(name: &str, ctx: &mut Context) {
+    ctx.annotations
+        .warn(&format!("encountered a mix of histograms and floats for metric name {name:?}"));
 }
 
 /// Evaluates one function over the windows of one series.
@@ -182,6 +191,7 @@ pub(crate) fn column(
     if matches!(f, RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta)
         && series.histogram_times.is_empty()
         && reach.at.is_none()
+        && reach.extension.is_none()
     {
         rate::fill(f, series, reach, grid, &mut out, ctx)?;
     } else {
@@ -215,7 +225,9 @@ fn fill(
         start_ms: end.saturating_sub(reach.range_ms),
         end_ms: end,
         now_ms: grid.start_ms,
+        extension: reach.extension.map(|(e, _)| e),
     };
+    let (before_start, behind_end) = reach.extension.map_or((0, 0), |(_, around)| around);
     // With a fixed time all steps are alike, unless the function looks at the step's own.
     let alike = reach.at.is_some() && params.is_empty() && f != RangeFunction::PredictLinear;
     for i in 0..grid.n {
@@ -240,10 +252,12 @@ fn fill(
         w.end_ms = reach.end(&grid, i);
         w.start_ms = w.end_ms.saturating_sub(reach.range_ms);
         w.now_ms = grid.time(i);
-        w.hi = advance(&series.times, w.hi, w.end_ms);
-        w.lo = advance(&series.times, w.lo, w.start_ms);
-        w.histogram_hi = advance(&series.histogram_times, w.histogram_hi, w.end_ms);
-        w.histogram_lo = advance(&series.histogram_times, w.histogram_lo, w.start_ms);
+        let from = w.start_ms.saturating_sub(before_start);
+        let to = w.end_ms.saturating_add(behind_end);
+        w.hi = advance(&series.times, w.hi, to);
+        w.lo = advance(&series.times, w.lo, from);
+        w.histogram_hi = advance(&series.histogram_times, w.histogram_hi, to);
+        w.histogram_lo = advance(&series.histogram_times, w.histogram_lo, from);
         if w.is_empty() {
             continue;
         }

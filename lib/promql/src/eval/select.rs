@@ -6,9 +6,12 @@ use std::sync::Arc;
 use skald_model::{ResetHint, is_stale};
 use skald_vector::{Column, Context, FloatHistogram, Grid, Matrix, Seen, VectorError};
 
+use super::range::clip;
+use super::smooth::smooth;
 use super::{Evaluator, Loaded};
 use crate::engine::Shared;
 use crate::expr::{Expr, Selector};
+use crate::syntax::ast::Extension;
 use crate::{MatrixSeries, QueryError};
 
 /// Where windows lie relative to the steps of a grid.
@@ -18,6 +21,8 @@ pub(crate) struct Reach {
     pub offset_ms: i64,
     /// All steps look at this time instead of their own.
     pub at: Option<i64>,
+    /// How the edges are made, and how far before the start and behind the end is looked for that.
+    pub extension: Option<(Extension, (i64, i64))>,
 }
 
 impl Reach {
@@ -51,17 +56,18 @@ impl Evaluator {
         grid: Grid,
         pick: Pick,
     ) -> Result<Matrix, QueryError> {
-        let reach = Reach {
-            range_ms: self.span.lookback_ms,
-            offset_ms: s.offset_ms,
-            at: self.span.at(s.at),
-        };
+        let reach = self.reach(s, self.span.lookback_ms);
         let data = self.series(s)?;
         self.check_slots(grid, 1)?;
         let mut out = Matrix::new(grid);
         let mut held = 0usize;
         for series in data.iter() {
-            let column = latest(series, &grid, reach, pick, &mut self.ctx)?;
+            let column = match (pick, s.extension) {
+                (Pick::Sample, Some(Extension::Smoothed)) => {
+                    smooth(&without_stale(series), &grid, reach, &mut self.ctx)?
+                }
+                _ => latest(series, &grid, reach, pick, &mut self.ctx)?,
+            };
             held = held.saturating_add(column.n_samples());
             self.check_samples(held)?;
             out.push(column);
@@ -78,12 +84,7 @@ impl Evaluator {
     ) -> Result<(Shared, Reach), QueryError> {
         match expr {
             Expr::Range { selector, range_ms } => {
-                let reach = Reach {
-                    range_ms: *range_ms,
-                    offset_ms: selector.offset_ms,
-                    at: self.span.at(selector.at),
-                };
-                Ok((self.series(selector)?, reach))
+                Ok((self.series(selector)?, self.reach(selector, *range_ms)))
             }
             Expr::Subquery(sub) => {
                 let inner = self.span.subquery_grid(sub, grid);
@@ -92,6 +93,7 @@ impl Evaluator {
                     range_ms: sub.range_ms,
                     offset_ms: sub.offset_ms,
                     at: self.span.at(sub.at),
+                    extension: None,
                 };
                 if inner.n == 0 {
                     return Ok((Shared::default(), reach));
@@ -117,11 +119,13 @@ impl Evaluator {
         let (data, reach) = self.windows(expr, grid)?;
         let end = reach.end(&grid, 0);
         let start = end.saturating_sub(reach.range_ms);
+        let (before, behind) = reach.extension.map_or((0, 0), |(_, around)| around);
+        let (from, to) = (start.saturating_sub(before), end.saturating_add(behind));
         let mut out = Vec::new();
         for series in data.iter() {
             self.ctx.check()?;
             let series = without_stale(series);
-            let within = |t: &i64| *t > start && *t <= end;
+            let within = |t: &i64| *t > from && *t <= to;
             let points = series.times.iter().zip(&series.values).filter(|(t, _)| within(t));
             let histograms = series
                 .histogram_times
@@ -129,8 +133,16 @@ impl Evaluator {
                 .zip(&series.histograms)
                 .filter(|(t, _)| within(t))
                 .map(|(t, h)| (*t, Arc::clone(h)));
-            let points: Vec<(i64, f64)> = points.map(|(t, v)| (*t, *v)).collect();
+            let mut points: Vec<(i64, f64)> = points.map(|(t, v)| (*t, *v)).collect();
             let histograms: Vec<(i64, Arc<FloatHistogram>)> = histograms.collect();
+            if let Some((extension, _)) = reach.extension {
+                if !histograms.is_empty() {
+                    let name = extension.as_str();
+                    let text = format!("{name} modifier is not supported with histograms");
+                    return Err(QueryError::Execution(text));
+                }
+                points = clip(&points, extension == Extension::Smoothed, start, end);
+            }
             let sizes: usize = histograms.iter().map(|(_, h)| h.size_in_samples()).sum();
             let n = points.len().saturating_add(sizes);
             self.ctx.seen.add(0, n, if series.computed { 0 } else { n });

@@ -45,6 +45,7 @@ pub(crate) fn chain(expr: &Expr) -> Option<Chain<'_>> {
     let mut at = expr;
     let (selector, root) = loop {
         match at {
+            Expr::Selector(s) if s.extension.is_some() => return None,
             Expr::Selector(s) => break (s, Root::Latest),
             Expr::Negate(inner) => {
                 maps.push(MapExpr::Negate);
@@ -83,7 +84,7 @@ pub(crate) fn chain(expr: &Expr) -> Option<Chain<'_>> {
 
 fn windows(f: RangeFunction, args: &[Expr]) -> Option<(&Selector, Root<'_>)> {
     args.iter().find_map(|arg| match arg {
-        Expr::Range { selector, range_ms } => {
+        Expr::Range { selector, range_ms } if selector.extension.is_none() => {
             Some((selector, Root::Windows { f, range_ms: *range_ms, args }))
         }
         _ => None,

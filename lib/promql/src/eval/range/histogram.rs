@@ -6,17 +6,17 @@ use skald_model::ResetHint;
 use skald_vector::histogram::{HistogramSum, MergeNotes};
 use skald_vector::{Context, FloatHistogram};
 
-fn warn_mixed_schemas(name: &str, ctx: &mut Context) {
+pub(in crate::eval) fn warn_mixed_schemas(name: &str, ctx: &mut Context) {
     ctx.annotations.warn(&format!(
         "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {name:?}"
     ));
 }
 
-fn warn_not_counter(name: &str, ctx: &mut Context) {
+pub(super) fn warn_not_counter(name: &str, ctx: &mut Context) {
     ctx.annotations.warn(&format!("this native histogram metric is not a counter: {name:?}"));
 }
 
-fn warn_not_gauge(name: &str, ctx: &mut Context) {
+pub(super) fn warn_not_gauge(name: &str, ctx: &mut Context) {
     ctx.annotations.warn(&format!("this native histogram metric is not a gauge: {name:?}"));
 }
 
@@ -28,6 +28,11 @@ pub(super) fn annotate(notes: MergeNotes, operation: &str, ctx: &mut Context) {
         ctx.annotations
             .info(&format!("mismatched custom buckets were reconciled during {operation}"));
     }
+}
+
+/// As [`annotate`], where what is known about resets does not matter.
+pub(super) fn annotate_reconciled(notes: MergeNotes, operation: &str, ctx: &mut Context) {
+    annotate(MergeNotes { reset_collision: false, ..notes }, operation, ctx);
 }
 
 /// Last minus first of at least two, plus what resets hid when it is a counter.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use skald_vector::{Column, Context, FloatHistogram, Grid, VectorError};
 
-use super::{Out, Window, advance, histogram};
+use super::{Out, Window, advance, extended, histogram};
 use crate::eval::{Loaded, Reach};
 use crate::expr::RangeFunction;
+use crate::syntax::ast::Extension;
 
 /// Evaluates the rate family over one series.
 pub(super) struct Rates {
@@ -37,6 +38,9 @@ impl Rates {
     }
 
     pub(super) fn step(&mut self, w: &Window<'_>, ctx: &mut Context) -> Out {
+        if let Some(extension) = w.extension {
+            return self.extended(extension, w, ctx);
+        }
         match self.f {
             RangeFunction::Irate | RangeFunction::Idelta => instant(self.f, w, ctx),
             RangeFunction::Changes => Out::Float(count_pairs(w, changed)),
@@ -45,6 +49,15 @@ impl Rates {
             _ if w.lo < w.hi => self.extrapolated(w),
             _ => self.extrapolated_histogram(w, ctx),
         }
+    }
+
+    fn extended(&self, extension: Extension, w: &Window<'_>, ctx: &mut Context) -> Out {
+        let counts = match self.f {
+            RangeFunction::Changes => changed,
+            RangeFunction::Resets => was_reset,
+            f => return extended::rate(f, extension == Extension::Smoothed, w, ctx),
+        };
+        extended::anchored(w).map_or(Out::Nothing, |w| Out::Float(count_pairs(&w, counts)))
     }
 
     fn is_counter(&self) -> bool {
