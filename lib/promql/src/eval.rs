@@ -4,6 +4,7 @@ mod absent;
 mod call;
 mod classic;
 mod histogram;
+mod info;
 mod range;
 mod select;
 mod smooth;

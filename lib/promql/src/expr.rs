@@ -139,6 +139,7 @@ pub(crate) enum Function {
     HistogramQuantile,
     HistogramQuantiles,
     HistogramStat(HistogramStat),
+    Info,
     LabelJoin,
     LabelReplace,
     Round,

@@ -2,11 +2,12 @@
 //! nothing, durations computed, functions resolved. The tree was checked before.
 
 mod function;
+mod info;
 
 use skald_vector::{Grouping, Matching};
 
 use crate::QueryError;
-use crate::expr::{Aggregate, At, Binary, Expr, Selector, Subquery};
+use crate::expr::{Aggregate, At, Binary, Expr, Function, Selector, Subquery};
 use crate::syntax::ast::{self, Sign as UnarySign, VectorSelector};
 use crate::syntax::duration::{Env, Sign};
 use crate::syntax::{ValueType, value_type};
@@ -123,7 +124,10 @@ impl Lowering {
         let name = c.func.name;
         let func = function::function(name)
             .ok_or_else(|| QueryError::unsupported(&format!("function {name}")))?;
-        let args = c.args.iter().map(|arg| self.expr(arg)).collect::<Result<_, _>>()?;
+        let mut args = c.args.iter().map(|arg| self.expr(arg)).collect::<Result<Vec<_>, _>>()?;
+        if matches!(func, Function::Info) {
+            self.complete_info(&mut args)?;
+        }
         Ok(Expr::Call { func, name, args })
     }
 }

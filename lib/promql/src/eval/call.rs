@@ -56,6 +56,7 @@ impl Evaluator {
                 };
                 round(self.vector(first, grid)?, &nearest, &self.ctx)?
             }
+            Function::Info => self.info(args, grid)?,
             Function::LabelReplace | Function::LabelJoin => self.labels(func, args, grid)?,
             Function::Sort(direction) => sort_by_value(self.vector(first, grid)?, direction),
             Function::SortByLabel(direction) => {

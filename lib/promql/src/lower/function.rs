@@ -127,6 +127,7 @@ fn other(name: &str) -> Option<Function> {
         "histogram_sum" => Function::HistogramStat(HistogramStat::Sum),
         "histogram_stddev" => Function::HistogramStat(HistogramStat::Stddev),
         "histogram_stdvar" => Function::HistogramStat(HistogramStat::Stdvar),
+        "info" => Function::Info,
         "label_join" => Function::LabelJoin,
         "label_replace" => Function::LabelReplace,
         "round" => Function::Round,

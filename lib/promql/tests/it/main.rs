@@ -76,4 +76,4 @@ async fn upstream_language_tests_do_not_regress() {
 }
 
 /// What passed when this was last raised.
-const FLOOR: usize = 1770;
+const FLOOR: usize = 1823;
