@@ -77,9 +77,17 @@ fn list_notes(json: &mut Json, key: &str, word: &str, notes: &[String]) {
 
 /// `start` and `end` of a metadata request, both inclusive and both optional, in milliseconds.
 fn optional_range(params: &Params) -> Result<TimeRange, Error> {
-    let bound = |name, absent| params.get(name).map_or(Ok(absent), |text| parse_time(name, text));
+    let bound = |name, absent| Ok::<_, Error>(optional_time(params, name)?.unwrap_or(absent));
     let (start, end) = (bound("start", i64::MIN)?, bound("end", i64::MAX)?);
     Ok(TimeRange::new(start, end.saturating_add(1)))
+}
+
+/// A time that may be absent; Prometheus names such a parameter twice.
+fn optional_time(params: &Params, name: &str) -> Result<Option<i64>, Error> {
+    let Some(text) = params.get(name) else { return Ok(None) };
+    let cause =
+        || format!("invalid time value for '{name}': cannot parse {text:?} to a valid timestamp");
+    time::prometheus_time(text).map(Some).ok_or_else(|| Error::parameter(name, cause()))
 }
 
 fn parse_time(name: &str, text: &str) -> Result<i64, Error> {
@@ -90,9 +98,10 @@ fn parse_time(name: &str, text: &str) -> Result<i64, Error> {
 /// `limit`: 0 or absent means none.
 fn limit_of(params: &Params) -> Result<Option<usize>, Error> {
     let Some(text) = params.get("limit") else { return Ok(None) };
-    let cause =
-        || format!("cannot parse {text:?} to a valid limit: it must be a non-negative integer");
-    let n: usize = text.parse().map_err(|_| Error::parameter("limit", cause()))?;
+    let cause = || format!("strconv.Atoi: parsing {text:?}: invalid syntax");
+    let n: i64 = text.parse().map_err(|_| Error::parameter("limit", cause()))?;
+    let n =
+        usize::try_from(n).map_err(|_| Error::parameter("limit", "limit must be non-negative"))?;
     Ok((n > 0).then_some(n))
 }
 
@@ -107,10 +116,10 @@ fn truncate<T>(items: &mut Vec<T>, limit: Option<usize>, notes: &mut Notes) {
 /// The `match[]` parameters, parsed; each must have a matcher that does not accept the empty string.
 fn match_sets(params: &Params) -> Result<Vec<Vec<Matcher>>, Error> {
     let set = |text: &str| {
-        let matchers = language::selector(text).map_err(|e| Error::parameter("match[]", e))?;
+        let matchers = language::selector(text).map_err(|e| Error::Invalid(e.to_string()))?;
         if matchers.iter().all(Matcher::matches_empty) {
             let cause = "match[] must contain at least one non-empty matcher";
-            return Err(Error::parameter("match[]", cause));
+            return Err(Error::Invalid(cause.to_owned()));
         }
         Ok(matchers)
     };

@@ -13,10 +13,10 @@ pub(super) async fn query(querier: Querier, call: Call) -> Result<Answer, Error>
     let range = optional_range(&call.params)?;
     if range.is_empty() {
         let cause = "end timestamp must not be before start timestamp";
-        return Err(Error::parameter("end", cause));
+        return Err(Error::Invalid(cause.to_owned()));
     }
     let text = call.params.get("query").unwrap_or("");
-    let selectors = language::selectors(text).await.map_err(|e| Error::parameter("query", e))?;
+    let selectors = language::selectors(text).await.map_err(|e| Error::Invalid(e.to_string()))?;
     let mut sources = Vec::new();
     for matchers in selectors {
         let matchers: Arc<[Matcher]> = matchers.into();

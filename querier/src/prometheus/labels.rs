@@ -52,11 +52,12 @@ pub(super) async fn values(querier: Querier, call: Call) -> Result<Answer, Error
 
 pub(super) async fn series(querier: Querier, call: Call) -> Result<Answer, Error> {
     let limit = limit_of(&call.params)?;
-    let sets = match_sets(&call.params)?;
-    if sets.is_empty() {
+    if call.params.all("match[]").next().is_none() {
         return Err(Error::Invalid("no match[] parameter provided".to_owned()));
     }
     let range = optional_range(&call.params)?;
+    // Only this route names the parameter.
+    let sets = match_sets(&call.params).map_err(|e| Error::parameter("match[]", e))?;
     let mut found = merge::labels(lists(&querier, &call.scope, sets, range).await?);
     let mut notes = Notes::default();
     truncate(&mut found, limit, &mut notes);

@@ -11,6 +11,7 @@ use crate::{Error, Querier};
 pub(super) async fn get(querier: Querier, call: Call) -> Result<Answer, Error> {
     let limit = number(&call.params, "limit")?;
     let per_metric = number(&call.params, "limit_per_metric")?;
+    let per_metric = if per_metric == 0 { usize::MAX } else { per_metric };
     let mut all = querier.fanout().metadata(&call.scope).await?;
     if let Some(name) = call.params.get("metric") {
         all.retain(|m| m.name == name);

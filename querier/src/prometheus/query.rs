@@ -6,7 +6,7 @@ use skald_promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult,
 use skald_runtime::HumanDuration;
 
 use super::result::write;
-use super::{Notes, limit_of, parse_time};
+use super::{Notes, limit_of, optional_time, parse_time};
 use crate::http::params::Params;
 use crate::http::reply::Answer;
 use crate::http::route::{Call, not_a_duration};
@@ -19,10 +19,7 @@ use crate::{Error, Querier};
 const MAX_STEPS: i64 = 11_000;
 
 pub(super) async fn instant(querier: Querier, call: Call) -> Result<Answer, Error> {
-    let time_ms = match call.params.get("time") {
-        Some(text) => parse_time("time", text)?,
-        None => querier.now_ms(),
-    };
+    let time_ms = optional_time(&call.params, "time")?.unwrap_or_else(|| querier.now_ms());
     let options = options(&call.params)?;
     let (engine, source) = engine(&querier, &call.scope);
     let query = call.params.get("query").unwrap_or("");
@@ -69,11 +66,11 @@ fn answer(call: &Call, result: Result<QueryResult, QueryError>) -> Result<Answer
     let with_stats = match call.params.get("stats") {
         None => false,
         Some("true" | "all") => true,
-        Some(_) => {
-            notes.warnings.push(
-                "stats values other than 'true' and 'all' are deprecated and mean 'true'"
-                    .to_owned(),
-            );
+        Some(other) => {
+            notes.warnings.push(format!(
+                "value {other:?} for parameter \"stats\" is deprecated and will be rejected \
+                 in the next major release, use \"true\" or \"all\""
+            ));
             true
         }
     };
@@ -105,7 +102,11 @@ fn engine(querier: &Querier, scope: &Scope) -> (Engine, MetricSource) {
 
 fn options(params: &Params) -> Result<QueryOptions, Error> {
     let lookback_ms = match params.get("lookback_delta") {
-        Some(text) => Some(duration("lookback_delta", text)?),
+        Some(text) => {
+            let cause =
+                || format!("error parsing lookback delta duration: {}", not_a_duration(text));
+            Some(time::duration_ms(text).ok_or_else(|| Error::Invalid(cause()))?)
+        }
         None => None,
     };
     Ok(QueryOptions { lookback_ms, limit: limit_of(params)?, ..QueryOptions::default() })

@@ -108,12 +108,26 @@ async fn bad_parameters_are_named() {
         (
             "query",
             &[("query", "up"), ("time", "x")],
-            r#"invalid parameter "time": cannot parse "x" to a valid timestamp"#,
+            r#"invalid parameter "time": invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
         ),
         ("query", &[("query", "up{")], r#"invalid parameter "query": "#),
         ("query", &[], r#"invalid parameter "query": "#),
         ("query", &[("query", "up"), ("timeout", "x")], r#"invalid parameter "timeout": "#),
-        ("query", &[("query", "up"), ("limit", "-1")], r#"invalid parameter "limit": "#),
+        (
+            "query",
+            &[("query", "up"), ("limit", "-1")],
+            r#"invalid parameter "limit": limit must be non-negative"#,
+        ),
+        (
+            "query",
+            &[("query", "up"), ("limit", "x")],
+            r#"invalid parameter "limit": strconv.Atoi: parsing "x": invalid syntax"#,
+        ),
+        (
+            "query",
+            &[("query", "up"), ("lookback_delta", "x")],
+            r#"error parsing lookback delta duration: cannot parse "x" to a valid duration"#,
+        ),
         (
             "query_range",
             &[("query", "up"), ("start", "0"), ("end", "10"), ("step", "0")],
@@ -142,11 +156,20 @@ async fn bad_parameters_are_named() {
         ("series", &[], "no match[] parameter provided"),
         ("series", &[("match[]", "{")], r#"invalid parameter "match[]": "#),
         ("series", &[("match[]", r#"{a=""}"#)], r#"invalid parameter "match[]": "#),
-        ("labels", &[("start", "x")], r#"invalid parameter "start": "#),
+        (
+            "labels",
+            &[("start", "x")],
+            r#"invalid parameter "start": invalid time value for 'start': cannot parse "x" to a valid timestamp"#,
+        ),
+        (
+            "labels",
+            &[("match[]", r#"{a=""}"#)],
+            "match[] must contain at least one non-empty matcher",
+        ),
         (
             "query_exemplars",
             &[("query", "up"), ("start", "5"), ("end", "4")],
-            r#"invalid parameter "end": "#,
+            "end timestamp must not be before start timestamp",
         ),
         ("metadata", &[("limit", "x")], "limit must be a number"),
     ];
@@ -159,6 +182,15 @@ async fn bad_parameters_are_named() {
         assert!(error.starts_with(want), "{route} {params:?}: {error}");
     }
     assert_eq!(world.post("/api/v1/label/a/values", &[]).await.status, 405);
+}
+
+#[tokio::test]
+async fn unknown_values_of_stats_are_answered_with_a_warning() {
+    let world = World::single();
+    let reply = world.get("/api/v1/query", &[("query", "1"), ("stats", "some")]).await;
+    let warning = "value \"some\" for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\"";
+    assert_eq!(reply.json()["warnings"], json!([warning]));
+    assert!(reply.data()["stats"].is_object());
 }
 
 #[tokio::test]
