@@ -9,6 +9,7 @@ mod query;
 mod read;
 mod result;
 mod status;
+mod tree;
 
 use axum::Router;
 use axum::routing::any;
@@ -32,6 +33,8 @@ pub fn prometheus_router() -> Router<Querier> {
         .route("/api/v1/query", reads("query").get_or_post(query::instant))
         .route("/api/v1/query_range", reads("query_range").get_or_post(query::range))
         .route("/api/v1/query_exemplars", reads("query_exemplars").get_or_post(exemplars::query))
+        .route("/api/v1/format_query", cheap("format_query").get_or_post(language::format))
+        .route("/api/v1/parse_query", cheap("parse_query").get_or_post(language::tree))
         .route("/api/v1/labels", reads("labels").get_or_post(labels::names))
         .route("/api/v1/label/{name}/values", reads("label_values").get(labels::values))
         .route("/api/v1/series", reads("series").get_or_post(labels::series))

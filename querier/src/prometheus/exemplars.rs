@@ -16,7 +16,7 @@ pub(super) async fn query(querier: Querier, call: Call) -> Result<Answer, Error>
         return Err(Error::Invalid(cause.to_owned()));
     }
     let text = call.params.get("query").unwrap_or("");
-    let selectors = language::selectors(text).await.map_err(|e| Error::Invalid(e.to_string()))?;
+    let selectors = language::selectors(text).map_err(|e| Error::Invalid(e.to_string()))?;
     let mut sources = Vec::new();
     for matchers in selectors {
         let matchers: Arc<[Matcher]> = matchers.into();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skald_promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult, SeriesSource};
+use skald_promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult};
 use skald_runtime::HumanDuration;
 
 use super::result::write;
@@ -50,14 +50,6 @@ pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error>
     let query = call.params.get("query").unwrap_or("");
     let result = engine.range(&source, query, start, end, step, &options).await;
     answer(&call, result)
-}
-
-/// Evaluates a query at one time, with default options.
-pub(super) async fn at_once(
-    source: &dyn SeriesSource,
-    query: &str,
-) -> Result<QueryResult, QueryError> {
-    Engine::default().instant(source, query, 0, &QueryOptions::default()).await
 }
 
 fn answer(call: &Call, result: Result<QueryResult, QueryError>) -> Result<Answer, Error> {

@@ -410,3 +410,24 @@ async fn remote_read_refuses_what_it_cannot_serve() {
     assert_eq!(reply.status, 400);
     assert!(reply.text().contains("max_samples_per_query"));
 }
+
+#[tokio::test]
+async fn queries_are_formatted_and_parsed() {
+    let world = World::single();
+    let query = "sum  by(a)(rate(m{b='c'}[300s]))";
+    let formatted = world.get("/api/v1/format_query", &[("query", query)]).await.data();
+    assert_eq!(formatted, "sum by (a) (rate(m{b=\"c\"}[5m]))");
+    let query = "sum(m) > bool on (a) x offset 2s";
+    let tree = world.post("/api/v1/parse_query", &[("query", query)]).await.data();
+    assert_eq!(tree["type"], "binaryExpr");
+    assert_eq!(tree["bool"], true);
+    assert_eq!(tree["matching"]["labels"][0], "a");
+    assert_eq!(tree["lhs"]["op"], "sum");
+    assert_eq!(tree["rhs"]["offset"], 2000);
+    assert_eq!(tree["rhs"]["matchers"][0]["value"], "x");
+    for path in ["/api/v1/format_query", "/api/v1/parse_query"] {
+        let reply = world.get(path, &[("query", "foo{")]).await;
+        assert_eq!(reply.status, 400);
+        assert!(reply.text().contains("1:5: parse error: "));
+    }
+}
