@@ -246,6 +246,16 @@ fn long_chains_do_not_exhaust_a_small_stack() {
 }
 
 #[tokio::test]
+async fn logarithms_of_subnormals_are_those_of_prometheus() {
+    for (query, want) in [("ln", -709.089_565_712_824), ("log10", -307.953_685_564_252_74)] {
+        let query = format!("scalar({query}(vector(1e-321)))");
+        let result = instant(&Engine::default(), &source(1), &query).await.unwrap();
+        let Value::Scalar { value, .. } = result.value else { panic!("not a scalar") };
+        assert!((value - want).abs() < 1e-9, "{query}: {value}");
+    }
+}
+
+#[tokio::test]
 async fn unsupported_features_say_so() {
     for query in ["start_timestamp(m)"] {
         let err = instant(&Engine::default(), &source(1), query).await.unwrap_err();

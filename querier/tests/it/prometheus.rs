@@ -101,79 +101,77 @@ async fn native_histograms_are_answered_with_their_buckets() {
     );
 }
 
+/// Route, parameters and how the error begins.
+const BAD_PARAMETERS: &[Refusal<'static>] = &[
+    (
+        "query",
+        &[("query", "up"), ("time", "x")],
+        r#"invalid parameter "time": invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
+    ),
+    ("query", &[("query", "up{")], r#"invalid parameter "query": "#),
+    ("query", &[], r#"invalid parameter "query": "#),
+    ("query", &[("query", "up"), ("timeout", "x")], r#"invalid parameter "timeout": "#),
+    (
+        "query",
+        &[("query", "up"), ("limit", "-1")],
+        r#"invalid parameter "limit": limit must be non-negative"#,
+    ),
+    (
+        "query",
+        &[("query", "up"), ("limit", "x")],
+        r#"invalid parameter "limit": strconv.Atoi: parsing "x": invalid syntax"#,
+    ),
+    (
+        "query",
+        &[("query", "up"), ("lookback_delta", "x")],
+        r#"error parsing lookback delta duration: cannot parse "x" to a valid duration"#,
+    ),
+    (
+        "query_range",
+        &[("query", "up"), ("start", "0"), ("end", "10"), ("step", "0")],
+        r#"invalid parameter "step": zero or negative query resolution step widths are not accepted. Try a positive integer"#,
+    ),
+    (
+        "query_range",
+        &[("query", "up"), ("start", "10"), ("end", "9"), ("step", "1")],
+        r#"invalid parameter "end": end timestamp must not be before start time"#,
+    ),
+    (
+        "query_range",
+        &[("query", "up"), ("start", "0"), ("end", "11001"), ("step", "1")],
+        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+    ),
+    (
+        "query_range",
+        &[("query", "up"), ("end", "1"), ("step", "1")],
+        r#"invalid parameter "start": "#,
+    ),
+    (
+        "query_range",
+        &[("query", "up"), ("start", "0"), ("end", "1"), ("step", "x")],
+        r#"invalid parameter "step": cannot parse "x" to a valid duration"#,
+    ),
+    ("series", &[], "no match[] parameter provided"),
+    ("series", &[("match[]", "{")], r#"invalid parameter "match[]": "#),
+    ("series", &[("match[]", r#"{a=""}"#)], r#"invalid parameter "match[]": "#),
+    (
+        "labels",
+        &[("start", "x")],
+        r#"invalid parameter "start": invalid time value for 'start': cannot parse "x" to a valid timestamp"#,
+    ),
+    ("labels", &[("match[]", r#"{a=""}"#)], "match[] must contain at least one non-empty matcher"),
+    (
+        "query_exemplars",
+        &[("query", "up"), ("start", "5"), ("end", "4")],
+        "end timestamp must not be before start timestamp",
+    ),
+    ("metadata", &[("limit", "x")], "limit must be a number"),
+];
+
 #[tokio::test]
 async fn bad_parameters_are_named() {
     let world = World::single();
-    let cases: &[Refusal<'_>] = &[
-        (
-            "query",
-            &[("query", "up"), ("time", "x")],
-            r#"invalid parameter "time": invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
-        ),
-        ("query", &[("query", "up{")], r#"invalid parameter "query": "#),
-        ("query", &[], r#"invalid parameter "query": "#),
-        ("query", &[("query", "up"), ("timeout", "x")], r#"invalid parameter "timeout": "#),
-        (
-            "query",
-            &[("query", "up"), ("limit", "-1")],
-            r#"invalid parameter "limit": limit must be non-negative"#,
-        ),
-        (
-            "query",
-            &[("query", "up"), ("limit", "x")],
-            r#"invalid parameter "limit": strconv.Atoi: parsing "x": invalid syntax"#,
-        ),
-        (
-            "query",
-            &[("query", "up"), ("lookback_delta", "x")],
-            r#"error parsing lookback delta duration: cannot parse "x" to a valid duration"#,
-        ),
-        (
-            "query_range",
-            &[("query", "up"), ("start", "0"), ("end", "10"), ("step", "0")],
-            r#"invalid parameter "step": zero or negative query resolution step widths are not accepted. Try a positive integer"#,
-        ),
-        (
-            "query_range",
-            &[("query", "up"), ("start", "10"), ("end", "9"), ("step", "1")],
-            r#"invalid parameter "end": end timestamp must not be before start time"#,
-        ),
-        (
-            "query_range",
-            &[("query", "up"), ("start", "0"), ("end", "11001"), ("step", "1")],
-            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
-        ),
-        (
-            "query_range",
-            &[("query", "up"), ("end", "1"), ("step", "1")],
-            r#"invalid parameter "start": "#,
-        ),
-        (
-            "query_range",
-            &[("query", "up"), ("start", "0"), ("end", "1"), ("step", "x")],
-            r#"invalid parameter "step": cannot parse "x" to a valid duration"#,
-        ),
-        ("series", &[], "no match[] parameter provided"),
-        ("series", &[("match[]", "{")], r#"invalid parameter "match[]": "#),
-        ("series", &[("match[]", r#"{a=""}"#)], r#"invalid parameter "match[]": "#),
-        (
-            "labels",
-            &[("start", "x")],
-            r#"invalid parameter "start": invalid time value for 'start': cannot parse "x" to a valid timestamp"#,
-        ),
-        (
-            "labels",
-            &[("match[]", r#"{a=""}"#)],
-            "match[] must contain at least one non-empty matcher",
-        ),
-        (
-            "query_exemplars",
-            &[("query", "up"), ("start", "5"), ("end", "4")],
-            "end timestamp must not be before start timestamp",
-        ),
-        ("metadata", &[("limit", "x")], "limit must be a number"),
-    ];
-    for (route, params, want) in cases {
+    for (route, params, want) in BAD_PARAMETERS {
         let reply = world.get(&format!("/api/v1/{route}"), params).await;
         assert_eq!(reply.status, 400, "{route} {params:?} {}", reply.text());
         let body = reply.json();

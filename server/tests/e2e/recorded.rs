@@ -111,8 +111,7 @@ async fn loki_answers() {
     report(flushed, all, passed, &failures);
 }
 
-/// What is missing: `format_query` (31), last digits of bucket bounds in `count_values` of native histograms
-/// (6), `changes` over them (2), `year` of infinities (3), `log10` of subnormals (3), and -0, which the
-/// loader's protobuf encoder leaves out as a default (3).
-const PROMETHEUS_FLOOR: usize = 1917;
+/// What is missing: last digits in `count_values` of native histograms (some), `changes` over them (2), and
+/// -0, which the loader's protobuf encoder leaves out as a default (3).
+const PROMETHEUS_FLOOR: usize = 1956;
 const LOKI_FLOOR: usize = 801;

@@ -53,9 +53,9 @@ fn math(name: &str) -> Option<fn(f64) -> f64> {
         "ceil" => f64::ceil,
         "floor" => f64::floor,
         "exp" => f64::exp,
-        "ln" => f64::ln,
+        "ln" => ln,
         "log2" => f64::log2,
-        "log10" => f64::log10,
+        "log10" => log10,
         "sqrt" => f64::sqrt,
         "sin" => f64::sin,
         "cos" => f64::cos,
@@ -140,4 +140,17 @@ fn other(name: &str) -> Option<Function> {
         "vector" => Function::ToVector,
         _ => return None,
     })
+}
+
+/// The natural logarithm as Go has it on amd64, where a subnormal counts as 2^-1023 and more.
+fn ln(v: f64) -> f64 {
+    if v > 0.0 && v < f64::MIN_POSITIVE {
+        let mantissa = f64::from_bits(v.to_bits() | 1.0f64.to_bits());
+        return mantissa.ln() - 1023.0 * std::f64::consts::LN_2;
+    }
+    v.ln()
+}
+
+fn log10(v: f64) -> f64 {
+    if v > 0.0 && v < f64::MIN_POSITIVE { ln(v) * std::f64::consts::LOG10_E } else { v.log10() }
 }

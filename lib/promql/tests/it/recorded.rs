@@ -330,4 +330,4 @@ async fn recorded_answers_do_not_regress() {
 }
 
 /// What passed when this was last raised.
-const FLOOR: usize = 1902;
+const FLOOR: usize = 1910;

@@ -15,6 +15,8 @@ pub enum DatePart {
 }
 
 const SECONDS_PER_DAY: i64 = 86_400;
+/// 2^63 seconds.
+const END_OF_TIME: f64 = 9_223_372_036_854_775_808.0;
 
 impl DatePart {
     /// The part of the second `seconds` after the epoch; fractions are cut off.
@@ -24,8 +26,8 @@ impl DatePart {
         reason = "saturates; parts of a date are small"
     )]
     pub fn of(self, seconds: f64) -> f64 {
-        if seconds.is_nan() {
-            return f64::NAN;
+        if seconds.is_nan() || seconds.abs() >= END_OF_TIME {
+            return self.of_no_time();
         }
         let t = seconds as i64;
         let days = t.div_euclid(SECONDS_PER_DAY);
@@ -43,6 +45,21 @@ impl DatePart {
             Self::Year => year,
         };
         part as f64
+    }
+
+    /// What Prometheus answers for times that 64 bits of seconds cannot say: on amd64 they all
+    /// become the same one, the last second there is.
+    fn of_no_time(self) -> f64 {
+        match self {
+            Self::Minute => 30.0,
+            Self::Hour => 15.0,
+            Self::DayOfWeek => 0.0,
+            Self::DayOfMonth => 4.0,
+            Self::DayOfYear => 339.0,
+            Self::DaysInMonth => 31.0,
+            Self::Month => 12.0,
+            Self::Year => 292_277_026_596.0,
+        }
     }
 }
 

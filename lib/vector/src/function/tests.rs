@@ -103,6 +103,10 @@ fn dates_are_gregorian_and_utc() {
     }
     assert_eq!(DatePart::Year.of(-1.0), 1969.0);
     assert_eq!(DatePart::DayOfWeek.of(0.0), 4.0);
-    assert!(DatePart::Year.of(f64::NAN).is_nan());
+    // As Prometheus on amd64: what is no time is the last second of 64 bits.
+    for no_time in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e20] {
+        assert_eq!(DatePart::Year.of(no_time), 292_277_026_596.0);
+        assert_eq!(DatePart::DayOfYear.of(no_time), 339.0);
+    }
     assert!(DatePart::Year.of(f64::MAX).is_finite());
 }

@@ -38,7 +38,33 @@ pub(crate) fn exponential_bound(index: i32, schema: i32) -> f64 {
     if part == 0 && whole == 1024 {
         return f64::MAX;
     }
-    (f64::from(part) / f64::from(per_power)).exp2() * exp2(i64::from(whole))
+    let fraction = match FINEST.checked_sub(shift) {
+        Some(finer) => known_fraction(part << finer),
+        None => (f64::from(part) / f64::from(per_power)).exp2(),
+    };
+    fraction * exp2(i64::from(whole))
+}
+
+/// The highest resolution that bounds are tabled for.
+const FINEST: u32 = 8;
+
+/// How far Prometheus's bounds 2^(i/256) lie beside the nearest float, in steps of the last digit:
+/// a digit means down, `+` one up. Bounds appear in answers and in labels made by `count_values`,
+/// where another last digit would be another series.
+const DEVIATIONS: &[u8; 256] = b"\
+    00000010001000000012001111111111001000100111001100110+1100110011\
+    0000001111221021001000100001000000010+00102200110111001010221111\
+    1010112211211011111111212122212200110010112210221122101121221121\
+    1132112122322232222222333344324311211222213311222132112222432233";
+
+/// 2^(i/256), for i from 0 to 255.
+fn known_fraction(i: i32) -> f64 {
+    let nearest = (f64::from(i) / 256.0).exp2();
+    let deviation = usize::try_from(i).ok().and_then(|i| DEVIATIONS.get(i)).copied();
+    match deviation.unwrap_or(b'0') {
+        b'+' => nearest.next_up(),
+        digit => (b'0'..digit).fold(nearest, |v, _| v.next_down()),
+    }
 }
 
 fn exp2(exp: i64) -> f64 {
