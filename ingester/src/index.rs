@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+use skald_model::labels::put_str;
 use skald_model::{Labels, LabelsBuilder, SeriesId};
 
 use self::hash::Mixer;
@@ -76,6 +77,27 @@ impl Index {
         let pairs = self.series[r as usize].pairs.iter().map(|p| self.pairs.get(*p));
         // The pairs came out of a canonical set.
         LabelsBuilder::from_sorted(pairs).unwrap_or_default()
+    }
+
+    /// The numbers of label names, of those that any series has.
+    pub(crate) fn names(&self, names: &[String]) -> Vec<u32> {
+        names.iter().filter_map(|name| self.pairs.name(name)).collect()
+    }
+
+    /// Appends the canonical labels of a series, of `only` these names if given.
+    pub(crate) fn put_labels(&self, r: Ref, only: Option<&[u32]>, out: &mut Vec<u8>) {
+        let mut left = only.map_or(usize::MAX, <[u32]>::len);
+        for pair in &*self.series[r as usize].pairs {
+            if left == 0 {
+                return;
+            }
+            if only.is_none_or(|only| only.contains(&self.pairs.name_of(*pair))) {
+                let (name, value) = self.pairs.get(*pair);
+                put_str(out, name);
+                put_str(out, value);
+                left -= 1;
+            }
+        }
     }
 
     /// How many series have the pair `name="value"`.

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use skald_codec::encoded::EncodedSeries;
 use skald_model::{
     ErrorKind, Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TenantId,
     TimeRange,
 };
 use skald_rpc::RpcError;
-use skald_rpc::ingester::{Head, SelectEntries, StreamStats};
+use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, StreamStats};
 
 use crate::error::Error;
 use crate::head::logs::{self, LogsHead};
@@ -58,9 +59,23 @@ impl Ingester {
         range: TimeRange,
     ) -> Result<Head<Vec<Series>>, RpcError> {
         let matchers = matchers.to_vec();
+        let request = SelectSeries { matchers, range, only: None, ids: false };
         self.read(id, move |tenant| {
-            let picked = pick_series(tenant, &matchers, range);
+            let picked = encode_series(tenant, &request);
             Ok((picked.manifest_version, picked.decode(range)?))
+        })
+        .await
+    }
+
+    pub(crate) async fn head_encoded(
+        &self,
+        id: &TenantId,
+        request: &SelectSeries,
+    ) -> Result<Head<Vec<EncodedSeries>>, RpcError> {
+        let request = request.clone();
+        self.read(id, move |tenant| {
+            let picked = encode_series(tenant, &request);
+            Ok((picked.manifest_version, picked.finish()?))
         })
         .await
     }
@@ -141,6 +156,11 @@ impl Ingester {
         let head = tenant.metrics.read();
         head.metadata.values().cloned().collect()
     }
+}
+
+fn encode_series(tenant: &Tenant, request: &SelectSeries) -> metrics::EncodedSelection {
+    let begin = |head: &MetricsHead| head.begin_encoding(request);
+    visit(&tenant.metrics, begin, |head, refs, into| head.encode(refs, request.range, into))
 }
 
 fn pick_series(tenant: &Tenant, matchers: &[Matcher], range: TimeRange) -> metrics::Selection {

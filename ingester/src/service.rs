@@ -1,10 +1,13 @@
 //! The ingester as other roles see it.
 
 use async_trait::async_trait;
+use skald_codec::encoded::EncodedSeries;
 use skald_model::{
     Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TenantId, TimeRange,
 };
-use skald_rpc::ingester::{Head, PushOutcome, PushRequest, SelectEntries, StreamStats};
+use skald_rpc::ingester::{
+    Head, PushOutcome, PushRequest, SelectEntries, SelectSeries, StreamStats,
+};
 use skald_rpc::{IngesterApi, RpcError};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -23,6 +26,14 @@ impl IngesterApi for Ingester {
         range: TimeRange,
     ) -> Result<Head<Vec<Series>>, RpcError> {
         self.head_series(tenant, matchers, range).await
+    }
+
+    async fn encoded_series(
+        &self,
+        tenant: &TenantId,
+        request: &SelectSeries,
+    ) -> Result<Head<Vec<EncodedSeries>>, RpcError> {
+        self.head_encoded(tenant, request).await
     }
 
     async fn select_entries(

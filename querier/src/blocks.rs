@@ -113,6 +113,18 @@ impl Blocks {
         }
     }
 
+    /// Whether a view that is not too old has blocks of the signal with data in the range.
+    pub(crate) async fn any(&self, scope: &Scope, wanted: Wanted) -> Result<bool, Error> {
+        let view = self.view(&scope.tenant, wanted.manifest_version).await?;
+        for entry in &view.blocks {
+            let meta = meta(entry)?;
+            if meta.signal == wanted.signal && wanted.range.overlaps(meta.min_time, meta.max_time) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// A view that is not too old and has commit `at_least`. Its blocks stay while it is held.
     pub(crate) async fn view(&self, tenant: &TenantId, at_least: u64) -> Result<Arc<View>, Error> {
         let view = self.catalog.view_within(tenant, self.max_age).await;

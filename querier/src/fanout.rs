@@ -11,12 +11,13 @@ use skald_blocks::LogSelect;
 use skald_model::{
     Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TimeRange,
 };
-use skald_rpc::ingester::{Head, SelectEntries, StreamStats};
+use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, StreamStats};
 
 use crate::blocks::{Blocks, Wanted};
 use crate::heads::{Heads, Ingesters};
 use crate::memory::Size;
 use crate::scope::Scope;
+use crate::source::found::{Found, Source};
 use crate::{Error, merge};
 
 /// Reads everything a tenant has, wherever it is.
@@ -26,35 +27,74 @@ pub(crate) struct Fanout {
     pub(crate) blocks: Blocks,
 }
 
-type Found = (Labels, Vec<Exemplar>);
+type Exemplars = (Labels, Vec<Exemplar>);
 
 // === impl Fanout ===
 
 impl Fanout {
-    /// Series with their samples in `range` (ms), each once, in no particular order.
+    /// Decoded series with their samples in `range` (ms), each once, in no particular order.
     pub(crate) async fn series(
         &self,
         scope: &Scope,
         matchers: &Arc<[Matcher]>,
         range: TimeRange,
     ) -> Result<Vec<Series>, Error> {
-        let tenant = scope.tenant.clone();
+        let request = SelectSeries { matchers: matchers.to_vec(), range, only: None, ids: false };
+        self.encoded(scope, request).await?.decode()
+    }
+
+    /// Series that may have samples in the range, each once, their samples still encoded.
+    pub(crate) async fn encoded(
+        &self,
+        scope: &Scope,
+        mut request: SelectSeries,
+    ) -> Result<Found, Error> {
+        // Ids cost the ingester the labels that nobody wants, so they are asked for only where
+        // several sources must be united.
+        if request.only.is_some() {
+            let range = request.range;
+            let wanted = Wanted { signal: Signal::Metrics, range, manifest_version: 0 };
+            request.ids = !self.ingesters.is_one() || self.blocks.any(scope, wanted).await?;
+        }
+        let held = scope.memory.used();
+        let (range, anonymous) = (request.range, request.only.is_some() && !request.ids);
+        let request = Arc::new(request);
+        let sources = self.sources(scope, &request).await?;
+        if !anonymous || sources.len() <= 1 {
+            return Ok(Found::unite(sources, range));
+        }
+        // A flush came in between.
+        drop(sources);
+        scope.memory.return_to(held);
+        let request = Arc::new(SelectSeries { ids: true, ..(*request).clone() });
+        Ok(Found::unite(self.sources(scope, &request).await?, range))
+    }
+
+    /// What heads and blocks answer; sources without any series are left out.
+    async fn sources(
+        &self,
+        scope: &Scope,
+        request: &Arc<SelectSeries>,
+    ) -> Result<Vec<Source>, Error> {
+        let (tenant, range) = (scope.tenant.clone(), request.range);
         let heads = self
             .ingesters
             .ask(scope, |ingester| {
-                let (tenant, matchers) = (tenant.clone(), Arc::clone(matchers));
-                async move { ingester.select_series(&tenant, &matchers, range).await }.boxed()
+                let (tenant, request) = (tenant.clone(), Arc::clone(request));
+                async move { ingester.encoded_series(&tenant, &request).await }.boxed()
             })
             .await?;
         let wanted =
             Wanted { signal: Signal::Metrics, range, manifest_version: heads.manifest_version };
-        let mut sources = taken(scope, heads)?;
+        let heads = taken(scope, heads)?.into_iter().map(Source::Head);
         let blocks = self.blocks.read(scope, wanted, |block| {
-            let matchers = Arc::clone(matchers);
-            async move { block.metrics().await?.select(&matchers, range).await }.boxed()
+            let request = Arc::clone(request);
+            async move { block.metrics().await?.select(&request.matchers, range).await }.boxed()
         });
-        sources.extend(blocks.await?);
-        Ok(merge::series(sources))
+        let mut sources: Vec<Source> = heads.collect();
+        sources.extend(blocks.await?.into_iter().map(Source::Block));
+        sources.retain(|source| !source.is_empty());
+        Ok(sources)
     }
 
     /// Streams with their entries in the range, each once, sorted by time.
@@ -133,7 +173,7 @@ impl Fanout {
         scope: &Scope,
         matchers: &Arc<[Matcher]>,
         range: TimeRange,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<Vec<Exemplars>, Error> {
         let tenant = scope.tenant.clone();
         let heads = self
             .ingesters

@@ -116,6 +116,14 @@ impl Ingesters {
         Err(no_quorum(partition.id, answers.len(), needed, failed))
     }
 
+    /// Whether one answer is all there is to get: one partition of which one replica is asked.
+    pub(crate) fn is_one(&self) -> bool {
+        let view = self.coordinator.view();
+        let mut partitions = view.readable();
+        let first = partitions.next();
+        first.is_some_and(|p| quorum::read(p.replicas.len()) == 1) && partitions.next().is_none()
+    }
+
     /// All replicas of all readable partitions, for calls that have no quorum.
     pub(crate) fn all(&self) -> Vec<(u32, Arc<dyn IngesterApi>)> {
         let view = self.coordinator.view();

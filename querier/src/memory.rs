@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use skald_codec::encoded::EncodedSeries;
 use skald_model::{Labels, Series, StreamEntries};
 use skald_runtime::ByteSize;
 
@@ -63,6 +64,12 @@ impl<T: Size> Size for Vec<T> {
 }
 
 impl Size for Series {
+    fn size_bytes(&self) -> usize {
+        Self::size_bytes(self)
+    }
+}
+
+impl Size for EncodedSeries {
     fn size_bytes(&self) -> usize {
         Self::size_bytes(self)
     }

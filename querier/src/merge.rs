@@ -5,19 +5,14 @@
 //! other are appended and only the overlapping tail is merged.
 
 pub(crate) mod entries;
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use skald_model::{Exemplar, Labels, MetricMetadata, Series, SeriesId, StreamEntries};
-
-/// Unites series of several sources, each of which has a series at most once per timestamp.
-pub(crate) fn series(sources: Vec<Vec<Series>>) -> Vec<Series> {
-    grouped(sources, |s| &s.labels, samples::unite)
-}
+use skald_model::{Exemplar, Labels, MetricMetadata, SeriesId, StreamEntries};
 
 /// Unites streams of several sources.
 pub(crate) fn streams(sources: Vec<Vec<StreamEntries>>) -> Vec<StreamEntries> {

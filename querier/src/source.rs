@@ -1,6 +1,7 @@
 //! The engines' view of the fan-out: series for PromQL, entries for LogQL.
 
 mod entries;
+pub(crate) mod found;
 mod series;
 
 pub(crate) use self::entries::LogSource;

@@ -5,6 +5,7 @@
 
 mod append;
 mod data;
+mod encode;
 mod find;
 mod read;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use skald_model::{Labels, MetricMetadata, SeriesId};
 
 pub(crate) use self::append::{Conflict, Window};
 pub(crate) use self::data::{Extra, SeriesData};
+pub(crate) use self::encode::EncodedSelection;
 pub(crate) use self::read::{Selection, chunks_of};
 use super::{Ageing, Cuttable, LogState};
 use crate::index::{Index, Ref, retain_mapped};

@@ -1,8 +1,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use skald_model::{Labels, TimeRange};
+use skald_rpc::ingester::SelectSeries;
 
-use super::metrics::{MetricsHead, Selection, Window};
+use super::metrics::{EncodedSelection, MetricsHead, Window};
 use super::*;
 
 const SERIES: usize = 30 * STEP + 1;
@@ -29,9 +30,11 @@ fn full() -> MetricsHead {
     head
 }
 
-fn read(lock: &RwLock<MetricsHead>) -> Selection {
-    let begin = |head: &MetricsHead| head.begin(&[]);
-    visit(lock, begin, |head, refs, into| head.pick(refs, TimeRange::ALL, into))
+fn read(lock: &RwLock<MetricsHead>) -> EncodedSelection {
+    let (matchers, range) = (Vec::new(), TimeRange::ALL);
+    let request = SelectSeries { matchers, range, only: None, ids: false };
+    let begin = |head: &MetricsHead| head.begin_encoding(&request);
+    visit(lock, begin, |head, refs, into| head.encode(refs, range, into))
 }
 
 /// Each round writes time t to all series, cuts while they are visited, and commits as number t.

@@ -7,5 +7,6 @@ pub mod batch;
 pub mod bits;
 pub mod chunk;
 pub mod compress;
+pub mod encoded;
 pub mod histogram;
 pub mod wire;

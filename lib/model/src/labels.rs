@@ -69,6 +69,13 @@ impl Labels {
         Ok(Self(bytes))
     }
 
+    /// Takes bytes that are canonical: they came out of a [`Labels`] or were validated before.
+    ///
+    /// Other bytes do no harm but give labels that end early.
+    pub fn from_canonical(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
     /// Builds from pairs in any order; empty values are dropped, the last of equal names wins.
     pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(
         pairs: impl IntoIterator<Item = (N, V)>,

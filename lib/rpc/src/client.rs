@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
+use skald_codec::encoded::{self, EncodedSeries};
 use skald_model::{
     ErrorKind, Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TenantId,
     TimeRange,
@@ -18,7 +19,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tracing::debug;
 
-use crate::ingester::{Head, IngesterApi, PushOutcome, PushRequest, SelectEntries, StreamStats};
+use crate::ingester::{
+    Head, IngesterApi, PushOutcome, PushRequest, SelectEntries, SelectSeries, StreamStats,
+};
 use crate::server::MAX_MESSAGE;
 use crate::{RpcError, convert};
 
@@ -116,19 +119,43 @@ impl IngesterApi for RemoteIngester {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Head<Vec<Series>>, RpcError> {
+        let matchers = matchers.to_vec();
+        let request = SelectSeries { matchers, range, only: None, ids: false };
+        let head = self.encoded_series(tenant, &request).await?;
+        let data = convert::decode_series(&head.data, range)?;
+        Ok(Head { manifest_version: head.manifest_version, data })
+    }
+
+    async fn encoded_series(
+        &self,
+        tenant: &TenantId,
+        request: &SelectSeries,
+    ) -> Result<Head<Vec<EncodedSeries>>, RpcError> {
         let message = pb::SelectSeriesRequest {
             tenant: tenant.to_string(),
-            matchers: convert::matchers_to_pb(matchers),
-            start_ms: range.start,
-            end_ms: range.end,
+            matchers: convert::matchers_to_pb(&request.matchers),
+            start_ms: request.range.start,
+            end_ms: request.range.end,
+            encoded: encoded::VERSION,
+            only: request.only.clone().map(|names| pb::LabelNames { names }),
+            ids: request.ids,
         };
         let mut client = self.client.clone()?;
         self.bounded(async move {
-            let mut head = Head::default();
+            let mut head = Head::<Vec<EncodedSeries>>::default();
             let mut frames = client.select_series(message).await?.into_inner();
             while let Some(frame) = frames.message().await? {
                 head.manifest_version = frame.manifest_version;
-                convert::series_from_batch(&frame.batch, &mut head.data)?;
+                match frame.series {
+                    Some(series) => head.data.push(convert::encoded_from_pb(series)?),
+                    // An ingester that knows batches only.
+                    None if !frame.batch.is_empty() => {
+                        let mut series = Vec::new();
+                        convert::series_from_batch(&frame.batch, &mut series)?;
+                        head.data.extend(EncodedSeries::of(&series));
+                    }
+                    None => {}
+                }
             }
             Ok(head)
         })

@@ -1,11 +1,14 @@
 //! Between the messages of `skald.ingest.v1` and the types of `skald_model`.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 use skald_codec::batch::{Batch, LogsBuilder, MetricsBuilder, Samples};
+use skald_codec::encoded::{self, EncodedSeries};
 use skald_codec::wire::WireError;
 use skald_model::{
-    ErrorKind, Exemplar, Labels, LogEntry, MatchOp, Matcher, MetricMetadata, Series, Signal,
-    StreamEntries, TenantId,
+    ErrorKind, Exemplar, Labels, LogEntry, MatchOp, Matcher, MetricMetadata, Series, SeriesId,
+    Signal, StreamEntries, TenantId, TimeRange,
 };
 use skald_proto::ingest as pb;
 
@@ -158,6 +161,59 @@ pub(crate) fn series_from_batch(bytes: &Bytes, out: &mut Vec<Series>) -> Result<
     Ok(())
 }
 
+pub(crate) fn encoded_to_pb(set: EncodedSeries) -> pb::EncodedSeries {
+    let ids: Vec<u8> = set.ids.iter().flat_map(|id| id.0.to_le_bytes()).collect();
+    pb::EncodedSeries {
+        version: encoded::VERSION,
+        labels: set.labels,
+        label_ends: set.label_ends,
+        ids: ids.into(),
+        data: set.data,
+        data_ends: set.data_ends,
+    }
+}
+
+pub(crate) fn encoded_from_pb(set: pb::EncodedSeries) -> Result<EncodedSeries, RpcError> {
+    if set.version != encoded::VERSION {
+        return Err(malformed(format!("version {} is not known here", set.version)));
+    }
+    let (ids, rest) = set.ids.as_chunks::<16>();
+    if !rest.is_empty() {
+        return Err(malformed("ids are cut off"));
+    }
+    let set = EncodedSeries {
+        labels: set.labels,
+        label_ends: set.label_ends,
+        ids: ids.iter().map(|id| SeriesId(u128::from_le_bytes(*id))).collect(),
+        data: set.data,
+        data_ends: set.data_ends,
+    };
+    set.check().map_err(malformed)?;
+    Ok(set)
+}
+
+fn malformed(why: impl Display) -> RpcError {
+    RpcError::new(ErrorKind::Corrupt, format!("malformed series: {why}"))
+}
+
+/// Decodes whole sets; series without samples in `range` are left out.
+pub(crate) fn decode_series(
+    sets: &[EncodedSeries],
+    range: TimeRange,
+) -> Result<Vec<Series>, RpcError> {
+    let mut out = Vec::with_capacity(sets.iter().map(EncodedSeries::len).sum());
+    for set in sets {
+        for i in 0..set.len() {
+            let mut series = Series::new(set.labels(i));
+            set.decode(i, range, &mut series).map_err(malformed)?;
+            if !series.is_empty() {
+                out.push(series);
+            }
+        }
+    }
+    Ok(out)
+}
+
 /// Packs streams into batches of about a megabyte; a large stream is spread over several.
 pub(crate) fn entries_to_batches(streams: &[StreamEntries]) -> Vec<Bytes> {
     let base = streams.iter().find_map(|s| s.entries.first().map(|e| e.timestamp_ns)).unwrap_or(0);
@@ -270,6 +326,29 @@ mod tests {
         batches.iter().for_each(|b| series_from_batch(b, &mut back).unwrap());
         assert_eq!(back, series);
         assert_eq!(series_to_batches(&[]).len(), 1);
+    }
+
+    #[test]
+    fn roundtrip_encoded_series_and_what_is_refused() {
+        let one = |i: i64| Series {
+            labels: Labels::from_pairs([("i", i.to_string())]),
+            timestamps: vec![i],
+            values: vec![1.5],
+            histograms: Vec::new(),
+        };
+        let series: Vec<Series> = (0..4).map(one).collect();
+        let sets = EncodedSeries::of(&series);
+        let mut set = sets[0].clone();
+        set.ids = series.iter().map(|s| s.labels.id()).collect();
+        let message = encoded_to_pb(set.clone());
+        assert_eq!(encoded_from_pb(message.clone()).unwrap(), set);
+        assert_eq!(decode_series(&sets, TimeRange::new(1, 3)).unwrap(), series[1..3]);
+        let newer = pb::EncodedSeries { version: 2, ..message.clone() };
+        let cut = pb::EncodedSeries { ids: message.ids.slice(1..), ..message.clone() };
+        let fewer = pb::EncodedSeries { label_ends: Vec::new(), ..message };
+        for broken in [newer, cut, fewer] {
+            assert_eq!(encoded_from_pb(broken).unwrap_err().kind, ErrorKind::Corrupt);
+        }
     }
 
     #[test]

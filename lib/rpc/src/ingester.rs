@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use skald_codec::encoded::EncodedSeries;
 use skald_model::{
     ErrorKind, Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TenantId,
     TimeRange,
@@ -54,6 +55,18 @@ pub struct Head<T> {
     pub data: T,
 }
 
+/// What a reader of samples asks a head for.
+#[derive(Clone, Debug)]
+pub struct SelectSeries {
+    pub matchers: Vec<Matcher>,
+    /// Milliseconds.
+    pub range: TimeRange,
+    /// The labels wanted; `None` = all. More may be answered.
+    pub only: Option<Vec<String>>,
+    /// Whether series must be told apart when labels are left out.
+    pub ids: bool,
+}
+
 #[derive(Clone, Debug)]
 pub struct SelectEntries {
     pub matchers: Vec<Matcher>,
@@ -88,6 +101,18 @@ pub trait IngesterApi: Debug + Send + Sync {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Head<Vec<Series>>, RpcError>;
+
+    /// As [`select_series`](Self::select_series), with samples still encoded: sets of series, none
+    /// in two of them. Some samples may lie outside the range, and a series may have none within.
+    async fn encoded_series(
+        &self,
+        tenant: &TenantId,
+        request: &SelectSeries,
+    ) -> Result<Head<Vec<EncodedSeries>>, RpcError> {
+        let head = self.select_series(tenant, &request.matchers, request.range).await?;
+        let data = EncodedSeries::of(&head.data);
+        Ok(Head { manifest_version: head.manifest_version, data })
+    }
 
     /// Entries of matching streams, each stream sorted by time.
     async fn select_entries(

@@ -3,13 +3,15 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
+use skald_codec::encoded;
 use skald_model::{ErrorKind, TimeRange};
 use skald_proto::ingest as pb;
 use skald_proto::ingest::ingester_server::{Ingester, IngesterServer};
 use tonic::{Request, Response, Status};
 
-use crate::ingester::{IngesterApi, PushRequest, SelectEntries};
+use crate::ingester::{IngesterApi, PushRequest, SelectEntries, SelectSeries};
 use crate::{RpcError, convert};
 
 /// Largest message either side takes, in bytes: a push of the largest body and its framing.
@@ -63,11 +65,25 @@ impl Ingester for IngesterService {
         let tenant = convert::tenant(&r.tenant)?;
         let matchers = convert::matchers_from_pb(&r.matchers)?;
         let range = TimeRange::new(r.start_ms, r.end_ms);
-        let head = self.0.select_series(&tenant, &matchers, range).await?;
+        // A caller that knows batches only does not say which labels it wants.
+        let only = r.only.map(|only| only.names);
+        let request = SelectSeries { matchers, range, only, ids: r.ids };
+        let head = self.0.encoded_series(&tenant, &request).await?;
         let manifest_version = head.manifest_version;
-        let message = |batch| pb::SelectSeriesResponse { batch, manifest_version };
-        let batches = convert::series_to_batches(&head.data);
-        Ok(Response::new(messages(batches.into_iter().map(message).collect())))
+        let answer = |batch, series| pb::SelectSeriesResponse { batch, manifest_version, series };
+        if r.encoded >= encoded::VERSION {
+            let sets = head.data.into_iter().map(convert::encoded_to_pb);
+            let mut frames: Vec<_> = sets.map(|set| answer(Bytes::new(), Some(set))).collect();
+            if frames.is_empty() {
+                // The version travels even when there is nothing else.
+                frames.push(answer(Bytes::new(), None));
+            }
+            return Ok(Response::new(messages(frames)));
+        }
+        let series = convert::decode_series(&head.data, range)?;
+        let batches = convert::series_to_batches(&series);
+        let frames = batches.into_iter().map(|batch| answer(batch, None)).collect();
+        Ok(Response::new(messages(frames)))
     }
 
     async fn select_entries(

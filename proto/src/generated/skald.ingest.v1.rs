@@ -107,15 +107,50 @@ pub struct SelectSeriesRequest {
     /// exclusive
     #[prost(sint64, tag = "4")]
     pub end_ms: i64,
+    /// newest version of EncodedSeries that the caller reads; 0: batches only
+    #[prost(uint32, tag = "5")]
+    pub encoded: u32,
+    /// absent: all labels
+    #[prost(message, optional, tag = "6")]
+    pub only: ::core::option::Option<LabelNames>,
+    /// the caller wants ids beside reduced labels
+    #[prost(bool, tag = "7")]
+    pub ids: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LabelNames {
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SelectSeriesResponse {
-    /// metrics batch with labels
+    /// metrics batch with labels, when series is absent
     #[prost(bytes = "bytes", tag = "1")]
     pub batch: ::prost::bytes::Bytes,
     /// everything this ingester has flushed is visible at this commit number
     #[prost(uint64, tag = "2")]
     pub manifest_version: u64,
+    #[prost(message, optional, tag = "3")]
+    pub series: ::core::option::Option<EncodedSeries>,
+}
+/// Series in columns: the labels and data of series i end at label_ends\[i\] and data_ends\[i\].
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EncodedSeries {
+    /// 1
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub labels: ::prost::bytes::Bytes,
+    #[prost(uint32, repeated, tag = "3")]
+    pub label_ends: ::prost::alloc::vec::Vec<u32>,
+    /// 16 bytes each, little endian; nothing when labels are complete
+    #[prost(bytes = "bytes", tag = "4")]
+    pub ids: ::prost::bytes::Bytes,
+    /// sections as in lib/codec/src/encoded.rs
+    #[prost(bytes = "bytes", tag = "5")]
+    pub data: ::prost::bytes::Bytes,
+    #[prost(uint32, repeated, tag = "6")]
+    pub data_ends: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SelectEntriesRequest {

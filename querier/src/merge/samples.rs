@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use skald_model::{BucketCounts, Histogram, Series, is_stale};
 
 /// Merges parts with equal labels. Each part is sorted and has no timestamp twice.
-pub(super) fn unite(mut parts: Vec<Series>) -> Series {
+pub(crate) fn unite(mut parts: Vec<Series>) -> Series {
     if parts.len() == 1 {
         return parts.pop().unwrap_or_default();
     }

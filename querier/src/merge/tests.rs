@@ -2,9 +2,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use skald_model::{Exemplar, Labels, LogEntry, Series, StreamEntries, stale_nan};
+use skald_model::{Exemplar, Labels, LogEntry, Series, StreamEntries, TimeRange, stale_nan};
 
 use super::*;
+use crate::source::found::{Found, Source};
+
+/// What blocks with these series give.
+fn series(sources: Vec<Vec<Series>>) -> Vec<Series> {
+    let sources = sources.into_iter().map(Source::Block).collect();
+    Found::unite(sources, TimeRange::ALL).decode().unwrap()
+}
 
 fn set(name: &str) -> Labels {
     Labels::from_pairs([("__name__", name)])

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use skald_model::{ErrorKind, Matcher};
-use skald_promql::{Select, SeriesSet, SeriesSource, SourceError};
+use skald_model::ErrorKind;
+use skald_promql::{LabelNeed, Select, SeriesSet, SeriesSource, SourceError};
+use skald_rpc::ingester::SelectSeries;
 
 use crate::fanout::Fanout;
 use crate::scope::Scope;
@@ -45,8 +46,13 @@ impl MetricSource {
 #[async_trait]
 impl SeriesSource for MetricSource {
     async fn select(&self, req: &Select) -> Result<Box<dyn SeriesSet>, SourceError> {
-        let matchers: Arc<[Matcher]> = req.matchers.clone().into();
-        let found = self.fanout.series(&self.scope, &matchers, req.range).await;
+        let only = match &req.labels {
+            LabelNeed::All => None,
+            LabelNeed::Only(names) => Some(names.clone()),
+        };
+        let (matchers, range) = (req.matchers.clone(), req.range);
+        let request = SelectSeries { matchers, range, only, ids: false };
+        let found = self.fanout.encoded(&self.scope, request).await;
         let found = found.map_err(|e| SourceError { kind: e.kind(), message: e.to_string() })?;
         self.count(found.len())?;
         Ok(Box::new(found))

@@ -79,24 +79,6 @@ impl Selection {
         self.series.into_iter().map(|p| p.labels).collect()
     }
 
-    /// Decodes everything. Series without samples in `range` are left out.
-    pub(crate) fn decode(self, range: TimeRange) -> Result<Vec<Series>, ChunkError> {
-        let mut out = Vec::with_capacity(self.series.len());
-        for picked in self.series {
-            let mut series = Series::new(picked.labels);
-            let old = self.snapshot.as_ref().and_then(|s| s.data.get(picked.r as usize));
-            for data in old.into_iter().chain([&picked.own]) {
-                data.decode(range, &mut series)?;
-            }
-            sort_floats(&mut series);
-            sort_histograms(&mut series.histograms);
-            if !series.is_empty() {
-                out.push(series);
-            }
-        }
-        Ok(out)
-    }
-
     /// The exemplars in `range`, by time.
     pub(crate) fn exemplars(self, range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
         let of = |data: &SeriesData| -> Vec<Exemplar> {
@@ -228,7 +210,7 @@ fn column_overlaps<T>(column: &[(i64, T)], range: TimeRange) -> bool {
 }
 
 /// The part of an ascending column in `range`.
-fn cut<T>(column: &[(i64, T)], range: TimeRange) -> &[(i64, T)] {
+pub(super) fn cut<T>(column: &[(i64, T)], range: TimeRange) -> &[(i64, T)] {
     let from = column.partition_point(|(t, _)| *t < range.start);
     let to = column.partition_point(|(t, _)| *t < range.end);
     column.get(from..to).unwrap_or_default()

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use skald_model::{BucketCounts, Histogram, ResetHint, Series, Span, TimeRange, stale_nan};
+use skald_rpc::ingester::SelectSeries;
 
 use super::*;
 
@@ -8,9 +9,14 @@ fn series(head: &mut MetricsHead, name: &str) -> Ref {
     head.create(labels.id(), &labels).unwrap()
 }
 
-fn pick(head: &MetricsHead, range: TimeRange) -> Selection {
-    let (refs, mut selection) = head.begin(&[]);
-    head.pick(&refs, range, &mut selection);
+fn pick(head: &MetricsHead, range: TimeRange) -> EncodedSelection {
+    encode(head, range, None)
+}
+
+fn encode(head: &MetricsHead, range: TimeRange, only: Option<Vec<String>>) -> EncodedSelection {
+    let request = SelectSeries { matchers: Vec::new(), range, only, ids: true };
+    let (refs, mut selection) = head.begin_encoding(&request);
+    head.encode(&refs, range, &mut selection);
     selection
 }
 
@@ -33,6 +39,31 @@ fn histogram(n: u64) -> Histogram {
             positive: vec![1],
             negative: vec![],
         },
+    }
+}
+
+#[test]
+fn a_reader_gets_the_labels_it_wants_and_who_the_series_are() {
+    let mut head = MetricsHead::default();
+    let labels = Labels::from_pairs([("__name__", "m"), ("pod", "p"), ("zone", "z")]);
+    let r = head.create(labels.id(), &labels).unwrap();
+    series(&mut head, "empty");
+    for i in 0..100 {
+        head.append(r, i, 1.0, Window::Ms(0)).unwrap();
+    }
+    let only = |names: &[&str]| Some(names.iter().map(|n| (*n).to_owned()).collect());
+    for (only, want) in [
+        (None, labels.clone()),
+        (only(&["absent", "pod"]), Labels::from_pairs([("pod", "p")])),
+        (only(&[]), Labels::empty()),
+    ] {
+        let reduced = only.is_some();
+        let sets = encode(&head, TimeRange::new(90, 99), only).finish().unwrap();
+        assert_eq!((sets.len(), sets[0].len()), (1, 1));
+        assert_eq!(sets[0].labels(0), want);
+        assert_eq!((sets[0].id(0), sets[0].ids.len()), (labels.id(), usize::from(reduced)));
+        // The last sealed chunk begins at 64.
+        assert_eq!(sets[0].n_samples(0), 32 + 3);
     }
 }
 
@@ -138,7 +169,9 @@ fn only_the_newest_exemplars_are_kept_each_once() {
         let e = skald_model::Exemplar { labels: Labels::empty(), timestamp_ms: t, value: 1.0 };
         head.append_exemplar(r, &e, 3);
     }
-    let found = pick(&head, TimeRange::ALL).exemplars(TimeRange::ALL);
+    let (refs, mut picked) = head.begin(&[]);
+    head.pick(&refs, TimeRange::ALL, &mut picked);
+    let found = picked.exemplars(TimeRange::ALL);
     assert_eq!(found[0].1.iter().map(|e| e.timestamp_ms).collect::<Vec<_>>(), [5, 7, 9]);
 }
 

@@ -1,0 +1,124 @@
+//! Series as a reader gets them: chunks copied as they are, what is not sealed yet behind them.
+//!
+//! Runs under the head's lock, so it decodes nothing and allocates per thousands of series.
+
+use std::sync::Arc;
+
+use skald_codec::chunk::ChunkError;
+use skald_codec::encoded::{EncodedSeries, Encoder};
+use skald_model::{Series, SeriesId, TimeRange};
+use skald_rpc::ingester::SelectSeries;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::data::Chunks;
+use super::read::cut;
+use super::{MetricsHead, MetricsSnapshot, SeriesData};
+use crate::index::Ref;
+
+/// Encoded series, with the snapshot they may also have data in.
+#[derive(Debug, Default)]
+pub(crate) struct EncodedSelection {
+    full: Vec<EncodedSeries>,
+    encoder: Encoder,
+    snapshot: Option<Arc<MetricsSnapshot>>,
+    /// Numbers of the wanted label names; `None` = all.
+    only: Option<Vec<u32>>,
+    ids: bool,
+    scratch: Vec<u8>,
+    damaged: Option<ChunkError>,
+    pub(crate) manifest_version: u64,
+}
+
+impl MetricsHead {
+    /// The series to encode, with the snapshot and commit number of this moment.
+    pub(crate) fn begin_encoding(&self, request: &SelectSeries) -> (Vec<Ref>, EncodedSelection) {
+        let selection = EncodedSelection {
+            snapshot: self.flushing.clone(),
+            only: request.only.as_ref().map(|names| self.index.names(names)),
+            ids: request.ids && request.only.is_some(),
+            manifest_version: self.manifest_version,
+            ..EncodedSelection::default()
+        };
+        (self.index.select(&request.matchers), selection)
+    }
+
+    /// Encodes what these series have in `range`.
+    pub(crate) fn encode(&self, refs: &[Ref], range: TimeRange, into: &mut EncodedSelection) {
+        for &r in refs {
+            let old = into.snapshot.as_ref().and_then(|s| s.data.get(r as usize));
+            for data in old.into_iter().chain(self.data.get(r as usize)) {
+                if let Err(error) = data.encode(range, &mut into.encoder) {
+                    into.damaged.get_or_insert(error);
+                }
+            }
+            if into.encoder.has_data() {
+                self.finish(r, into);
+            }
+        }
+    }
+
+    fn finish(&self, r: Ref, into: &mut EncodedSelection) {
+        let id = into.ids.then(|| {
+            into.scratch.clear();
+            self.index.put_labels(r, None, &mut into.scratch);
+            SeriesId(xxh3_128(&into.scratch))
+        });
+        let only = into.only.as_deref();
+        into.encoder.finish_series(id, |out| self.index.put_labels(r, only, out));
+        if into.encoder.is_full() {
+            into.full.push(std::mem::take(&mut into.encoder).finish());
+        }
+    }
+}
+
+impl EncodedSelection {
+    /// All sets; none is empty.
+    pub(crate) fn finish(self) -> Result<Vec<EncodedSeries>, ChunkError> {
+        if let Some(error) = self.damaged {
+            return Err(error);
+        }
+        let mut sets = self.full;
+        sets.push(self.encoder.finish());
+        sets.retain(|set| !set.is_empty());
+        Ok(sets)
+    }
+
+    /// Decodes everything. Series without samples in `range` are left out.
+    pub(crate) fn decode(self, range: TimeRange) -> Result<Vec<Series>, ChunkError> {
+        let mut out = Vec::new();
+        for set in self.finish()? {
+            for i in 0..set.len() {
+                let mut series = Series::new(set.labels(i));
+                set.decode(i, range, &mut series)?;
+                if !series.is_empty() {
+                    out.push(series);
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl SeriesData {
+    /// Appends what reaches into `range`: in order, then late ones.
+    fn encode(&self, range: TimeRange, into: &mut Encoder) -> Result<(), ChunkError> {
+        put_chunks(&self.sealed, range, into)?;
+        into.floats(cut(&self.tail, range));
+        let Some(extra) = &self.extra else { return Ok(()) };
+        into.floats(cut(&extra.late, range));
+        put_chunks(&extra.sealed_histograms, range, into)?;
+        into.histograms(cut(&extra.histograms, range));
+        into.histograms(cut(&extra.late_histograms, range));
+        Ok(())
+    }
+}
+
+fn put_chunks(sealed: &[u8], range: TimeRange, into: &mut Encoder) -> Result<(), ChunkError> {
+    for chunk in Chunks::new(sealed) {
+        let (header, bytes) = chunk?;
+        if range.overlaps(header.min_ts, header.max_ts) {
+            into.chunk(bytes);
+        }
+    }
+    Ok(())
+}
