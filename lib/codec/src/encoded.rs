@@ -11,6 +11,8 @@
 //!          | { ts:i64 LE len:u32 LE histogram }*   kind 2, docs/formats/batch.md
 //! ```
 //!
+//! Described in docs/formats/encoded-series.md.
+//!
 //! Invariants: decoding never panics whatever the bytes are; of samples of one source with the same
 //! time the first written stays.
 
