@@ -69,6 +69,14 @@ pub struct Engine {
     options: EngineOptions,
 }
 
+/// What is evaluated.
+struct Query<'q> {
+    text: &'q str,
+    expr: Expr,
+    grid: Grid,
+    mode: Mode,
+}
+
 /// Asks the evaluation to stop when the query's future is dropped.
 struct CancelOnDrop(CancelFlag);
 
@@ -98,7 +106,8 @@ impl Engine {
         opts: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         let expr = parse::parse(query, Env { step: 0.0, range: 0.0 })?;
-        self.run(source, expr, Grid::instant(time_ms), Mode::Instant, opts).await
+        let grid = Grid::instant(time_ms);
+        self.run(source, Query { text: query, expr, grid, mode: Mode::Instant }, opts).await
     }
 
     /// Evaluates `query` at `start_ms`, every `step_ms`, up to and including `end_ms`. Cancel-safe.
@@ -138,21 +147,19 @@ impl Engine {
                 "invalid expression type \"{value_type}\" for range query, must be Scalar or instant Vector"
             )));
         }
-        self.run(source, expr, grid, Mode::Range, opts).await
+        self.run(source, Query { text: query, expr, grid, mode: Mode::Range }, opts).await
     }
 
     async fn run(
         &self,
         source: &dyn SeriesSource,
-        expr: Expr,
-        grid: Grid,
-        mode: Mode,
+        query: Query<'_>,
         opts: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         let timeout = opts.timeout.map_or(self.options.timeout, |t| t.min(self.options.timeout));
         let cancel = CancelFlag::default();
         let _guard = CancelOnDrop(cancel.clone());
-        let work = self.fetch_and_evaluate(source, expr, grid, mode, opts, cancel);
+        let work = self.fetch_and_evaluate(source, query, opts, cancel);
         tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
             Err(QueryError::Timeout("query timed out in expression evaluation".to_owned()))
         })
@@ -161,12 +168,11 @@ impl Engine {
     async fn fetch_and_evaluate(
         &self,
         source: &dyn SeriesSource,
-        expr: Expr,
-        grid: Grid,
-        mode: Mode,
+        query: Query<'_>,
         opts: &QueryOptions,
         cancel: CancelFlag,
     ) -> Result<QueryResult, QueryError> {
+        let Query { text, expr, grid, mode } = query;
         let lookback = opts.lookback_ms.filter(|ms| *ms > 0);
         let span = Span {
             grid,
@@ -212,9 +218,9 @@ impl Engine {
         stats.steps = steps.map(|(time, (total, read))| (time, total, read)).collect();
         stats.peak_samples = counters.peak as u64;
         stats.eval_us = micros(begin);
-        let mut warnings = annotations.warnings;
+        let mut warnings = annotations.warnings(text);
         let value = finish(answer, grid.start_ms, mode, limit, &mut warnings);
-        Ok(QueryResult { value, warnings, infos: annotations.infos, stats })
+        Ok(QueryResult { value, warnings, infos: annotations.infos(text), stats })
     }
 }
 

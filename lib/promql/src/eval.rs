@@ -12,6 +12,7 @@ mod smooth;
 use std::sync::Arc;
 
 use skald_model::Labels;
+use skald_vector::aggregate::remark_on_parameters;
 use skald_vector::{
     BinaryOptions, Column, Context, DivisionRule, FloatHistogram, Grid, Matrix, Param, ScalarSide,
     aggregate, scalar_scalar, vector_scalar, vector_vector,
@@ -21,7 +22,7 @@ pub(crate) use self::range::column as window_column;
 pub(crate) use self::select::{Pick, Reach, latest};
 use crate::engine::{Mode, Shared};
 use crate::exec::{Fetched, Memory, chain};
-use crate::expr::{Aggregate, Binary, Expr, Selector};
+use crate::expr::{Aggregate, Binary, Expr, Place, Selector};
 use crate::plan::{Plan, Span};
 use crate::{MatrixSeries, QueryError, Samples, SeriesSet};
 
@@ -243,7 +244,7 @@ impl Evaluator {
             Expr::Negate(inner) => self.negate(inner, grid),
             Expr::Binary(_) => self.chain(expr, grid),
             Expr::Aggregate(a) => self.aggregate(a, grid),
-            Expr::Call { func, name, args } => self.call(*func, name, args, grid),
+            Expr::Call { func, name, args, places } => self.call(*func, name, args, places, grid),
             Expr::Range { .. } | Expr::Subquery(_) => {
                 Err(QueryError::Execution("range vector in a place where none can be".to_owned()))
             }
@@ -317,7 +318,13 @@ impl Evaluator {
         Ok(lhs)
     }
 
+    /// Remarks from now on are about what begins there.
+    pub(crate) fn at(&mut self, place: Place) {
+        self.ctx.annotations.place = Some(place);
+    }
+
     fn binary(&mut self, b: &Binary, lhs: Val, rhs: Val) -> Result<Val, QueryError> {
+        self.at(b.place);
         let options = BinaryOptions { return_bool: b.return_bool, ..BinaryOptions::default() };
         let ctx = &mut self.ctx;
         let out = match (lhs, rhs) {
@@ -346,6 +353,10 @@ impl Evaluator {
             None => None,
             Some(p) => Some(self.eval(p, grid)?),
         };
+        if let Some(Val::Scalar(values)) = &param {
+            self.at(a.places.1);
+            remark_on_parameters(a.op, values, &mut self.ctx);
+        }
         if let Some(chain) = chain(&a.expr)
             && let Some(out) = self.fold(a, &chain, grid)?
         {
@@ -357,6 +368,7 @@ impl Evaluator {
             Some(Val::Text(label)) => Param::Label(label),
             _ => Param::None,
         };
+        self.at(a.places.0);
         let out = aggregate(a.op, &a.grouping, &input, param, &mut self.ctx)?;
         self.held(out)
     }

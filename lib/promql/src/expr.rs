@@ -22,6 +22,16 @@ pub(crate) enum At {
     Ms(i64),
 }
 
+/// Where something begins in the query, in bytes: for remarks about it.
+pub(crate) type Place = u32;
+
+/// The places of a call and of its arguments.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    pub call: Place,
+    pub args: Vec<Place>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Selector {
     /// Index of what the source returns for it.
@@ -30,6 +40,7 @@ pub(crate) struct Selector {
     pub offset_ms: i64,
     pub at: Option<At>,
     pub extension: Option<Extension>,
+    pub place: Place,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +59,7 @@ pub(crate) struct Binary {
     pub rhs: Expr,
     pub matching: Matching,
     pub return_bool: bool,
+    pub place: Place,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +68,8 @@ pub(crate) struct Aggregate {
     pub grouping: Grouping,
     pub expr: Expr,
     pub param: Option<Expr>,
+    /// Of `expr` and of `param`.
+    pub places: (Place, Place),
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +82,7 @@ pub(crate) enum Expr {
     Negate(Box<Expr>),
     Binary(Box<Binary>),
     Aggregate(Box<Aggregate>),
-    Call { func: Function, name: &'static str, args: Vec<Expr> },
+    Call { func: Function, name: &'static str, args: Vec<Expr>, places: Places },
 }
 
 /// A function of a range of samples.
@@ -148,6 +162,12 @@ pub(crate) enum Function {
     Timestamp,
     ToScalar,
     ToVector,
+}
+
+impl Places {
+    pub(crate) fn arg(&self, i: usize) -> Place {
+        self.args.get(i).copied().unwrap_or(self.call)
+    }
 }
 
 impl Expr {

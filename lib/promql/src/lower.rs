@@ -7,7 +7,7 @@ mod info;
 use skald_vector::{Grouping, Matching};
 
 use crate::QueryError;
-use crate::expr::{Aggregate, At, Binary, Expr, Function, Selector, Subquery};
+use crate::expr::{Aggregate, At, Binary, Expr, Function, Place, Places, Selector, Subquery};
 use crate::syntax::ast::{self, Sign as UnarySign, VectorSelector};
 use crate::syntax::duration::{Env, Sign};
 use crate::syntax::{ValueType, value_type};
@@ -55,6 +55,7 @@ impl Lowering {
             offset_ms: self.millis(&s.offset, Sign::Any)?,
             at: s.at.map(at),
             extension: s.extension,
+            place: start(s.span),
         })
     }
 
@@ -103,8 +104,8 @@ impl Lowering {
             fill_left: m.fill_left,
             fill_right: m.fill_right,
         });
-        let (op, return_bool) = (b.op, b.return_bool);
-        Ok(Expr::Binary(Box::new(Binary { op, lhs, rhs, matching, return_bool })))
+        let (op, return_bool, place) = (b.op, b.return_bool, start(b.span));
+        Ok(Expr::Binary(Box::new(Binary { op, lhs, rhs, matching, return_bool, place })))
     }
 
     fn aggregate(&mut self, a: &ast::AggregateExpr) -> Result<Expr, QueryError> {
@@ -117,7 +118,8 @@ impl Lowering {
             (false, true) => Grouping::all(),
             (false, false) => Grouping::By(labels),
         };
-        Ok(Expr::Aggregate(Box::new(Aggregate { op: a.op, grouping, expr, param })))
+        let places = (place(&a.expr), a.param.as_ref().map_or(0, place));
+        Ok(Expr::Aggregate(Box::new(Aggregate { op: a.op, grouping, expr, param, places })))
     }
 
     fn call(&mut self, c: &ast::Call) -> Result<Expr, QueryError> {
@@ -128,8 +130,34 @@ impl Lowering {
         if matches!(func, Function::Info) {
             self.complete_info(&mut args)?;
         }
-        Ok(Expr::Call { func, name, args })
+        let places = c.args.iter().map(argument_place).collect();
+        let places = Places { call: start(c.span), args: places };
+        Ok(Expr::Call { func, name, args, places })
     }
+}
+
+fn start(span: ast::Span) -> Place {
+    // Queries are far shorter.
+    Place::try_from(span.start).unwrap_or(Place::MAX)
+}
+
+/// Where `expr` begins, without its parentheses.
+fn place(expr: &ast::Expr) -> Place {
+    let mut at = expr;
+    while let ast::Expr::Paren(inner) = at {
+        at = &inner.expr;
+    }
+    start(at.span())
+}
+
+/// As [`place`], only that remarks on subqueries are placed at the begin of the query, as
+/// Prometheus does.
+fn argument_place(arg: &ast::Expr) -> Place {
+    let mut at = arg;
+    while let ast::Expr::Paren(inner) = at {
+        at = &inner.expr;
+    }
+    if matches!(at, ast::Expr::Subquery(_)) { 0 } else { start(at.span()) }
 }
 
 fn at(at: ast::At) -> At {

@@ -20,6 +20,7 @@ use skald_model::Labels;
 
 pub use self::accumulate::Accumulator;
 pub use self::grouping::Grouping;
+pub use self::rank::remark_on_parameters;
 use crate::{Column, Context, Matrix, VectorError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

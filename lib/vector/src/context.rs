@@ -3,36 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{Column, VectorError};
-
-/// Most distinct annotations of one kind that are kept.
-const MAX_ANNOTATIONS: usize = 1000;
-
-/// Remarks on a result that is right but may surprise. Texts are unique and carry their prefix.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Annotations {
-    pub warnings: Vec<String>,
-    pub infos: Vec<String>,
-}
-
-impl Annotations {
-    /// Adds `PromQL warning: <text>` once.
-    pub fn warn(&mut self, text: &str) {
-        add(&mut self.warnings, "PromQL warning: ", text);
-    }
-
-    /// Adds `PromQL info: <text>` once.
-    pub fn info(&mut self, text: &str) {
-        add(&mut self.infos, "PromQL info: ", text);
-    }
-}
-
-fn add(list: &mut Vec<String>, prefix: &str, text: &str) {
-    let known = list.iter().any(|t| t.strip_prefix(prefix) == Some(text));
-    if !known && list.len() < MAX_ANNOTATIONS {
-        list.push(format!("{prefix}{text}"));
-    }
-}
+use crate::{Annotations, Column, VectorError};
 
 /// A flag that asks an evaluation to stop; clones share it.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ mod order;
 #[cfg(test)]
 mod tests;
 
-pub use self::calendar::DatePart;
+pub use self::calendar::{DatePart, rfc3339};
 pub use self::label::{label_join, label_replace};
 pub use self::math::{clamp, map_floats, round};
 pub use self::order::{Direction, sort_by_labels, sort_by_value};
@@ -30,8 +30,23 @@ pub fn format_g(v: f64) -> String {
     if !v.is_finite() || size == 0.0 || (1e-4..1e21).contains(&size) {
         return format_float(v);
     }
-    let text = format!("{v:e}");
-    let (digits, exp) = text.split_once('e').unwrap_or((&text, "0"));
+    with_exponent(&format!("{v:e}"))
+}
+
+/// As [`format_g`], rounded to two digits (`%.2g`).
+pub fn format_g2(v: f64) -> String {
+    let text = format!("{v:.1e}");
+    let (digits, exp) = text.split_once('e').unwrap_or((&text, ""));
+    match exp.parse::<i32>() {
+        Ok(-4..=1) => format_float(text.parse().unwrap_or(v)),
+        Ok(_) => with_exponent(&format!("{}e{exp}", digits.trim_end_matches(".0"))),
+        Err(_) => format_float(v),
+    }
+}
+
+/// Gives the exponent of `1.5e7` a sign and two digits.
+fn with_exponent(text: &str) -> String {
+    let (digits, exp) = text.split_once('e').unwrap_or((text, "0"));
     let (sign, exp) = exp.strip_prefix('-').map_or(('+', exp), |e| ('-', e));
     format!("{digits}e{sign}{exp:0>2}")
 }

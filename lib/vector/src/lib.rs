@@ -8,6 +8,7 @@
 //! of [`Column`]s, one per output series, each with one slot per step.
 
 pub mod aggregate;
+pub mod annotations;
 pub mod binary;
 pub mod bitmap;
 pub mod column;
@@ -19,13 +20,14 @@ pub mod histogram;
 pub mod stat;
 
 pub use crate::aggregate::{AggregateOp, Grouping, Param, aggregate};
+pub use crate::annotations::{Annotations, Detail};
 pub use crate::binary::{
     BinaryOp, BinaryOptions, Cardinality, DivisionRule, Matching, ScalarSide, scalar_scalar,
     vector_scalar, vector_vector,
 };
 pub use crate::bitmap::Bitmap;
 pub use crate::column::{Column, Matrix, Sample, without_metadata};
-pub use crate::context::{Annotations, CancelFlag, Context, NameRemoval, Seen};
+pub use crate::context::{CancelFlag, Context, NameRemoval, Seen};
 pub use crate::error::VectorError;
 pub use crate::grid::Grid;
 pub use crate::histogram::FloatHistogram;

@@ -9,7 +9,7 @@ use skald_vector::{Bitmap, Column, Grid, Matrix};
 use super::select::Pick;
 use super::{Evaluator, Val, absent};
 use crate::QueryError;
-use crate::expr::{Expr, Function, RangeFunction, ScalarFunction};
+use crate::expr::{Expr, Function, Places, RangeFunction, ScalarFunction};
 use crate::syntax::ast::Extension;
 
 impl Evaluator {
@@ -18,6 +18,7 @@ impl Evaluator {
         func: Function,
         name: &str,
         args: &[Expr],
+        places: &Places,
         grid: Grid,
     ) -> Result<Val, QueryError> {
         if let Function::Scalar(f) = func {
@@ -31,7 +32,7 @@ impl Evaluator {
         };
         let out = match func {
             Function::Scalar(_) => return Err(QueryError::unsupported(name)),
-            Function::Range(f) => self.range_call(f, name, args, grid)?,
+            Function::Range(f) => self.range_call(f, name, args, places, grid)?,
             Function::Math(f) => map_floats(self.vector(first, grid)?, &self.ctx, |_, v| f(v))?,
             Function::Date(part) => {
                 map_floats(self.vector(first, grid)?, &self.ctx, |_, v| part.of(v))?
@@ -43,7 +44,7 @@ impl Evaluator {
             Function::AbsentOverTime => {
                 let counts = vec![first.clone()];
                 let f = RangeFunction::PresentOverTime;
-                let input = self.range_call(f, name, &counts, grid)?;
+                let input = self.range_call(f, name, &counts, places, grid)?;
                 absent::absent(first, grid, &input.any_present())
             }
             Function::Clamp | Function::ClampMin | Function::ClampMax => {
@@ -79,8 +80,9 @@ impl Evaluator {
             }
             Function::HistogramQuantile
             | Function::HistogramQuantiles
-            | Function::HistogramFraction => self.histogram_call(func, args, grid)?,
+            | Function::HistogramFraction => self.histogram_call(func, args, places, grid)?,
         };
+        self.at(places.call);
         self.warn_about_sort(func, grid);
         self.held(out)
     }
@@ -179,6 +181,7 @@ impl Evaluator {
         f: RangeFunction,
         name: &str,
         args: &[Expr],
+        places: &Places,
         grid: Grid,
     ) -> Result<Matrix, QueryError> {
         let mut params = Vec::new();
@@ -194,6 +197,7 @@ impl Evaluator {
         };
         check_extension(name, ranged)?;
         let (data, reach) = self.windows(ranged, grid)?;
+        self.at(places.arg(0));
         self.over_windows(f, &data, reach, &params, grid)
     }
 }

@@ -11,15 +11,16 @@ pub(super) struct ClassicBucket {
     pub count: f64,
 }
 
-/// Whether counts had to be raised to be cumulative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fixed {
-    No,
-    Forced,
+/// Counts that had to be raised to be cumulative.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Raised {
+    /// Lowest and highest upper bound of their buckets.
+    pub bounds: (f64, f64),
+    pub max_diff: f64,
 }
 
 /// Adds buckets with equal bounds and makes counts cumulative. `buckets` are sorted by bound.
-fn prepare(buckets: &mut Vec<ClassicBucket>) -> Fixed {
+fn prepare(buckets: &mut Vec<ClassicBucket>) -> Option<Raised> {
     buckets.dedup_by(|next, kept| {
         let same = next.upper == kept.upper;
         if same {
@@ -27,7 +28,7 @@ fn prepare(buckets: &mut Vec<ClassicBucket>) -> Fixed {
         }
         same
     });
-    let mut fixed = Fixed::No;
+    let mut raised: Option<Raised> = None;
     let mut highest = buckets.first().map_or(0.0, |b| b.count);
     for bucket in buckets.iter_mut().skip(1) {
         if bucket.count == highest {
@@ -36,13 +37,17 @@ fn prepare(buckets: &mut Vec<ClassicBucket>) -> Fixed {
         if almost_equal(highest, bucket.count) {
             bucket.count = highest;
         } else if bucket.count < highest {
+            let before = raised.unwrap_or(Raised { bounds: (bucket.upper, 0.0), max_diff: 0.0 });
+            raised = Some(Raised {
+                bounds: (before.bounds.0, bucket.upper),
+                max_diff: before.max_diff.max(highest - bucket.count),
+            });
             bucket.count = highest;
-            fixed = Fixed::Forced;
         } else {
             highest = bucket.count;
         }
     }
-    fixed
+    raised
 }
 
 fn almost_equal(a: f64, b: f64) -> bool {
@@ -50,8 +55,8 @@ fn almost_equal(a: f64, b: f64) -> bool {
     (a - b).abs() / size.min(f64::MAX) < SMALL_DELTA
 }
 
-pub(super) fn quantile(phi: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Fixed) {
-    let no = |v| (v, Fixed::No);
+pub(super) fn quantile(phi: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Option<Raised>) {
+    let no = |v| (v, None);
     if phi.is_nan() {
         return no(f64::NAN);
     }
@@ -64,19 +69,19 @@ pub(super) fn quantile(phi: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Fixe
     if buckets.last().is_none_or(|b| b.upper != f64::INFINITY) {
         return no(f64::NAN);
     }
-    let fixed = prepare(buckets);
+    let raised = prepare(buckets);
     let last = buckets.len() - 1;
     let observations = buckets[last].count;
     if last == 0 || observations == 0.0 || observations.is_nan() {
-        return (f64::NAN, fixed);
+        return (f64::NAN, raised);
     }
     let mut rank = phi * observations;
     let at = buckets[..last].partition_point(|b| b.count < rank);
     if at == last {
-        return (buckets[last - 1].upper, fixed);
+        return (buckets[last - 1].upper, raised);
     }
     if at == 0 && buckets[0].upper <= 0.0 {
-        return (buckets[0].upper, fixed);
+        return (buckets[0].upper, raised);
     }
     let ClassicBucket { upper, mut count } = buckets[at];
     let mut lower = 0.0;
@@ -85,7 +90,7 @@ pub(super) fn quantile(phi: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Fixe
         count -= before.count;
         rank -= before.count;
     }
-    (lower + (upper - lower) * (rank / count), fixed)
+    (lower + (upper - lower) * (rank / count), raised)
 }
 
 /// The share of observations between `low` and `high`.

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use skald_model::Labels;
 use skald_vector::function::{format_float, format_g};
 use skald_vector::histogram::QuantileNote;
-use skald_vector::{Column, Context, Grid, Matrix, Sample};
+use skald_vector::{Column, Context, Detail, Grid, Matrix, NameRemoval, Sample};
 
 use super::Evaluator;
-use super::classic::{ClassicBucket, Fixed, fraction, quantile};
+use super::classic::{ClassicBucket, Raised, fraction, quantile};
 use crate::QueryError;
-use crate::expr::{Expr, Function, HistogramStat};
+use crate::expr::{Expr, Function, HistogramStat, Places};
 
 /// The `le` columns of one classic histogram, lowest bound first, and its native twin.
 #[derive(Debug, Default)]
@@ -18,7 +18,8 @@ struct Family {
     buckets: Vec<(f64, usize)>,
     native: Vec<usize>,
     drop_name: bool,
-    name: String,
+    /// How remarks end that name the metric, while it has its name.
+    of_metric: String,
 }
 
 /// What to compute of each histogram.
@@ -60,21 +61,25 @@ impl Evaluator {
         &mut self,
         func: Function,
         args: &[Expr],
+        places: &Places,
         grid: Grid,
     ) -> Result<Matrix, QueryError> {
         match func {
             Function::HistogramFraction => {
                 let (low, high) = (self.scalar(&args[0], grid)?, self.scalar(&args[1], grid)?);
                 let input = self.vector(&args[2], grid)?;
+                self.at(places.arg(2));
                 self.each_family(&input, &Ask::Fraction(&low, &high), None)
             }
             Function::HistogramQuantiles => {
                 let label = self.text(&args[1])?;
                 let input = self.vector(&args[0], grid)?;
                 let mut out = Matrix::new(grid);
-                for arg in &args[2..] {
+                for (i, arg) in args.iter().enumerate().skip(2) {
                     let phi = self.scalar(arg, grid)?;
+                    self.at(places.arg(i));
                     self.warn_about_quantiles(&phi);
+                    self.at(places.arg(0));
                     let ask = Ask::Quantile(&phi);
                     out.columns.extend(self.each_family(&input, &ask, Some(label))?.columns);
                 }
@@ -82,8 +87,10 @@ impl Evaluator {
             }
             _ => {
                 let phi = self.scalar(&args[0], grid)?;
-                self.warn_about_quantiles(&phi);
                 let input = self.vector(&args[1], grid)?;
+                self.at(places.arg(0));
+                self.warn_about_quantiles(&phi);
+                self.at(places.arg(1));
                 self.each_family(&input, &Ask::Quantile(&phi), None)
             }
         }
@@ -134,12 +141,12 @@ struct Families {
 }
 
 impl Families {
-    fn entry(&mut self, labels: Labels, column: &Column) -> &mut Family {
+    fn entry(&mut self, labels: Labels, column: &Column, ctx: &Context) -> &mut Family {
         let found = &mut self.found;
         let at = *self.index.entry(labels).or_insert_with_key(|labels| {
             let family = Family {
                 drop_name: column.drop_name,
-                name: column.labels.metric_name().unwrap_or("").to_owned(),
+                of_metric: of_metric(&column.labels, ctx),
                 ..Family::default()
             };
             found.push((labels.clone(), family));
@@ -154,27 +161,37 @@ fn families(input: &Matrix, ctx: &mut Context) -> Vec<(Labels, Family)> {
     let mut families = Families::default();
     for (at, column) in input.columns.iter().enumerate() {
         if column.has_histograms() {
-            families.entry(column.labels.clone(), column).native.push(at);
+            families.entry(column.labels.clone(), column, ctx).native.push(at);
         }
         if column.present.ones().all(|i| column.histogram(i).is_some()) {
             continue;
         }
         let le = column.labels.get("le").unwrap_or("");
         let Some(bound) = parse_bound(le) else {
-            let name = column.labels.metric_name().unwrap_or("");
+            let of = of_metric(&column.labels, ctx);
             ctx.annotations.warn(&format!(
-                "bucket label \"le\" is missing or has a malformed value of {le:?} for metric name {name:?}"
+                "bucket label \"le\" is missing or has a malformed value of {le:?}{of}"
             ));
             continue;
         };
         let labels = column.labels.filter(|n| n != "le");
-        families.entry(labels, column).buckets.push((bound, at));
+        families.entry(labels, column, ctx).buckets.push((bound, at));
     }
     let mut found = families.found;
     for (_, family) in &mut found {
         family.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     found
+}
+
+/// Names the metric for a remark; nothing where names are removed at once, as Prometheus does.
+fn of_metric(labels: &Labels, ctx: &Context) -> String {
+    match labels.metric_name() {
+        Some(name) if ctx.names == NameRemoval::Delayed && !name.is_empty() => {
+            format!(" for metric name {name:?}")
+        }
+        _ => String::new(),
+    }
 }
 
 /// A quantile as a label value: with a point, as exposition formats write it.
@@ -209,8 +226,8 @@ impl Family {
             (None, true) => None,
             (Some(_), false) => {
                 ctx.annotations.warn(&format!(
-                    "vector contains a mix of classic and native histograms for metric name {:?}",
-                    self.name
+                    "vector contains a mix of classic and native histograms{}",
+                    self.of_metric
                 ));
                 None
             }
@@ -223,8 +240,8 @@ impl Family {
                 Ask::Fraction(low, high) => {
                     if h.sum.is_nan() {
                         ctx.annotations.info(&format!(
-                            "input to histogram_fraction has NaN observations, which are excluded from all fractions for metric name {:?}",
-                            self.name
+                            "input to histogram_fraction has NaN observations, which are excluded from all fractions{}",
+                            self.of_metric
                         ));
                     }
                     h.fraction(low[i], high[i])
@@ -232,12 +249,9 @@ impl Family {
             }),
             (None, false) => Some(match ask {
                 Ask::Quantile(phi) => {
-                    let (v, fixed) = quantile(phi[i], scratch);
-                    if fixed == Fixed::Forced {
-                        ctx.annotations.info(&format!(
-                            "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) for metric name {:?}",
-                            self.name
-                        ));
+                    let (v, raised) = quantile(phi[i], scratch);
+                    if let Some(raised) = raised {
+                        self.note_raised(raised, input.grid.time(i), ctx);
                     }
                     v
                 }
@@ -253,8 +267,18 @@ impl Family {
             Some(QuantileNote::SkewedHigher) => "result is skewed higher",
         };
         ctx.annotations.info(&format!(
-            "input to histogram_quantile has NaN observations, {what} for metric name {:?}",
-            self.name
+            "input to histogram_quantile has NaN observations, {what}{}",
+            self.of_metric
         ));
+    }
+
+    fn note_raised(&self, raised: Raised, time_ms: i64, ctx: &mut Context) {
+        let text = format!(
+            "input to histogram_quantile needed to be fixed for monotonicity \
+             (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){}",
+            self.of_metric
+        );
+        let detail = Detail::monotonicity(time_ms, raised.bounds, raised.max_diff);
+        ctx.annotations.info_in_detail(&text, detail);
     }
 }

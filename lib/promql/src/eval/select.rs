@@ -58,6 +58,7 @@ impl Evaluator {
     ) -> Result<Matrix, QueryError> {
         let reach = self.reach(s, self.span.lookback_ms);
         let data = self.series(s)?;
+        self.at(s.place);
         self.check_slots(grid, 1)?;
         let mut out = Matrix::new(grid);
         let mut held = 0usize;

@@ -5,7 +5,7 @@ use skald_vector::function::DatePart;
 use skald_vector::{AggregateOp, Grouping, ScalarSide};
 
 use crate::LabelNeed;
-use crate::expr::{Aggregate, Binary, Expr, Function, RangeFunction, Selector, ValueType};
+use crate::expr::{Aggregate, Binary, Expr, Function, Places, RangeFunction, Selector, ValueType};
 
 /// A selector and what is done to each of its series, outermost last.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(crate) enum Root<'e> {
         f: RangeFunction,
         range_ms: i64,
         args: &'e [Expr],
+        places: &'e Places,
     },
 }
 
@@ -60,11 +61,11 @@ pub(crate) fn chain(expr: &Expr) -> Option<Chain<'_>> {
                 maps.push(MapExpr::Scalar(b, ScalarSide::Left));
                 at = &b.rhs;
             }
-            Expr::Call { func, args, .. } => {
+            Expr::Call { func, args, places, .. } => {
                 let first = args.first()?;
                 match (*func, first) {
                     (Function::Timestamp, Expr::Selector(s)) => break (s, Root::Time),
-                    (Function::Range(f), _) => break windows(f, args)?,
+                    (Function::Range(f), _) => break windows(f, args, places)?,
                     (Function::Math(f), _) => maps.push(MapExpr::Math(f)),
                     (Function::Date(part), _) => maps.push(MapExpr::Date(part)),
                     (f @ (Function::Clamp | Function::ClampMin | Function::ClampMax), _) => {
@@ -82,10 +83,14 @@ pub(crate) fn chain(expr: &Expr) -> Option<Chain<'_>> {
     Some(Chain { selector, root, maps })
 }
 
-fn windows(f: RangeFunction, args: &[Expr]) -> Option<(&Selector, Root<'_>)> {
+fn windows<'e>(
+    f: RangeFunction,
+    args: &'e [Expr],
+    places: &'e Places,
+) -> Option<(&'e Selector, Root<'e>)> {
     args.iter().find_map(|arg| match arg {
         Expr::Range { selector, range_ms } if selector.extension.is_none() => {
-            Some((selector, Root::Windows { f, range_ms: *range_ms, args }))
+            Some((selector, Root::Windows { f, range_ms: *range_ms, args, places }))
         }
         _ => None,
     })

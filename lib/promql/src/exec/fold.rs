@@ -65,6 +65,7 @@ impl Evaluator {
                 // Remarks on histograms must not name a metric that they no longer are.
                 column.labels = without_metadata(&column.labels);
             }
+            ctx.annotations.place = Some(a.places.0);
             let at = groups.find(&column)?;
             match groups.groups.get_mut(at) {
                 Some(group) => group.add(&column, ctx),
@@ -83,6 +84,7 @@ impl Evaluator {
             }
             Ok(())
         })?;
+        self.at(a.places.0);
         let mut out = Matrix::new(grid);
         for group in groups.groups {
             out.push(group.finish(&mut self.ctx));

@@ -14,7 +14,7 @@ use super::Fetched;
 use super::chain::{Chain, MapExpr, Root};
 use crate::QueryError;
 use crate::eval::{Evaluator, Loaded, Pick, Reach, latest, negate, window_column};
-use crate::expr::{Expr, Function, RangeFunction};
+use crate::expr::{Expr, Function, Place, RangeFunction};
 
 /// Ready to run over the series of one select.
 #[derive(Debug)]
@@ -31,7 +31,8 @@ pub(super) struct Pipeline {
 #[derive(Debug)]
 enum Step {
     Latest(Pick),
-    Windows(RangeFunction, Vec<Vec<f64>>),
+    /// With its parameters, and the place that remarks are about.
+    Windows(RangeFunction, Vec<Vec<f64>>, Place),
 }
 
 #[derive(Debug)]
@@ -41,7 +42,13 @@ enum Map {
     Clamp(Vec<f64>, Vec<f64>),
     Round(Vec<f64>),
     Negate,
-    Scalar { op: BinaryOp, scalar: Vec<f64>, side: ScalarSide, options: BinaryOptions },
+    Scalar {
+        op: BinaryOp,
+        scalar: Vec<f64>,
+        side: ScalarSide,
+        options: BinaryOptions,
+        place: Place,
+    },
 }
 
 impl Evaluator {
@@ -68,10 +75,10 @@ impl Evaluator {
         let root = match chain.root {
             Root::Latest => Step::Latest(Pick::Sample),
             Root::Time => Step::Latest(Pick::Time),
-            Root::Windows { f, args, .. } => {
+            Root::Windows { f, args, places, .. } => {
                 let scalars = args.iter().filter(|a| !matches!(a, Expr::Range { .. }));
                 let params = scalars.map(|a| self.scalar(a, grid)).collect::<Result<_, _>>()?;
-                Step::Windows(f, params)
+                Step::Windows(f, params, places.arg(0))
             }
         };
         let maps = chain.maps.iter().map(|m| self.map(m, grid)).collect::<Result<_, _>>()?;
@@ -112,7 +119,8 @@ impl Evaluator {
             MapExpr::Scalar(b, side) => {
                 let scalar = if *side == ScalarSide::Left { &b.lhs } else { &b.rhs };
                 let scalar = self.scalar(scalar, grid)?;
-                Map::Scalar { op: b.op, scalar, side: *side, options: options(b.return_bool) }
+                let (op, side, place) = (b.op, *side, b.place);
+                Map::Scalar { op, scalar, side, options: options(b.return_bool), place }
             }
         })
     }
@@ -153,7 +161,8 @@ impl Pipeline {
                 column.drop_name = *pick == Pick::Time;
                 column
             }
-            Step::Windows(f, params) => {
+            Step::Windows(f, params, place) => {
+                ctx.annotations.place = Some(*place);
                 samples.remove_stale();
                 if samples.is_empty() {
                     return Ok(None);
@@ -180,7 +189,8 @@ impl Map {
             Self::Clamp(min, max) => clamp(m, min, max, ctx)?,
             Self::Round(nearest) => round(m, nearest, ctx)?,
             Self::Negate => negate(m, ctx)?,
-            Self::Scalar { op, scalar, side, options } => {
+            Self::Scalar { op, scalar, side, options, place } => {
+                ctx.annotations.place = Some(*place);
                 vector_scalar(*op, m, scalar, *side, *options, ctx)?
             }
         })

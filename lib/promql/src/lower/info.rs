@@ -31,7 +31,8 @@ impl Lowering {
         args.truncate(1);
         self.selectors += 1;
         let id = self.selectors - 1;
-        args.push(Expr::Selector(Selector { id, matchers, offset_ms, at, extension: None }));
+        let (extension, place) = (None, 0);
+        args.push(Expr::Selector(Selector { id, matchers, offset_ms, at, extension, place }));
         Ok(())
     }
 }

@@ -174,10 +174,10 @@ fn annotations(eval: &Eval, some: What, none: What, got: &[String]) -> Result<()
 fn matches_all(expects: &[&Expect], got: &[String], both_ways: bool) -> Result<(), String> {
     let hit = |e: &Expect, text: &str| match &e.text {
         Text::Any => true,
-        // Positions in the query are not part of our texts yet.
-        Text::Exactly(want) => without_position(want, " (") == text,
-        Text::Pattern(pattern) => skald_model::regex::unanchored(without_position(pattern, " \\("))
-            .is_ok_and(|re| re.is_match(text)),
+        Text::Exactly(want) => want == text,
+        Text::Pattern(pattern) => {
+            skald_model::regex::unanchored(pattern).is_ok_and(|re| re.is_match(text))
+        }
     };
     let missing = expects.iter().find(|e| !got.iter().any(|g| hit(e, g)));
     if let Some(e) = missing {
@@ -187,13 +187,5 @@ fn matches_all(expects: &[&Expect], got: &[String], both_ways: bool) -> Result<(
     match extra {
         Some(text) if both_ways => Err(format!("unexpected {text:?}")),
         _ => Ok(()),
-    }
-}
-
-/// Cuts a trailing ` (1:25)`.
-fn without_position<'a>(text: &'a str, open: &str) -> &'a str {
-    match text.rfind(open) {
-        Some(at) if text.ends_with(')') && text[at..].contains(':') => &text[..at],
-        _ => text,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Group, fold};
+use super::{AggregateOp, Group, fold};
 use crate::function::{format_float, format_g};
 use crate::{Bitmap, Column, Context, Matrix, VectorError, stat};
 
@@ -91,16 +91,39 @@ fn push_kept(out: &mut Matrix, input: &Matrix, group: &Group, kept: Vec<Bitmap>)
     }
 }
 
+/// Warns about parameters that are not what `op` wants: of all steps the one furthest off.
+pub fn remark_on_parameters(op: AggregateOp, values: &[f64], ctx: &mut Context) {
+    let (lowest, what) = match op {
+        AggregateOp::Quantile => (0.0, "quantile value should be between 0 and 1"),
+        AggregateOp::LimitRatio => (-1.0, "ratio value should be between -1 and 1"),
+        _ => return,
+    };
+    let mut warn = |v: f64, bound: f64| {
+        let capped = match op {
+            AggregateOp::LimitRatio => format!(", capping to {}", format_g(bound)),
+            _ => String::new(),
+        };
+        ctx.annotations.warn(&format!("{what}, got {}{capped}", format_g(v)));
+    };
+    if values.iter().any(|v| v.is_nan()) {
+        return warn(f64::NAN, f64::NAN);
+    }
+    let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+    if max > 1.0 {
+        warn(max, 1.0);
+    }
+    if min < lowest {
+        warn(min, lowest);
+    }
+}
+
 pub(super) fn quantile(
     groups: &[Group],
     input: &Matrix,
     phi: &[f64],
     ctx: &mut Context,
 ) -> Result<Matrix, VectorError> {
-    for phi in phi.iter().filter(|p| !(0.0..=1.0).contains(*p)) {
-        ctx.annotations
-            .warn(&format!("quantile value should be between 0 and 1, got {}", format_g(*phi)));
-    }
     let mut out = Matrix::new(input.grid);
     let mut at_step: Vec<f64> = Vec::new();
     for group in groups {
@@ -156,21 +179,10 @@ pub(super) fn limit_ratio(
     ratios: &[f64],
     ctx: &mut Context,
 ) -> Result<Matrix, VectorError> {
-    let mut capped = Vec::with_capacity(ratios.len());
-    for ratio in ratios {
-        if ratio.is_nan() {
-            return Err(VectorError::Parameter("Ratio value is NaN".to_owned()));
-        }
-        let within = ratio.clamp(-1.0, 1.0);
-        if !(-1.0..=1.0).contains(ratio) {
-            ctx.annotations.warn(&format!(
-                "ratio value should be between -1 and 1, got {}, capping to {}",
-                format_g(*ratio),
-                format_g(within)
-            ));
-        }
-        capped.push(within);
+    if ratios.iter().any(|r| r.is_nan()) {
+        return Err(VectorError::Parameter("Ratio value is NaN".to_owned()));
     }
+    let capped: Vec<f64> = ratios.iter().map(|r| r.clamp(-1.0, 1.0)).collect();
     let mut out = Matrix::new(input.grid);
     for column in &input.columns {
         ctx.check()?;

@@ -149,10 +149,10 @@ fn floats_and_histograms_do_not_mix() {
     assert_eq!(out.columns[0].float(1), Some(2.0));
     assert_eq!(out.columns[0].histogram(2).unwrap().count, 2.0);
     assert_eq!(
-        ctx.annotations.warnings,
+        ctx.annotations.warnings(""),
         ["PromQL warning: encountered a mix of histograms and floats for aggregation"]
     );
     let out = aggregate(AggregateOp::Max, &by(&["g"]), &input, Param::None, &mut ctx).unwrap();
     assert_eq!(out.columns[0].float(0), Some(1.0));
-    assert_eq!(ctx.annotations.infos, ["PromQL info: ignored histogram in max aggregation"]);
+    assert_eq!(ctx.annotations.infos(""), ["PromQL info: ignored histogram in max aggregation"]);
 }

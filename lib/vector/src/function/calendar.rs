@@ -63,6 +63,14 @@ impl DatePart {
     }
 }
 
+/// `1970-01-01T00:00:00Z` of seconds after the epoch.
+pub fn rfc3339(seconds: i64) -> String {
+    let (year, month, day) = civil(seconds.div_euclid(SECONDS_PER_DAY));
+    let within = seconds.rem_euclid(SECONDS_PER_DAY);
+    let (hour, minute, second) = (within / 3600, within / 60 % 60, within % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Year, month and day of a day number, by shifting the year to begin in March.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;

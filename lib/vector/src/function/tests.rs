@@ -25,6 +25,13 @@ fn formats_floats_as_the_apis_do() {
     assert_eq!(format_g(0.000_01), "1e-05");
     assert_eq!(format_g(-1.1), "-1.1");
     assert_eq!(format_g(f64::NAN), "NaN");
+    let rounded =
+        [(0.0, "0"), (9.96, "10"), (99.6, "1e+02"), (-0.012_34, "-0.012"), (7e-9, "7e-09")];
+    for (v, text) in rounded {
+        assert_eq!(format_g2(v), text);
+    }
+    assert_eq!(rfc3339(1_709_210_096), "2024-02-29T12:34:56Z");
+    assert_eq!(rfc3339(-1), "1969-12-31T23:59:59Z");
 }
 
 #[test]
