@@ -239,7 +239,7 @@ async fn fetch(source: &dyn SeriesSource, plan: &Plan) -> Result<Vec<Arc<Fetched
     // Each future is boxed: the source's are large and there may be many.
     let requests = plan.selects.iter().map(|select| async move {
         let set = source.select(select).await.map_err(QueryError::Source)?;
-        Ok(Arc::new(Fetched::new(set)))
+        Ok(Arc::new(Fetched::new(set, select.histogram_stats)))
     });
     let requests: Vec<_> = requests.collect();
     stream::iter(requests).buffered(CONCURRENT_SELECTS).try_collect().await

@@ -129,7 +129,7 @@ impl Evaluator {
         memory: Memory,
     ) -> Self {
         let of = |index: &usize| fetched.get(*index).map(Arc::clone);
-        let none = Arc::new(Fetched::new(Box::new(Vec::<skald_model::Series>::new())));
+        let none = Arc::new(Fetched::default());
         let data = plan.by_selector.iter().map(|i| of(i).unwrap_or_else(|| Arc::clone(&none)));
         let data = data.collect();
         Self {
@@ -146,10 +146,7 @@ impl Evaluator {
 
     /// What was fetched for a selector.
     pub(crate) fn fetched(&self, s: &Selector) -> Arc<Fetched> {
-        self.data.get(s.id).map_or_else(
-            || Arc::new(Fetched::new(Box::new(Vec::<skald_model::Series>::new()))),
-            Arc::clone,
-        )
+        self.data.get(s.id).map_or_else(|| Arc::new(Fetched::default()), Arc::clone)
     }
 
     /// All series of a selector, decoded; once per select.

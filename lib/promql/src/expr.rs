@@ -40,6 +40,8 @@ pub(crate) struct Selector {
     pub offset_ms: i64,
     pub at: Option<At>,
     pub extension: Option<Extension>,
+    /// Only count and sum of its histograms matter.
+    pub histogram_stats: bool,
     pub place: Place,
 }
 

@@ -14,13 +14,17 @@ use crate::syntax::{ValueType, value_type};
 
 /// Lowers a checked query.
 pub(crate) fn lower(expr: &ast::Expr, env: Env) -> Result<Expr, QueryError> {
-    Lowering { env, selectors: 0 }.expr(expr)
+    Lowering { env, selectors: 0, stats: 0, buckets: 0 }.expr(expr)
 }
 
 struct Lowering {
     env: Env,
     /// How many selectors have got an id.
     selectors: usize,
+    /// How many calls around use count and sum of histograms only.
+    stats: usize,
+    /// How many operations around need their buckets.
+    buckets: usize,
 }
 
 impl Lowering {
@@ -55,14 +59,19 @@ impl Lowering {
             offset_ms: self.millis(&s.offset, Sign::Any)?,
             at: s.at.map(at),
             extension: s.extension,
+            histogram_stats: self.stats > 0 && self.buckets == 0,
             place: start(s.span),
         })
     }
 
     fn subquery(&mut self, s: &ast::SubqueryExpr) -> Result<Expr, QueryError> {
         let step = s.step.as_ref().map(|step| self.millis(step, Sign::Positive));
+        // Resets within a subquery are looked for between its steps.
+        self.buckets += 1;
+        let expr = self.expr(&s.expr);
+        self.buckets -= 1;
         Ok(Expr::Subquery(Box::new(Subquery {
-            expr: self.expr(&s.expr)?,
+            expr: expr?,
             range_ms: self.millis(&s.range, Sign::Positive)?,
             // A step that is shorter than a millisecond is none.
             step_ms: step.transpose()?.filter(|ms| *ms > 0),
@@ -79,9 +88,12 @@ impl Lowering {
             links.push(below);
             at = &below.lhs;
         }
+        let trims = links.iter().filter(|link| link.op.is_trim()).count();
+        self.buckets += trims;
         let mut lhs = self.expr(at)?;
         while let Some(link) = links.pop() {
             lhs = self.binary(link, lhs)?;
+            self.buckets -= usize::from(link.op.is_trim());
         }
         Ok(lhs)
     }
@@ -126,7 +138,16 @@ impl Lowering {
         let name = c.func.name;
         let func = function::function(name)
             .ok_or_else(|| QueryError::unsupported(&format!("function {name}")))?;
+        let (stats, buckets) = match name {
+            "histogram_count" | "histogram_sum" | "histogram_avg" => (1, 0),
+            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => (0, 1),
+            _ => (0, 0),
+        };
+        self.stats += stats;
+        self.buckets += buckets;
         let mut args = c.args.iter().map(|arg| self.expr(arg)).collect::<Result<Vec<_>, _>>()?;
+        self.stats -= stats;
+        self.buckets -= buckets;
         if matches!(func, Function::Info) {
             self.complete_info(&mut args)?;
         }

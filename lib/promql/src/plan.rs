@@ -149,8 +149,13 @@ impl Plan {
             step_ms: if grid.n > 1 { grid.step_ms } else { 0 },
             func: func.map(str::to_owned),
             labels: LabelNeed::All,
+            histogram_stats: s.histogram_stats,
         };
-        let same = |o: &Select| o.range == select.range && o.matchers == select.matchers;
+        let same = |o: &Select| {
+            o.range == select.range
+                && o.matchers == select.matchers
+                && o.histogram_stats == select.histogram_stats
+        };
         // Not in `labels`, so that whoever comes first may need fewer later: see `narrow`.
         let index = self.selects.iter().position(same).unwrap_or_else(|| {
             self.selects.push(select);

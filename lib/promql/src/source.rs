@@ -24,6 +24,9 @@ pub struct Select {
     pub func: Option<String>,
     /// Which labels the query looks at.
     pub labels: LabelNeed,
+    /// Of histograms the query uses count and sum only. A hint: the engine looks at the buckets to
+    /// find resets, and takes them away.
+    pub histogram_stats: bool,
 }
 
 /// Which labels of its series a query looks at. A source may answer more, never fewer.

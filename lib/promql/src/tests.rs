@@ -361,7 +361,7 @@ fn a_cancelled_evaluation_stops() {
     let cancel = ctx.cancel.clone();
     let data = vec![vec![series("m", 10_000)]];
     let data: Vec<_> =
-        data.into_iter().map(|set| Arc::new(exec::Fetched::new(Box::new(set)))).collect();
+        data.into_iter().map(|set| Arc::new(exec::Fetched::new(Box::new(set), false))).collect();
     let mut evaluator =
         eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX, exec::Memory::default());
     cancel.cancel();

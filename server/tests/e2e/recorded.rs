@@ -1,7 +1,6 @@
 //! Replays recorded answers of reference servers, where the folder with them is there (it is not part of the project).
 //!
-//! Each category has a floor: the number of cases that passed when it was written down. A change may raise
-//! a floor, never lower it.
+//! All of them must be met, but for the few that are listed with the reason.
 
 mod compare;
 mod load;
@@ -30,8 +29,12 @@ async fn server() -> Server {
         .await
 }
 
-/// Sends every case below `folder`; passed, all, and a line per failed case.
-async fn replay(client: &Client, root: &str, folder: &PathBuf) -> (usize, usize, Vec<String>) {
+/// Sends every case below `folder`; passed, all, and the failed cases with what is wrong.
+async fn replay(
+    client: &Client,
+    root: &str,
+    folder: &PathBuf,
+) -> (usize, usize, Vec<(String, String)>) {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
@@ -47,7 +50,11 @@ async fn replay(client: &Client, root: &str, folder: &PathBuf) -> (usize, usize,
             file_all += 1;
             match compare::check(case, &reply) {
                 Ok(()) => file_passed += 1,
-                Err(why) => failures.push(format!("{} {params:?}: {why}", case["id"])),
+                Err(why) => {
+                    let id = case["id"].as_str().unwrap().to_owned();
+                    let why = format!("{params:?}: {why}").chars().take(700).collect();
+                    failures.push((id, why));
+                }
             }
         }
         println!("{file_passed:5}/{file_all:<5} {}", file.file_name().unwrap().to_string_lossy());
@@ -70,14 +77,12 @@ fn params(value: &Value) -> Vec<(String, String)> {
     out
 }
 
-fn report(passed: usize, all: usize, floor: usize, failures: &[String]) {
+/// Replays all cases of an API; only `exceptions` may fail.
+async fn verify(client: &Client, root: &str, folder: &PathBuf, exceptions: &[&str]) {
+    let (passed, all, failures) = replay(client, root, folder).await;
     println!("{passed} of {all} recorded answers");
-    let shown = std::env::var("SHOW_FAILURES").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
-    failures
-        .iter()
-        .take(shown)
-        .for_each(|f| println!("{}", f.chars().take(700).collect::<String>()));
-    assert!(passed >= floor, "{passed} of {all} recorded answers, but {floor} were reached before");
+    let odd: Vec<_> = failures.iter().filter(|(id, _)| !exceptions.contains(&&**id)).collect();
+    assert!(odd.is_empty(), "{} of {all} recorded answers are not met: {odd:#?}", odd.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,12 +93,10 @@ async fn prometheus_answers() {
     };
     let server = server().await;
     load::metrics(&server.client, &read(&folder.join("dataset.json"))).await;
-    let (passed, all, failures) = replay(&server.client, "/api/v1", &folder).await;
-    report(passed, all, PROMETHEUS_FLOOR, &failures);
+    verify(&server.client, "/api/v1", &folder, &PROMETHEUS_EXCEPTIONS).await;
     // The same from blocks.
     assert!(server.client.post("/flush", &[], "").await.status.is_success());
-    let (flushed, all, failures) = replay(&server.client, "/api/v1", &folder).await;
-    report(flushed, all, passed, &failures);
+    verify(&server.client, "/api/v1", &folder, &PROMETHEUS_EXCEPTIONS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,14 +107,12 @@ async fn loki_answers() {
     };
     let server = server().await;
     load::logs(&server.client, &read(&folder.join("dataset.json"))).await;
-    let (passed, all, failures) = replay(&server.client, "/loki/api/v1", &folder).await;
-    report(passed, all, LOKI_FLOOR, &failures);
+    verify(&server.client, "/loki/api/v1", &folder, &[]).await;
     assert!(server.client.post("/flush", &[], "").await.status.is_success());
-    let (flushed, all, failures) = replay(&server.client, "/loki/api/v1", &folder).await;
-    report(flushed, all, passed, &failures);
+    verify(&server.client, "/loki/api/v1", &folder, &[]).await;
 }
 
-/// What is missing: last digits in `count_values` of native histograms (some), `changes` over them (2), and
-/// -0, which the loader's protobuf encoder leaves out as a default (3).
-const PROMETHEUS_FLOOR: usize = 1956;
-const LOKI_FLOOR: usize = 801;
+/// Both ask for `changes` over native histograms. Of the 39 pairs in the window four are equal in all they say,
+/// yet the recorded answer counts one of these as a change: where Prometheus began a new chunk, it gave the first
+/// histogram behind the cut other empty buckets than the last one before it.
+const PROMETHEUS_EXCEPTIONS: [&str; 2] = ["rate-0103", "rate-0105"];

@@ -1,8 +1,9 @@
 //! What one select gave, in an order that does not depend on the source.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use skald_model::Labels;
+use skald_model::{Labels, ResetHint, Series, is_stale};
+use skald_vector::FloatHistogram;
 
 use crate::engine::Shared;
 use crate::eval::Loaded;
@@ -12,21 +13,55 @@ use crate::{QueryError, SeriesSet};
 #[derive(Debug)]
 pub(crate) struct Fetched {
     set: Box<dyn SeriesSet>,
+    /// Only count and sum of histograms matter.
+    histogram_stats: bool,
     /// Labels and position in the set.
     series: Vec<(Labels, usize)>,
     /// All of it decoded, for operations that need that.
     loaded: OnceLock<Shared>,
 }
 
+/// Takes the buckets away, and says of each histogram whether the counter was reset before it while
+/// that can still be seen.
+fn only_stats(histograms: &mut [Arc<FloatHistogram>]) {
+    let no_bounds: Arc<[f64]> = Arc::from([]);
+    let mut before: Option<Arc<FloatHistogram>> = None;
+    for h in histograms.iter_mut().filter(|h| !is_stale(h.sum)) {
+        let reset_hint = match (h.reset_hint, &before) {
+            (ResetHint::Unknown, Some(before)) if h.is_reset_after(before) => ResetHint::Yes,
+            (ResetHint::Unknown, Some(_)) => ResetHint::No,
+            (hint, _) => hint,
+        };
+        let stats = FloatHistogram {
+            schema: h.schema,
+            reset_hint,
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            count: h.count,
+            sum: h.sum,
+            positive: Vec::new(),
+            negative: Vec::new(),
+            custom_values: Arc::clone(&no_bounds),
+        };
+        before = Some(std::mem::replace(h, Arc::new(stats)));
+    }
+}
+
 // === impl Fetched ===
 
+impl Default for Fetched {
+    fn default() -> Self {
+        Self::new(Box::new(Vec::<Series>::new()), false)
+    }
+}
+
 impl Fetched {
-    pub(crate) fn new(set: Box<dyn SeriesSet>) -> Self {
+    pub(crate) fn new(set: Box<dyn SeriesSet>, histogram_stats: bool) -> Self {
         let mut series: Vec<_> = (0..set.len()).map(|i| (set.labels(i), i)).collect();
         if !series.is_sorted_by(|a, b| a.0 <= b.0) {
             series.sort_by(|a, b| a.0.cmp(&b.0));
         }
-        Self { set, series, loaded: OnceLock::new() }
+        Self { set, histogram_stats, series, loaded: OnceLock::new() }
     }
 
     /// Bytes that the set and its labels hold.
@@ -48,6 +83,9 @@ impl Fetched {
         out.read(&*self.set, *at)?;
         out.labels.clone_from(labels);
         out.drop_name = false;
+        if self.histogram_stats {
+            only_stats(&mut out.histograms);
+        }
         Ok(())
     }
 

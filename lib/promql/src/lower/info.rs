@@ -31,8 +31,16 @@ impl Lowering {
         args.truncate(1);
         self.selectors += 1;
         let id = self.selectors - 1;
-        let (extension, place) = (None, 0);
-        args.push(Expr::Selector(Selector { id, matchers, offset_ms, at, extension, place }));
+        let (extension, histogram_stats, place) = (None, false, 0);
+        args.push(Expr::Selector(Selector {
+            id,
+            matchers,
+            offset_ms,
+            at,
+            extension,
+            histogram_stats,
+            place,
+        }));
         Ok(())
     }
 }

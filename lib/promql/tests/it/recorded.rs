@@ -296,15 +296,14 @@ fn check(case: &Json, result: Result<QueryResult, QueryError>) -> Result<(), Str
 }
 
 #[tokio::test]
-async fn recorded_answers_do_not_regress() {
+async fn recorded_answers_are_met() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/promql");
     let Some(data) = dataset(&dir) else {
         println!("skipped: no recorded answers at {}", dir.display());
         return;
     };
     let engine = Engine::default();
-    let verbose = std::env::var("PROMQL_TEST_VERBOSE").ok();
-    let (mut passed, mut total) = (0, 0);
+    let (mut passed, mut total, mut odd) = (0, 0, Vec::new());
     let mut paths: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
     for path in paths {
@@ -316,18 +315,17 @@ async fn recorded_answers_do_not_regress() {
             all += 1;
             match check(case, result) {
                 Ok(()) => own += 1,
-                Err(e) if verbose.as_ref().is_some_and(|v| name.starts_with(v.as_str())) => {
-                    println!("  {} {}: {e}", case["id"], case["params"]);
-                }
-                Err(_) => {}
+                Err(_) if EXCEPTIONS.iter().any(|id| case["id"] == *id) => {}
+                Err(e) => odd.push(format!("{} {}: {e}", case["id"], case["params"])),
             }
         }
         println!("{name}: {own}/{all}");
         (passed, total) = (passed + own, total + all);
     }
     println!("recorded answers: {passed}/{total}");
-    assert!(passed >= FLOOR, "{passed} passed, it were {FLOOR} before");
+    assert!(odd.is_empty(), "{} recorded answers are not met: {odd:#?}", odd.len());
 }
 
-/// What passed when this was last raised.
-const FLOOR: usize = 1910;
+/// `changes` over native histograms: Prometheus counts equal histograms as a change where its storage
+/// began a new chunk with other empty buckets.
+const EXCEPTIONS: [&str; 2] = ["rate-0103", "rate-0105"];

@@ -9,6 +9,7 @@ use skald_vector::NameRemoval;
 
 use crate::compare;
 use crate::dsl::{self, Command, Eval, Expect, Text, What};
+use crate::fixed;
 use crate::storage::Memory;
 
 /// Evals of one file.
@@ -26,6 +27,7 @@ impl Tally {
         self.passed += other.passed;
         self.unsupported += other.unsupported;
         self.total += other.total;
+        self.failures.extend_from_slice(&other.failures);
     }
 }
 
@@ -74,7 +76,24 @@ pub(crate) async fn run_file(name: &str, text: &str) -> Tally {
     tally
 }
 
+/// The eval as written, then with its time fixed by `@` at other times.
 async fn check(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<(), Bad> {
+    check_once(engine, storage, eval).await?;
+    if eval.step_ms > 0 {
+        return Ok(());
+    }
+    for (query, time_ms) in fixed::copies(&eval.query, eval.start_ms) {
+        let copy = Eval { start_ms: time_ms, query, ..eval.clone() };
+        let context = |e: &String| format!("as {} at {time_ms}: {e}", copy.query);
+        check_once(engine, storage, &copy).await.map_err(|e| match e {
+            Bad::Unsupported(e) => Bad::Unsupported(context(&e)),
+            Bad::Wrong(e) => Bad::Wrong(context(&e)),
+        })?;
+    }
+    Ok(())
+}
+
+async fn check_once(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<(), Bad> {
     let opts = QueryOptions::default();
     let instant = eval.step_ms == 0;
     let result = if instant {

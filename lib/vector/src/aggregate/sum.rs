@@ -98,9 +98,6 @@ impl Total {
         };
         match added {
             Ok(notes) => {
-                if notes.reset_collision {
-                    ctx.annotations.warn("conflicting counter resets during histogram aggregation");
-                }
                 if notes.bounds_reconciled {
                     ctx.annotations
                         .info("mismatched custom buckets were reconciled during aggregation");
@@ -132,6 +129,9 @@ impl Total {
                 ctx.annotations.warn("encountered a mix of histograms and floats for aggregation");
                 out.unset(i);
             } else if !self.failed.get(i) {
+                if total.resets_collide() {
+                    ctx.annotations.warn("conflicting counter resets during histogram aggregation");
+                }
                 let mut histogram = match want {
                     Want::Sum => total.sum(),
                     Want::Avg => total.mean(),

@@ -1,5 +1,7 @@
 //! Sums and means of many histograms with compensated arithmetic.
 
+use skald_model::ResetHint;
+
 use super::{FloatHistogram, HistogramError, MergeNotes};
 
 /// Adds up histograms; what rounding loses is kept in a second histogram of the same layout.
@@ -10,16 +12,32 @@ pub struct HistogramSum {
     n: f64,
     /// The total would overflow, so `total` is the mean of what came so far.
     is_mean: bool,
+    /// Some were known to follow a reset, some known not to.
+    hints: (bool, bool),
 }
 
 impl HistogramSum {
     pub fn new(first: &FloatHistogram) -> Self {
         let lost = FloatHistogram::empty_like(first);
-        Self { total: first.clone(), lost, n: 1.0, is_mean: false }
+        let mut sum =
+            Self { total: first.clone(), lost, n: 1.0, is_mean: false, hints: (false, false) };
+        sum.see_hint(first);
+        sum
+    }
+
+    fn see_hint(&mut self, h: &FloatHistogram) {
+        self.hints.0 |= h.reset_hint == ResetHint::Yes;
+        self.hints.1 |= h.reset_hint == ResetHint::No;
+    }
+
+    /// Whether what is known about resets contradicts itself, whatever the order.
+    pub fn resets_collide(&self) -> bool {
+        self.hints == (true, true)
     }
 
     /// Adds to a sum, which may become infinite.
     pub fn add(&mut self, h: &FloatHistogram) -> Result<MergeNotes, HistogramError> {
+        self.see_hint(h);
         self.n += 1.0;
         self.total.merge(h, 1.0, Some(&mut self.lost))
     }
@@ -40,6 +58,7 @@ impl HistogramSum {
         if !self.is_mean {
             return self.add(h);
         }
+        self.see_hint(h);
         self.n += 1.0;
         let keep = before / self.n;
         self.total.scale(keep);

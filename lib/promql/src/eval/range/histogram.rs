@@ -131,12 +131,15 @@ pub(super) fn total(
     for h in rest {
         let added = if mean { total.add_to_mean(h) } else { total.add(h) };
         match added {
-            Ok(notes) => annotate(notes, "aggregation", ctx),
+            Ok(notes) => annotate_reconciled(notes, "aggregation", ctx),
             Err(_) => {
                 warn_mixed_schemas(name, ctx);
                 return None;
             }
         }
+    }
+    if total.resets_collide() {
+        ctx.annotations.warn("conflicting counter resets during histogram aggregation");
     }
     let mut out = if mean { total.mean() } else { total.sum() };
     out.compact();
