@@ -33,8 +33,11 @@ pub(crate) struct Loaded {
     pub drop_name: bool,
     pub times: Vec<i64>,
     pub values: Vec<f64>,
+    /// Start timestamps, parallel to `times`; empty when none is known.
+    pub starts: Vec<i64>,
     pub histogram_times: Vec<i64>,
     pub histograms: Vec<Arc<FloatHistogram>>,
+    pub histogram_starts: Vec<i64>,
     /// The samples were computed, not read.
     pub computed: bool,
 }
@@ -91,13 +94,16 @@ impl Loaded {
             values: std::mem::take(&mut self.values),
             histogram_times: std::mem::take(&mut self.histogram_times),
             histograms: std::mem::take(&mut self.histograms),
-            ..Samples::default()
+            starts: std::mem::take(&mut self.starts),
+            histogram_starts: std::mem::take(&mut self.histogram_starts),
         };
         let read = set.read(i, &mut samples).map_err(QueryError::Source);
         self.times = samples.times;
         self.values = samples.values;
         self.histogram_times = samples.histogram_times;
         self.histograms = samples.histograms;
+        self.starts = samples.starts;
+        self.histogram_starts = samples.histogram_starts;
         read
     }
 

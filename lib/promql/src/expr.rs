@@ -161,6 +161,7 @@ pub(crate) enum Function {
     Round,
     Sort(Direction),
     SortByLabel(Direction),
+    StartTimestamp,
     Timestamp,
     ToScalar,
     ToVector,

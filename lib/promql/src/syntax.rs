@@ -12,7 +12,7 @@ pub mod ast;
 mod check;
 pub(crate) mod duration;
 mod error;
-mod function;
+pub(crate) mod function;
 mod lex;
 mod number;
 mod parse;

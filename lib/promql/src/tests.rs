@@ -256,14 +256,6 @@ async fn logarithms_of_subnormals_are_those_of_prometheus() {
 }
 
 #[tokio::test]
-async fn unsupported_features_say_so() {
-    for query in ["start_timestamp(m)"] {
-        let err = instant(&Engine::default(), &source(1), query).await.unwrap_err();
-        assert!(err.to_string().starts_with("unsupported: "), "{query}: {err}");
-    }
-}
-
-#[tokio::test]
 async fn parse_errors_know_their_place() {
     let err = instant(&Engine::default(), &source(1), "sum(m)\n + m{a=\"b}").await.unwrap_err();
     assert_eq!(err.to_string(), "2:8: parse error: unterminated quoted string");

@@ -21,17 +21,15 @@ impl Evaluator {
         places: &Places,
         grid: Grid,
     ) -> Result<Val, QueryError> {
-        if let Function::Scalar(f) = func {
-            return self.scalar_function(f, args, grid).map(Val::Scalar);
-        }
         let Some(first) = args.first() else {
             return match func {
+                Function::Scalar(f) => self.scalar_function(f, args, grid).map(Val::Scalar),
                 Function::Date(part) => self.date_now(part, grid),
                 _ => Err(QueryError::Execution(format!("{name} without arguments"))),
             };
         };
         let out = match func {
-            Function::Scalar(_) => return Err(QueryError::unsupported(name)),
+            Function::Scalar(f) => return self.scalar_function(f, args, grid).map(Val::Scalar),
             Function::Range(f) => self.range_call(f, name, args, places, grid)?,
             Function::Math(f) => map_floats(self.vector(first, grid)?, &self.ctx, |_, v| f(v))?,
             Function::Date(part) => {
@@ -65,6 +63,7 @@ impl Evaluator {
                     args[1..].iter().map(|a| self.text(a)).collect::<Result<_, _>>()?;
                 sort_by_labels(self.vector(first, grid)?, &names, direction)
             }
+            Function::StartTimestamp => self.start_timestamp(first, grid)?,
             Function::Timestamp => self.timestamp(first, grid)?,
             Function::ToScalar => {
                 let input = self.vector(first, grid)?;
@@ -171,6 +170,17 @@ impl Evaluator {
                 input
             }
         };
+        input.columns.iter_mut().for_each(|c| self.ctx.drop_name(c));
+        Ok(input.merge_same_labels()?)
+    }
+
+    /// Since when the latest samples count; nothing for what was computed.
+    fn start_timestamp(&mut self, arg: &Expr, grid: Grid) -> Result<Matrix, QueryError> {
+        let Expr::Selector(s) = arg else {
+            self.vector(arg, grid)?;
+            return Ok(Matrix::new(grid));
+        };
+        let mut input = self.pick_latest(s, grid, Pick::Start)?;
         input.columns.iter_mut().for_each(|c| self.ctx.drop_name(c));
         Ok(input.merge_same_labels()?)
     }

@@ -9,6 +9,7 @@ mod over_time;
 mod rate;
 mod regression;
 mod sliding;
+mod start;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub(super) use self::extended::{clip, interpolate, interpolate_histograms};
 pub(super) use self::histogram::warn_mixed_schemas;
 use self::over_time::OverTime;
 use self::rate::Rates;
+use self::start::Stamps;
 use super::select::{Reach, advance, without_stale};
 use super::{Evaluator, Loaded};
 use crate::QueryError;
@@ -68,6 +70,16 @@ impl<'a> Window<'a> {
 
     pub(super) fn histograms(&self) -> &'a [Arc<FloatHistogram>] {
         &self.series.histograms[self.histogram_lo..self.histogram_hi]
+    }
+
+    /// Of the floats; indexes are those of the series.
+    fn stamps(&self) -> Stamps<'a> {
+        Stamps { starts: &self.series.starts, times: &self.series.times }
+    }
+
+    /// Of the histograms; indexes are those of the series.
+    fn histogram_stamps(&self) -> Stamps<'a> {
+        Stamps { starts: &self.series.histogram_starts, times: &self.series.histogram_times }
     }
 
     pub(super) fn name(&self) -> &'a str {

@@ -38,6 +38,8 @@ pub(crate) enum Pick {
     Sample,
     /// The time of the sample, in seconds.
     Time,
+    /// Since when it counts.
+    Start,
 }
 
 impl Evaluator {
@@ -220,14 +222,17 @@ pub(super) fn without_stale(series: &Loaded) -> Cow<'_, Loaded> {
         computed: series.computed,
         ..Loaded::default()
     };
-    for (t, v) in series.times.iter().zip(&series.values).filter(|(_, v)| !is_stale(**v)) {
+    let floats = series.times.iter().zip(&series.values).enumerate();
+    for (i, (t, v)) in floats.filter(|(_, (_, v))| !is_stale(**v)) {
         out.times.push(*t);
         out.values.push(*v);
+        out.starts.extend(series.starts.get(i));
     }
-    let histograms = series.histogram_times.iter().zip(&series.histograms);
-    for (t, h) in histograms.filter(|(_, h)| !is_stale(h.sum)) {
+    let histograms = series.histogram_times.iter().zip(&series.histograms).enumerate();
+    for (i, (t, h)) in histograms.filter(|(_, (_, h))| !is_stale(h.sum)) {
         out.histogram_times.push(*t);
         out.histograms.push(Arc::clone(h));
+        out.histogram_starts.extend(series.histogram_starts.get(i));
     }
     Cow::Owned(out)
 }
@@ -276,6 +281,10 @@ pub(crate) fn latest(
         match (stale, pick, is_histogram) {
             (true, ..) => {}
             (_, Pick::Time, _) => out.set(i, time as f64 / 1000.0),
+            (_, Pick::Start, _) => {
+                let starts = if is_histogram { &series.histogram_starts } else { &series.starts };
+                out.set(i, starts.get(k).map_or(0.0, |start| *start as f64 / 1000.0));
+            }
             (_, Pick::Sample, true) => out.set_histogram(i, Arc::clone(&series.histograms[k])),
             (_, Pick::Sample, false) => out.set(i, series.values[k]),
         }

@@ -5,6 +5,7 @@ use skald_vector::function::DatePart;
 use skald_vector::{AggregateOp, Grouping, ScalarSide};
 
 use crate::LabelNeed;
+use crate::eval::Pick;
 use crate::expr::{Aggregate, Binary, Expr, Function, Places, RangeFunction, Selector, ValueType};
 
 /// A selector and what is done to each of its series, outermost last.
@@ -19,8 +20,8 @@ pub(crate) struct Chain<'e> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Root<'e> {
     Latest,
-    /// `timestamp` of a selector.
-    Time,
+    /// `timestamp` or `start_timestamp` of a selector.
+    Time(Pick),
     Windows {
         f: RangeFunction,
         range_ms: i64,
@@ -64,7 +65,10 @@ pub(crate) fn chain(expr: &Expr) -> Option<Chain<'_>> {
             Expr::Call { func, args, places, .. } => {
                 let first = args.first()?;
                 match (*func, first) {
-                    (Function::Timestamp, Expr::Selector(s)) => break (s, Root::Time),
+                    (Function::Timestamp, Expr::Selector(s)) => break (s, Root::Time(Pick::Time)),
+                    (Function::StartTimestamp, Expr::Selector(s)) => {
+                        break (s, Root::Time(Pick::Start));
+                    }
                     (Function::Range(f), _) => break windows(f, args, places)?,
                     (Function::Math(f), _) => maps.push(MapExpr::Math(f)),
                     (Function::Date(part), _) => maps.push(MapExpr::Date(part)),

@@ -74,7 +74,7 @@ impl Evaluator {
         let reach = self.reach(chain.selector, range_ms);
         let root = match chain.root {
             Root::Latest => Step::Latest(Pick::Sample),
-            Root::Time => Step::Latest(Pick::Time),
+            Root::Time(pick) => Step::Latest(pick),
             Root::Windows { f, args, places, .. } => {
                 let scalars = args.iter().filter(|a| !matches!(a, Expr::Range { .. }));
                 let params = scalars.map(|a| self.scalar(a, grid)).collect::<Result<_, _>>()?;
@@ -139,7 +139,7 @@ fn drops_names(chain: &Chain<'_>) -> bool {
     };
     let root = match chain.root {
         Root::Latest => false,
-        Root::Time => true,
+        Root::Time(_) => true,
         Root::Windows { f, .. } => !matches!(f, FirstOverTime | LastOverTime),
     };
     root || !chain.maps.iter().all(keeps)
@@ -158,7 +158,7 @@ impl Pipeline {
         let column = match &self.root {
             Step::Latest(pick) => {
                 let mut column = latest(samples, &self.grid, self.reach, *pick, ctx)?;
-                column.drop_name = *pick == Pick::Time;
+                column.drop_name = *pick != Pick::Sample;
                 column
             }
             Step::Windows(f, params, place) => {

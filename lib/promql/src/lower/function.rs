@@ -4,7 +4,7 @@ use skald_vector::function::{DatePart, Direction};
 
 use crate::expr::{Function, HistogramStat, RangeFunction, ScalarFunction};
 
-/// `None` for what is not evaluated yet.
+/// `None` for names that no function has.
 pub(super) fn function(name: &str) -> Option<Function> {
     range_function(name)
         .map(Function::Range)
@@ -135,6 +135,7 @@ fn other(name: &str) -> Option<Function> {
         "sort_desc" => Function::Sort(Direction::Descending),
         "sort_by_label" => Function::SortByLabel(Direction::Ascending),
         "sort_by_label_desc" => Function::SortByLabel(Direction::Descending),
+        "start_timestamp" => Function::StartTimestamp,
         "timestamp" => Function::Timestamp,
         "scalar" => Function::ToScalar,
         "vector" => Function::ToVector,
@@ -153,4 +154,17 @@ fn ln(v: f64) -> f64 {
 
 fn log10(v: f64) -> f64 {
     if v > 0.0 && v < f64::MIN_POSITIVE { ln(v) * std::f64::consts::LOG10_E } else { v.log10() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::function;
+    use crate::syntax::function::FUNCTIONS;
+
+    #[test]
+    fn every_function_of_the_language_is_evaluated() {
+        let missing: Vec<&str> =
+            FUNCTIONS.iter().map(|f| f.name).filter(|name| function(name).is_none()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 }

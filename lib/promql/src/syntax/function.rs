@@ -58,7 +58,7 @@ const fn f(
 }
 
 /// Sorted by name.
-static FUNCTIONS: [Signature; 90] = [
+pub(crate) static FUNCTIONS: [Signature; 90] = [
     f("abs", &[Vector], 0, Vector),
     f("absent", &[Vector], 0, Vector),
     f("absent_over_time", &[Matrix], 0, Vector),

@@ -18,6 +18,8 @@ pub(crate) enum Item {
 pub(crate) struct SeriesLine {
     pub labels: Labels,
     pub items: Vec<Item>,
+    /// How far before (negative) each sample its start lies, in milliseconds; empty without `@st`.
+    pub starts: Vec<Option<i64>>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,9 +104,22 @@ fn load(line: &str, block: &[&str]) -> Result<Command, String> {
     let (word, step) = line.split_once(char::is_whitespace).ok_or("load without a step")?;
     let step_ms = duration(step.trim()).ok_or("bad step")?;
     let mut series: Vec<SeriesLine> = Vec::new();
+    let mut pending: Option<(Labels, Vec<Option<i64>>)> = None;
     for line in block {
-        // Start timestamps are not part of what is evaluated yet.
-        let Some(parsed) = series_line(line)? else { continue };
+        let (labels, rest) = labels(line)?;
+        if let Some(rest) = rest.strip_prefix("@st") {
+            pending = Some((labels, starts(rest)?));
+            continue;
+        }
+        let starts = match pending.take() {
+            Some((of, starts)) if of == labels => starts,
+            Some(_) => return Err("@st of another series".to_owned()),
+            None => Vec::new(),
+        };
+        let parsed = SeriesLine { labels, items: items(rest.trim())?, starts };
+        if !parsed.starts.is_empty() && parsed.starts.len() != parsed.items.len() {
+            return Err("@st of another length".to_owned());
+        }
         series.retain(|s| s.labels != parsed.labels);
         series.push(parsed);
     }
@@ -165,9 +180,7 @@ fn expected(eval: &mut Eval, line: &str) -> Result<(), String> {
         eval.scalar = Some(v);
         return Ok(());
     }
-    if let Some(series) = series_line(line)? {
-        eval.series.push(series);
-    }
+    eval.series.push(series_line(line)?);
     Ok(())
 }
 
@@ -216,12 +229,32 @@ fn expect(eval: &mut Eval, rest: &str) -> Result<(), String> {
 }
 
 /// `name{a="b"} values`. `None` for lines of start timestamps.
-fn series_line(line: &str) -> Result<Option<SeriesLine>, String> {
+fn series_line(line: &str) -> Result<SeriesLine, String> {
     let (labels, rest) = labels(line)?;
-    if rest.starts_with("@st") {
-        return Ok(None);
+    Ok(SeriesLine { labels, items: items(rest.trim())?, starts: Vec::new() })
+}
+
+/// `_x2 -1m -30s-1mx3`: offsets from the times of samples.
+fn starts(text: &str) -> Result<Vec<Option<i64>>, String> {
+    let mut out = Vec::new();
+    for item in text.split_whitespace() {
+        let bad = || format!("bad start {item:?}");
+        let (body, times) = match item.rsplit_once('x') {
+            Some((body, n)) => (body, Some(n.parse::<i64>().map_err(|_| bad())?)),
+            None => (item, None),
+        };
+        if body == "_" {
+            out.extend((0..times.unwrap_or(1)).map(|_| None));
+            continue;
+        }
+        let signed = |s: &str| duration(s.strip_prefix('+').unwrap_or(s)).ok_or_else(bad);
+        let (first, delta) = match body.get(1..).and_then(|b| b.find(['+', '-'])) {
+            Some(at) => (signed(&body[..=at])?, signed(&body[at + 1..])?),
+            None => (signed(body)?, 0),
+        };
+        out.extend((0..=times.unwrap_or(0)).map(|k| Some(first + k * delta)));
     }
-    Ok(Some(SeriesLine { labels, items: items(rest.trim())? }))
+    Ok(out)
 }
 
 fn labels(line: &str) -> Result<(Labels, &str), String> {

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use skald_promql::{
-    Engine, EngineOptions, QueryError, QueryOptions, QueryResult, Value, VectorSample,
-};
+use skald_promql::{Engine, EngineOptions, QueryOptions, QueryResult, Value, VectorSample};
 use skald_vector::NameRemoval;
 
 use crate::compare;
@@ -16,8 +14,6 @@ use crate::storage::Memory;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub passed: usize,
-    /// Refused by us as not supported, or by the parser we use for now.
-    pub unsupported: usize,
     pub total: usize,
     pub failures: Vec<String>,
 }
@@ -25,16 +21,9 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn add(&mut self, other: &Self) {
         self.passed += other.passed;
-        self.unsupported += other.unsupported;
         self.total += other.total;
         self.failures.extend_from_slice(&other.failures);
     }
-}
-
-/// How an eval went wrong.
-enum Bad {
-    Unsupported(String),
-    Wrong(String),
 }
 
 pub(crate) async fn run_file(name: &str, text: &str) -> Tally {
@@ -62,11 +51,7 @@ pub(crate) async fn run_file(name: &str, text: &str) -> Tally {
                 tally.total += 1;
                 match check(&engine, &storage, &eval).await {
                     Ok(()) => tally.passed += 1,
-                    Err(Bad::Unsupported(e)) => {
-                        tally.unsupported += 1;
-                        tally.failures.push(format!("{name}:{}: {}: {e}", eval.line, eval.query));
-                    }
-                    Err(Bad::Wrong(e)) => {
+                    Err(e) => {
                         tally.failures.push(format!("{name}:{}: {}: {e}", eval.line, eval.query));
                     }
                 }
@@ -77,7 +62,7 @@ pub(crate) async fn run_file(name: &str, text: &str) -> Tally {
 }
 
 /// The eval as written, then with its time fixed by `@` at other times.
-async fn check(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<(), Bad> {
+async fn check(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<(), String> {
     check_once(engine, storage, eval).await?;
     if eval.step_ms > 0 {
         return Ok(());
@@ -85,15 +70,12 @@ async fn check(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<(), Bad
     for (query, time_ms) in fixed::copies(&eval.query, eval.start_ms) {
         let copy = Eval { start_ms: time_ms, query, ..eval.clone() };
         let context = |e: &String| format!("as {} at {time_ms}: {e}", copy.query);
-        check_once(engine, storage, &copy).await.map_err(|e| match e {
-            Bad::Unsupported(e) => Bad::Unsupported(context(&e)),
-            Bad::Wrong(e) => Bad::Wrong(context(&e)),
-        })?;
+        check_once(engine, storage, &copy).await.map_err(|e| context(&e))?;
     }
     Ok(())
 }
 
-async fn check_once(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<(), Bad> {
+async fn check_once(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<(), String> {
     let opts = QueryOptions::default();
     let instant = eval.step_ms == 0;
     let result = if instant {
@@ -104,27 +86,18 @@ async fn check_once(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<()
     };
     let fails: Vec<&Expect> = eval.expects.iter().filter(|e| e.what == What::Fail).collect();
     match &result {
-        Err(e) if !fails.is_empty() && !e.to_string().starts_with("unsupported") => {
-            return matches_all(&fails, &[e.to_string()], false).map_err(Bad::Wrong);
+        Err(e) if !fails.is_empty() => {
+            return matches_all(&fails, &[e.to_string()], false);
         }
-        Ok(_) if !fails.is_empty() => return Err(Bad::Wrong("should have failed".to_owned())),
+        Ok(_) if !fails.is_empty() => return Err("should have failed".to_owned()),
         _ => {}
     }
-    let result = result.map_err(refusal)?;
-    verify(eval, &result).map_err(Bad::Wrong)?;
+    let result = result.map_err(|e| e.to_string())?;
+    verify(eval, &result)?;
     if instant && eval.range_vector.is_none() && eval.string.is_none() && repeatable(&eval.query) {
         as_range(engine, storage, eval).await?;
     }
     Ok(())
-}
-
-fn refusal(e: QueryError) -> Bad {
-    let text = e.to_string();
-    match e {
-        QueryError::Parse(_) => Bad::Unsupported(text),
-        QueryError::Invalid(_) if text.starts_with("unsupported") => Bad::Unsupported(text),
-        _ => Bad::Wrong(text),
-    }
 }
 
 /// Whether the query means the same in a range query around its time.
@@ -133,13 +106,13 @@ fn repeatable(query: &str) -> bool {
 }
 
 /// The same eval as the middle of a range query must give the same.
-async fn as_range(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<(), Bad> {
+async fn as_range(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<(), String> {
     let t = eval.start_ms;
     let opts = QueryOptions::default();
     let result = engine.range(storage, &eval.query, t - 60_000, t + 60_000, 60_000, &opts).await;
-    let result = result.map_err(|e| Bad::Wrong(format!("as range: {e}")))?;
+    let result = result.map_err(|e| format!("as range: {e}"))?;
     let Value::Matrix(series) = &result.value else {
-        return Err(Bad::Wrong("as range: not a matrix".to_owned()));
+        return Err("as range: not a matrix".to_owned());
     };
     let samples: Vec<VectorSample> = series
         .iter()
@@ -152,10 +125,11 @@ async fn as_range(engine: &Engine, storage: &Memory, eval: &Eval) -> Result<(), 
         Some(v) => vec![dsl::SeriesLine {
             labels: skald_model::Labels::empty(),
             items: vec![dsl::Item::Float(v)],
+            starts: Vec::new(),
         }],
         None => eval.series.clone(),
     };
-    compare::vector(&want, &samples, false).map_err(|e| Bad::Wrong(format!("as range: {e}")))
+    compare::vector(&want, &samples, false).map_err(|e| format!("as range: {e}"))
 }
 
 fn verify(eval: &Eval, result: &QueryResult) -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use skald_model::{BucketCounts, Histogram, Labels, Matcher, ResetHint, Series, Span};
-use skald_promql::{FloatHistogram, Select, SeriesSet, SeriesSource, SourceError};
+use skald_promql::{FloatHistogram, Samples, Select, SeriesSet, SeriesSource, SourceError};
 
 use crate::dsl::{Item, SeriesLine};
 
@@ -17,14 +17,24 @@ enum Sample {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     series: BTreeMap<Labels, BTreeMap<i64, Sample>>,
+    /// Start timestamps of samples that have one.
+    starts: BTreeMap<Labels, BTreeMap<i64, i64>>,
 }
+
+/// Series with their start timestamps.
+#[derive(Debug, Default)]
+struct Found(Vec<(Series, BTreeMap<i64, i64>)>);
 
 impl Memory {
     pub(crate) fn load(&mut self, step_ms: i64, lines: &[SeriesLine], nhcb: bool) {
         for line in lines {
             let series = self.series.entry(line.labels.clone()).or_default();
+            let starts = self.starts.entry(line.labels.clone()).or_default();
             for (i, item) in line.items.iter().enumerate() {
                 let t = step_ms * i64::try_from(i).unwrap();
+                if let Some(Some(offset)) = line.starts.get(i) {
+                    starts.insert(t, t + offset);
+                }
                 match item {
                     Item::Gap => {}
                     Item::Float(v) => drop(series.insert(t, Sample::Float(*v))),
@@ -144,11 +154,47 @@ impl SeriesSource for Memory {
                 }
             }
             if !series.is_empty() {
-                out.push(series);
+                let starts = self.starts.get(labels).cloned().unwrap_or_default();
+                out.push((series, starts));
             }
         }
         // Sources promise no order.
         out.reverse();
-        Ok(Box::new(out))
+        Ok(Box::new(Found(out)))
+    }
+}
+
+impl SeriesSet for Found {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn labels(&self, i: usize) -> Labels {
+        self.0[i].0.labels.clone()
+    }
+
+    fn n_samples(&self, i: usize) -> usize {
+        self.0[i].0.n_samples()
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.0.iter().map(|(s, _)| s.size_bytes()).sum()
+    }
+
+    fn read(&self, i: usize, out: &mut Samples) -> Result<(), SourceError> {
+        let (series, starts) = &self.0[i];
+        out.clear();
+        out.times.extend_from_slice(&series.timestamps);
+        out.values.extend_from_slice(&series.values);
+        for (t, h) in &series.histograms {
+            out.histogram_times.push(*t);
+            out.histograms.push(std::sync::Arc::new(FloatHistogram::from(h)));
+        }
+        if !starts.is_empty() {
+            let start = |t: &i64| starts.get(t).copied().unwrap_or(0);
+            out.starts.extend(out.times.iter().map(start));
+            out.histogram_starts.extend(out.histogram_times.iter().map(start));
+        }
+        Ok(())
     }
 }

@@ -6,6 +6,9 @@ use skald_model::ResetHint;
 use skald_vector::histogram::{HistogramSum, MergeNotes};
 use skald_vector::{Context, FloatHistogram};
 
+use super::Window;
+use super::rate::warn_of_overlap;
+
 pub(in crate::eval) fn warn_mixed_schemas(name: &str, ctx: &mut Context) {
     ctx.annotations.warn(&format!(
         "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {name:?}"
@@ -37,14 +40,18 @@ pub(super) fn annotate_reconciled(notes: MergeNotes, operation: &str, ctx: &mut 
 
 /// Last minus first of at least two, plus what resets hid when it is a counter.
 pub(super) fn increase(
-    histograms: &[Arc<FloatHistogram>],
+    w: &Window<'_>,
     is_counter: bool,
-    name: &str,
     ctx: &mut Context,
 ) -> Option<FloatHistogram> {
+    let (histograms, name) = (w.histograms(), w.name());
+    let stamps = w.histogram_stamps();
+    let begins = |k: usize, now: &FloatHistogram, before: &FloatHistogram| {
+        stamps.is_reset(w.histogram_lo + k) || now.is_reset_after(before)
+    };
     let (first, last) = (histograms.first()?, histograms.last()?);
     // After a reset right behind it, the first one says nothing.
-    let skip_first = is_counter && histograms.get(1)?.is_reset_after(first);
+    let skip_first = is_counter && begins(1, histograms.get(1)?, first);
     let relevant = &histograms[usize::from(skip_first)..];
     let custom = last.uses_custom_buckets();
     if relevant.iter().any(|h| h.uses_custom_buckets() != custom) {
@@ -66,8 +73,11 @@ pub(super) fn increase(
         subtract(&mut out, first, ctx);
     }
     if is_counter {
-        for pair in relevant.windows(2) {
-            if pair[1].is_reset_after(&pair[0]) {
+        if (w.histogram_lo + 1..w.histogram_hi).any(|i| stamps.overlaps(i)) {
+            warn_of_overlap(name, ctx);
+        }
+        for (k, pair) in relevant.windows(2).enumerate() {
+            if begins(k + 1 + usize::from(skip_first), &pair[1], &pair[0]) {
                 let notes = out.add(&plain(&pair[0])).ok()?;
                 annotate(MergeNotes { reset_collision: false, ..notes }, "addition", ctx);
             }
@@ -76,6 +86,23 @@ pub(super) fn increase(
     out.reset_hint = ResetHint::Gauge;
     out.compact();
     Some(out)
+}
+
+/// Adds what was counted before the window's first pair; false when they do not fit.
+pub(super) fn add(
+    to: &mut FloatHistogram,
+    h: &FloatHistogram,
+    name: &str,
+    ctx: &mut Context,
+) -> bool {
+    match to.add(&plain(h)) {
+        Ok(notes) => annotate_reconciled(notes, "addition", ctx),
+        Err(_) => {
+            warn_mixed_schemas(name, ctx);
+            return false;
+        }
+    }
+    true
 }
 
 /// The same without its hint, which has no place in differences.
@@ -95,7 +122,7 @@ fn subtract(from: &mut FloatHistogram, h: &FloatHistogram, ctx: &mut Context) {
 pub(super) fn instant_change(
     a: &FloatHistogram,
     b: &FloatHistogram,
-    is_rate: bool,
+    (is_rate, began): (bool, bool),
     name: &str,
     ctx: &mut Context,
 ) -> Option<FloatHistogram> {
@@ -107,7 +134,7 @@ pub(super) fn instant_change(
         warn_not_gauge(name, ctx);
     }
     let mut out = plain(b);
-    if !is_rate || !b.is_reset_after(a) {
+    if !began {
         if a.uses_custom_buckets() != b.uses_custom_buckets() {
             warn_mixed_schemas(name, ctx);
             return None;

@@ -6,7 +6,7 @@ use skald_vector::function::format_g;
 use skald_vector::stat::{self, Mean, Variance};
 use skald_vector::{Context, VectorError};
 
-use super::rate::{Point, points};
+use super::rate::{Point, Sample, points};
 use super::sliding::{Max, Min, Sliding, Sum};
 use super::{Out, Window, histogram, regression};
 use crate::expr::RangeFunction;
@@ -44,7 +44,7 @@ impl OverTime {
             R::PresentOverTime => Out::Float(1.0),
             R::FirstOverTime => first(w),
             R::LastOverTime => last(w),
-            R::TsOfFirst => time_of(points(w).next().map(|(t, _)| t)),
+            R::TsOfFirst => time_of(points(w).next().map(|s| s.stamp.time)),
             R::TsOfLast => time_of(w.times().last().max(w.histogram_times().last()).copied()),
             R::SumOverTime | R::AvgOverTime => self.total(w, ctx),
             _ => {
@@ -140,11 +140,11 @@ fn count(w: &Window<'_>) -> f64 {
     (w.values().len() + w.histograms().len()) as f64
 }
 
-fn out(point: Option<(i64, Point<'_>)>) -> Out {
-    match point {
+fn out(sample: Option<Sample<'_>>) -> Out {
+    match sample.map(|s| s.point) {
         None => Out::Nothing,
-        Some((_, Point::Float(v))) => Out::Float(v),
-        Some((_, Point::Histogram(h))) => Out::Histogram(Arc::clone(h)),
+        Some(Point::Float(v)) => Out::Float(v),
+        Some(Point::Histogram(h)) => Out::Histogram(Arc::clone(h)),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use skald_vector::{Column, Context, FloatHistogram, Grid, VectorError};
+use skald_vector::{Column, Context, Detail, FloatHistogram, Grid, VectorError};
 
+use super::start::{Stamp, Stamps};
 use super::{Out, Window, advance, extended, histogram};
 use crate::eval::{Loaded, Reach};
 use crate::expr::RangeFunction;
@@ -12,29 +13,67 @@ use crate::syntax::ast::Extension;
 /// Evaluates the rate family over one series.
 pub(super) struct Rates {
     f: RangeFunction,
-    /// Indexes of floats that are lower than the one before.
+    /// Indexes of floats before which the counter began anew.
     resets: Vec<usize>,
     /// The part of `resets` that lies within the window.
     from: usize,
     to: usize,
+    /// Indexes of floats that claim to count what the one before has counted.
+    overlaps: Vec<usize>,
 }
 
 /// A sample of either kind.
+#[derive(Clone, Copy)]
+pub(super) struct Sample<'a> {
+    pub stamp: Stamp,
+    pub point: Point<'a>,
+}
+
 #[derive(Clone, Copy)]
 pub(super) enum Point<'a> {
     Float(f64),
     Histogram(&'a Arc<FloatHistogram>),
 }
 
+/// Where a counter was zero.
+#[derive(Clone, Copy)]
+enum Origin {
+    Unknown,
+    /// First value / increase: how far back, if it rose all the time as in the window.
+    Zero(f64),
+    /// At this time, in milliseconds.
+    At(i64),
+}
+
+pub(super) fn warn_of_overlap(name: &str, ctx: &mut Context) {
+    let text = format!(
+        "sample has start time that overlaps with previous sample timestamp for metric {name:?}"
+    );
+    ctx.annotations.warn_in_detail(&text, Detail::Occurrences(1));
+}
+
 impl Rates {
     pub(super) fn new(f: RangeFunction, series: &Loaded) -> Self {
         let counter = matches!(f, RangeFunction::Rate | RangeFunction::Increase);
-        let mut resets = Vec::new();
-        if counter {
-            let fell = series.values.windows(2).enumerate().filter(|(_, w)| w[1] < w[0]);
-            resets.extend(fell.map(|(i, _)| i + 1));
+        let (mut resets, mut overlaps) = (Vec::new(), Vec::new());
+        let fell = series.values.windows(2).enumerate();
+        if counter && series.starts.is_empty() {
+            resets.extend(fell.filter(|(_, w)| w[1] < w[0]).map(|(i, _)| i + 1));
+        } else if counter {
+            let stamps = Stamps { starts: &series.starts, times: &series.times };
+            let fell = fell.map(|(i, w)| (i + 1, w[1] < w[0]));
+            resets.extend(fell.filter(|(i, fell)| *fell || stamps.is_reset(*i)).map(|(i, _)| i));
+            overlaps.extend((1..series.times.len()).filter(|i| stamps.overlaps(*i)));
         }
-        Self { f, resets, from: 0, to: 0 }
+        Self { f, resets, from: 0, to: 0, overlaps }
+    }
+
+    /// Warns when a sample behind the first of `lo..hi` overlaps the one before it.
+    fn warn_of_overlaps(&self, (lo, hi): (usize, usize), name: &str, ctx: &mut Context) {
+        let next = self.overlaps.partition_point(|i| *i <= lo);
+        if self.overlaps.get(next).is_some_and(|i| *i < hi) {
+            warn_of_overlap(name, ctx);
+        }
     }
 
     pub(super) fn step(&mut self, w: &Window<'_>, ctx: &mut Context) -> Out {
@@ -46,7 +85,7 @@ impl Rates {
             RangeFunction::Changes => Out::Float(count_pairs(w, changed)),
             RangeFunction::Resets => Out::Float(count_pairs(w, was_reset)),
             _ if w.is_mixed(ctx) => Out::Nothing,
-            _ if w.lo < w.hi => self.extrapolated(w),
+            _ if w.lo < w.hi => self.extrapolated(w, ctx),
             _ => self.extrapolated_histogram(w, ctx),
         }
     }
@@ -64,10 +103,10 @@ impl Rates {
         self.f != RangeFunction::Delta
     }
 
-    fn extrapolated(&mut self, w: &Window<'_>) -> Out {
+    fn extrapolated(&mut self, w: &Window<'_>, ctx: &mut Context) -> Out {
+        self.warn_of_overlaps((w.lo, w.hi), w.name(), ctx);
         let width = seconds(w.end_ms.saturating_sub(w.start_ms));
-        let (times, values) = (&w.series.times, &w.series.values);
-        self.between(times, values, (w.lo, w.hi), (w.start_ms, w.end_ms), width)
+        self.between(w.series, (w.lo, w.hi), (w.start_ms, w.end_ms), width)
             .map_or(Out::Nothing, Out::Float)
     }
 
@@ -76,14 +115,19 @@ impl Rates {
     #[inline]
     fn between(
         &mut self,
-        times: &[i64],
-        values: &[f64],
+        series: &Loaded,
         (lo, hi): (usize, usize),
         (start_ms, end_ms): (i64, i64),
         width: f64,
     ) -> Option<f64> {
-        let (times, within) = (times.get(lo..hi)?, values.get(lo..hi)?);
-        let ([first, .., last], [t0, .., t1]) = (within, times) else { return None };
+        let (times, values) = (series.times.get(lo..hi)?, series.values.as_slice());
+        let within = values.get(lo..hi)?;
+        let (first, last) = (*within.first()?, *within.last()?);
+        let stamp = series.starts.get(lo).map(|start| Stamp { start: *start, time: times[0] });
+        let since = stamp.filter(|_| self.is_counter()).and_then(|s| s.since(start_ms));
+        if within.len() < 2 && since.is_none() {
+            return None;
+        }
         let mut increase = last - first;
         // A reset at the first sample happened before the window.
         while self.resets.get(self.from).is_some_and(|r| *r <= lo) {
@@ -96,33 +140,54 @@ impl Rates {
         for reset in &self.resets[self.from..self.to] {
             increase += values[reset - 1];
         }
-        let zero = (self.is_counter() && increase > 0.0 && *first >= 0.0).then(|| first / increase);
-        let ends = (*t0, *t1, hi - lo);
-        Some(increase * self.factor(ends, (start_ms, end_ms), width, zero))
+        let ends = (times[0], times[times.len() - 1], times.len());
+        let origin = match since {
+            Some(since) => {
+                increase += first;
+                Origin::At(since)
+            }
+            None if self.is_counter() && increase > 0.0 && first >= 0.0 => {
+                Origin::Zero(first / increase)
+            }
+            None => Origin::Unknown,
+        };
+        Some(increase * self.factor(ends, (start_ms, end_ms), width, origin))
     }
 
     fn extrapolated_histogram(&self, w: &Window<'_>, ctx: &mut Context) -> Out {
         let (times, histograms) = (w.histogram_times(), w.histograms());
-        if histograms.len() < 2 {
-            return Out::Nothing;
-        }
-        let Some(mut increase) = histogram::increase(histograms, self.is_counter(), w.name(), ctx)
-        else {
+        let (Some(t0), Some(t1)) = (times.first(), times.last()) else { return Out::Nothing };
+        let stamp = w.histogram_stamps().at(w.histogram_lo).filter(|_| self.is_counter());
+        let since = stamp.and_then(|s| s.since(w.start_ms));
+        let increase = match histograms {
+            [only] if since.is_some() => Some(FloatHistogram::clone(only)),
+            [_] => None,
+            _ => histogram::increase(w, self.is_counter(), ctx),
+        };
+        let (Some(mut increase), Some(first)) = (increase, histograms.first()) else {
             return Out::Nothing;
         };
-        let first = histograms[0].count;
-        let zero = (self.is_counter() && increase.count > 0.0 && first >= 0.0)
-            .then(|| first / increase.count);
-        let (Some(t0), Some(t1)) = (times.first(), times.last()) else { return Out::Nothing };
+        let origin = match since {
+            Some(since) => {
+                if histograms.len() > 1 && !histogram::add(&mut increase, first, w.name(), ctx) {
+                    return Out::Nothing;
+                }
+                Origin::At(since)
+            }
+            None if self.is_counter() && increase.count > 0.0 && first.count >= 0.0 => {
+                Origin::Zero(first.count / increase.count)
+            }
+            None => Origin::Unknown,
+        };
         let width = seconds(w.end_ms.saturating_sub(w.start_ms));
         let ends = (*t0, *t1, times.len());
-        increase.scale(self.factor(ends, (w.start_ms, w.end_ms), width, zero));
+        increase.scale(self.factor(ends, (w.start_ms, w.end_ms), width, origin));
         Out::Histogram(Arc::new(increase))
     }
 
     /// By how much the increase between the outer samples is stretched to the window's ends, per
     /// second for `rate`. A gap much longer than the average is only stretched half an interval;
-    /// a counter is not stretched below zero (`zero` is first value / increase).
+    /// a counter is not stretched below zero.
     #[expect(clippy::cast_precision_loss, reason = "counts are small")]
     #[inline]
     fn factor(
@@ -130,18 +195,24 @@ impl Rates {
         (first, last, n): (i64, i64, usize),
         (start_ms, end_ms): (i64, i64),
         width: f64,
-        zero: Option<f64>,
+        origin: Origin,
     ) -> f64 {
-        let sampled = seconds(last.saturating_sub(first));
-        let average = sampled / n.saturating_sub(1) as f64;
+        let mut sampled = seconds(last.saturating_sub(first));
+        // Of a single sample nothing is known about the distance to the next.
+        let average = if n > 1 { sampled / (n - 1) as f64 } else { 0.0 };
         let threshold = average * 1.1;
         let mut to_start = seconds(first.saturating_sub(start_ms));
         let mut to_end = seconds(end_ms.saturating_sub(last));
         if to_start >= threshold {
             to_start = average / 2.0;
         }
-        if let Some(zero) = zero {
-            to_start = to_start.min(sampled * zero);
+        match origin {
+            Origin::Zero(zero) => to_start = to_start.min(sampled * zero),
+            Origin::At(since) => {
+                to_start = 0.0;
+                sampled = seconds(last.saturating_sub(since));
+            }
+            Origin::Unknown => {}
         }
         if to_end >= threshold {
             to_end = average / 2.0;
@@ -162,7 +233,8 @@ pub(super) fn fill(
     ctx: &mut Context,
 ) -> Result<(), VectorError> {
     let mut rates = Rates::new(f, series);
-    let (times, values) = (series.times.as_slice(), series.values.as_slice());
+    let times = series.times.as_slice();
+    let name = series.labels.metric_name().unwrap_or("");
     let (mut lo, mut hi) = (0, 0);
     for i in 0..grid.n {
         if i % 1024 == 0 {
@@ -176,7 +248,8 @@ pub(super) fn fill(
         let read = if series.computed { 0 } else { hi - lo.max(before) };
         ctx.seen.add(i, hi - lo, read);
         let width = seconds(end.saturating_sub(start));
-        if let Some(v) = rates.between(times, values, (lo, hi), (start, end), width) {
+        rates.warn_of_overlaps((lo, hi), name, ctx);
+        if let Some(v) = rates.between(series, (lo, hi), (start, end), width) {
             out.set(i, v);
         }
     }
@@ -189,19 +262,30 @@ fn seconds(ms: i64) -> f64 {
 }
 
 /// All samples of a window in time order.
-pub(super) fn points<'a>(w: &Window<'a>) -> impl Iterator<Item = (i64, Point<'a>)> + 'a {
-    let mut floats = w.times().iter().zip(w.values()).peekable();
-    let mut histograms = w.histogram_times().iter().zip(w.histograms()).peekable();
+pub(super) fn points<'a>(w: &Window<'a>) -> impl Iterator<Item = Sample<'a>> + 'a {
+    let (floats, histograms) = (w.stamps(), w.histogram_stamps());
+    let (mut f, mut h) = (w.lo, w.histogram_lo);
+    let (f_end, h_end) = (w.hi, w.histogram_hi);
+    let series = w.series;
+    let stamp = |stamps: &Stamps<'_>, i: usize| Stamp {
+        start: stamps.starts.get(i).copied().unwrap_or(0),
+        time: stamps.times[i],
+    };
     std::iter::from_fn(move || {
-        let float_first = match (floats.peek(), histograms.peek()) {
-            (Some((f, _)), Some((h, _))) => f <= h,
-            (Some(_), None) => true,
-            _ => false,
+        let float_first = match (f < f_end, h < h_end) {
+            (true, true) => floats.times[f] <= histograms.times[h],
+            (float, _) => float,
         };
         if float_first {
-            floats.next().map(|(t, v)| (*t, Point::Float(*v)))
+            f += 1;
+            let point = Point::Float(series.values[f - 1]);
+            Some(Sample { stamp: stamp(&floats, f - 1), point })
+        } else if h < h_end {
+            h += 1;
+            let point = Point::Histogram(&series.histograms[h - 1]);
+            Some(Sample { stamp: stamp(&histograms, h - 1), point })
         } else {
-            histograms.next().map(|(t, h)| (*t, Point::Histogram(h)))
+            None
         }
     })
 }
@@ -221,20 +305,21 @@ fn instant(f: RangeFunction, w: &Window<'_>, ctx: &mut Context) -> Out {
         before = last;
         last = Some(point);
     }
-    let (Some((t0, before)), Some((t1, last))) = (before, last) else { return Out::Nothing };
-    let interval = t1.saturating_sub(t0) as f64 / 1000.0;
+    let (Some(before), Some(last)) = (before, last) else { return Out::Nothing };
+    let interval = last.stamp.time.saturating_sub(before.stamp.time) as f64 / 1000.0;
     if interval <= 0.0 {
         return Out::Nothing;
     }
-    match (before, last) {
+    let began = last.stamp.is_reset_after(before.stamp);
+    match (before.point, last.point) {
         (Point::Float(a), Point::Float(b)) => {
-            let change = if is_rate && b < a { b } else { b - a };
+            let change = if is_rate && (b < a || began) { b } else { b - a };
             Out::Float(if is_rate { change / interval } else { change })
         }
         (Point::Histogram(a), Point::Histogram(b)) => {
-            let Some(mut change) = histogram::instant_change(a, b, is_rate, w.name(), ctx) else {
-                return Out::Nothing;
-            };
+            let began = is_rate && (began || b.is_reset_after(a));
+            let change = histogram::instant_change(a, b, (is_rate, began), w.name(), ctx);
+            let Some(mut change) = change else { return Out::Nothing };
             if is_rate {
                 change.scale(1.0 / interval);
             }
@@ -251,31 +336,32 @@ fn instant(f: RangeFunction, w: &Window<'_>, ctx: &mut Context) -> Out {
 }
 
 /// How many neighbours in time `differ`.
-fn count_pairs(w: &Window<'_>, differ: impl Fn(Point<'_>, Point<'_>) -> bool) -> f64 {
+fn count_pairs(w: &Window<'_>, differ: impl Fn(Sample<'_>, Sample<'_>) -> bool) -> f64 {
     let mut count = 0.0;
-    let mut before: Option<Point<'_>> = None;
-    for (_, point) in points(w) {
-        if before.is_some_and(|b| differ(b, point)) {
+    let mut before: Option<Sample<'_>> = None;
+    for sample in points(w) {
+        if before.is_some_and(|b| differ(b, sample)) {
             count += 1.0;
         }
-        before = Some(point);
+        before = Some(sample);
     }
     count
 }
 
 #[expect(clippy::float_cmp, reason = "any change counts")]
-fn changed(a: Point<'_>, b: Point<'_>) -> bool {
-    match (a, b) {
+fn changed(a: Sample<'_>, b: Sample<'_>) -> bool {
+    match (a.point, b.point) {
         (Point::Float(a), Point::Float(b)) => a != b && !(a.is_nan() && b.is_nan()),
         (Point::Histogram(a), Point::Histogram(b)) => !a.equals(b),
         _ => true,
     }
 }
 
-fn was_reset(a: Point<'_>, b: Point<'_>) -> bool {
-    match (a, b) {
-        (Point::Float(a), Point::Float(b)) => b < a,
-        (Point::Histogram(a), Point::Histogram(b)) => b.is_reset_after(a),
+fn was_reset(a: Sample<'_>, b: Sample<'_>) -> bool {
+    let began = b.stamp.is_reset_after(a.stamp);
+    match (a.point, b.point) {
+        (Point::Float(a), Point::Float(b)) => began || b < a,
+        (Point::Histogram(a), Point::Histogram(b)) => began || b.is_reset_after(a),
         _ => true,
     }
 }
