@@ -1,13 +1,10 @@
 //! Label matchers: the `=`, `!=`, `=~`, `!~` of both query languages.
 
 use std::fmt;
-
-use regex::Regex;
+use std::sync::Arc;
 
 use crate::Labels;
-use crate::regex::{RegexError, anchored, literal_set};
-
-const MAX_LITERALS: usize = 50_000;
+use crate::regex::{Pattern, RegexError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
@@ -17,22 +14,14 @@ pub enum MatchOp {
     NotRegex,
 }
 
-#[derive(Clone, Debug)]
-enum Test {
-    Literal,
-    Set(std::collections::HashSet<String>),
-    Any,
-    NotEmpty,
-    Regex(Regex),
-}
-
-/// A compiled matcher. A missing label has the value `""`.
+/// A compiled matcher, cheap to clone. A missing label has the value `""`.
 #[derive(Clone)]
 pub struct Matcher {
     pub name: String,
     pub op: MatchOp,
     pub value: String,
-    test: Test,
+    /// `None` where the value is compared as it is.
+    pattern: Option<Arc<Pattern>>,
 }
 
 // === impl MatchOp ===
@@ -57,37 +46,22 @@ impl MatchOp {
 impl Matcher {
     /// Compiles a matcher; fails only on an invalid or oversized regular expression.
     pub fn new(op: MatchOp, name: &str, value: &str) -> Result<Self, RegexError> {
-        let test = match op {
-            MatchOp::Equal | MatchOp::NotEqual => Test::Literal,
-            MatchOp::Regex | MatchOp::NotRegex => match value {
-                ".*" => Test::Any,
-                ".+" => Test::NotEmpty,
-                _ => match literal_set(value, MAX_LITERALS) {
-                    Some(set) => Test::Set(set.into_iter().collect()),
-                    None => Test::Regex(anchored(value)?),
-                },
-            },
+        let pattern = match op {
+            MatchOp::Equal | MatchOp::NotEqual => None,
+            MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(Pattern::new(value)?)),
         };
-        Ok(Self { name: name.to_owned(), op, value: value.to_owned(), test })
+        Ok(Self { name: name.to_owned(), op, value: value.to_owned(), pattern })
     }
 
     /// `name="value"`.
     pub fn equal(name: &str, value: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            op: MatchOp::Equal,
-            value: value.to_owned(),
-            test: Test::Literal,
-        }
+        Self { name: name.to_owned(), op: MatchOp::Equal, value: value.to_owned(), pattern: None }
     }
 
     pub fn matches(&self, value: &str) -> bool {
-        let hit = match &self.test {
-            Test::Literal => value == self.value,
-            Test::Set(set) => set.contains(value),
-            Test::Any => true,
-            Test::NotEmpty => !value.is_empty(),
-            Test::Regex(re) => re.is_match(value),
+        let hit = match &self.pattern {
+            None => value == self.value,
+            Some(pattern) => pattern.is_match(value),
         };
         hit != self.op.is_negative()
     }
@@ -103,11 +77,16 @@ impl Matcher {
 
     /// All values that can pass, when they are few and known: `=`, or `=~` of plain literals.
     pub fn literals(&self) -> Option<Vec<&str>> {
-        match (&self.test, self.op) {
-            (Test::Literal, MatchOp::Equal) => Some(vec![&self.value]),
-            (Test::Set(set), MatchOp::Regex) => Some(set.iter().map(String::as_str).collect()),
+        match (&self.pattern, self.op) {
+            (None, MatchOp::Equal) => Some(vec![&self.value]),
+            (Some(pattern), MatchOp::Regex) => pattern.literals(),
             _ => None,
         }
+    }
+
+    /// Bytes that the compiled pattern takes, about. Clones share them.
+    pub fn cost(&self) -> usize {
+        self.pattern.as_ref().map_or(0, |pattern| pattern.cost())
     }
 
     /// Whether every matcher accepts `labels`.

@@ -1,5 +1,6 @@
 //! The parser stages: json, logfmt, regexp, pattern, unpack.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use regex::Regex;
@@ -45,11 +46,15 @@ impl Parser {
             }
             Stage::Regexp(text) => {
                 let re = skald_model::regex::unanchored(text).map_err(|e| e.to_string())?;
-                let mut names = re.capture_names().flatten();
-                if let Some(bad) = names.clone().find(|n| !is_label_name(n)) {
+                let names = skald_model::regex::capture_names(text).map_err(|e| e.to_string())?;
+                if let Some(bad) = names.iter().find(|n| !is_label_name(n)) {
                     return Err(format!("invalid extracted label name '{bad}'"));
                 }
-                if names.next().is_none() {
+                let mut seen = HashSet::new();
+                if let Some(twice) = names.iter().find(|n| !seen.insert(*n)) {
+                    return Err(format!("duplicate extracted label name '{twice}'"));
+                }
+                if names.is_empty() {
                     return Err("at least one named capture must be supplied".to_owned());
                 }
                 Self::Regexp(re)
