@@ -1,6 +1,7 @@
 //! Label matchers: the `=`, `!=`, `=~`, `!~` of both query languages.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::Labels;
@@ -51,6 +52,14 @@ impl Matcher {
             MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(Pattern::new(value)?)),
         };
         Ok(Self { name: name.to_owned(), op, value: value.to_owned(), pattern })
+    }
+
+    /// The same pattern on another label, or the other way round.
+    ///
+    /// Only for two operators of regular expressions.
+    pub fn with(&self, op: MatchOp, name: &str) -> Self {
+        debug_assert!(self.pattern.is_some());
+        Self { name: name.to_owned(), op, ..self.clone() }
     }
 
     /// `name="value"`.
@@ -114,6 +123,12 @@ impl PartialEq for Matcher {
 }
 
 impl Eq for Matcher {}
+
+impl Hash for Matcher {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.op, &self.name, &self.value).hash(state);
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,7 @@ pub(crate) use self::range::column as window_column;
 pub(crate) use self::select::{Pick, Reach, latest};
 use crate::engine::{Mode, Shared};
 use crate::exec::{Fetched, Memory, chain};
-use crate::expr::{Aggregate, Binary, Expr, Place, Selector};
+use crate::expr::{Aggregate, Binary, Expr, Place, Selector, ValueType};
 use crate::plan::{Plan, Span};
 use crate::{MatrixSeries, QueryError, Samples, SeriesSet};
 
@@ -298,9 +298,15 @@ impl Evaluator {
     fn chain(&mut self, expr: &Expr, grid: Grid) -> Result<Val, QueryError> {
         let mut links = Vec::new();
         let mut at = expr;
+        // What maps something that is no chain is none, nor is what it maps: to look at each link
+        // of `1 + 1 + 1 + …` would walk it to its end each time.
+        let mut barren = false;
         while let Expr::Binary(b) = at {
-            if !links.is_empty() && chain(at).is_some() {
-                break;
+            if !links.is_empty() {
+                if !barren && chain(at).is_some() {
+                    break;
+                }
+                barren = !b.op.is_set() && b.rhs.value_type() == ValueType::Scalar;
             }
             links.push(b);
             at = &b.lhs;

@@ -54,7 +54,7 @@ pub(crate) struct Subquery {
     pub at: Option<At>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Binary {
     pub op: BinaryOp,
     pub lhs: Expr,
@@ -170,6 +170,30 @@ pub(crate) enum Function {
 impl Places {
     pub(crate) fn arg(&self, i: usize) -> Place {
         self.args.get(i).copied().unwrap_or(self.call)
+    }
+}
+
+impl Clone for Binary {
+    fn clone(&self) -> Self {
+        let (mut links, mut at) = (vec![self], &self.lhs);
+        while let Expr::Binary(below) = at {
+            links.push(below);
+            at = &below.lhs;
+        }
+        let wrap =
+            |lhs, b: &&Self| Self { lhs, rhs: b.rhs.clone(), matching: b.matching.clone(), ..**b };
+        let inner = links.iter().skip(1).rev();
+        wrap(inner.fold(at.clone(), |lhs, b| Expr::Binary(Box::new(wrap(lhs, b)))), &self)
+    }
+}
+
+impl Drop for Binary {
+    /// Takes a chain apart from the outside: it leans to the left and may be long.
+    fn drop(&mut self) {
+        let mut lhs = std::mem::replace(&mut self.lhs, Expr::Number(0.0));
+        while let Expr::Binary(mut below) = lhs {
+            lhs = std::mem::replace(&mut below.lhs, Expr::Number(0.0));
+        }
     }
 }
 

@@ -82,28 +82,23 @@ impl Lowering {
 
     /// `a + b + c …`, leaning to the left.
     fn chain(&mut self, top: &ast::BinaryExpr) -> Result<Expr, QueryError> {
-        let mut links = vec![top];
-        let mut at = &top.lhs;
-        while let ast::Expr::Binary(below) = at {
-            links.push(below);
-            at = &below.lhs;
-        }
+        let (links, first) = top.links();
         let trims = links.iter().filter(|link| link.op.is_trim()).count();
         self.buckets += trims;
-        let mut lhs = self.expr(at)?;
-        while let Some(link) = links.pop() {
-            lhs = self.binary(link, lhs)?;
+        let mut lhs = self.expr(first)?;
+        let mut scalar = value_type(first) == ValueType::Scalar;
+        for link in links.into_iter().rev() {
+            scalar = scalar && value_type(&link.rhs) == ValueType::Scalar;
+            lhs = self.binary(link, lhs, scalar)?;
             self.buckets -= usize::from(link.op.is_trim());
         }
         Ok(lhs)
     }
 
-    fn binary(&mut self, b: &ast::BinaryExpr, lhs: Expr) -> Result<Expr, QueryError> {
+    /// One link; `scalar` if both of its sides are.
+    fn binary(&mut self, b: &ast::BinaryExpr, lhs: Expr, scalar: bool) -> Result<Expr, QueryError> {
         let rhs = self.expr(&b.rhs)?;
-        if b.op.is_trim()
-            && value_type(&b.rhs) == ValueType::Scalar
-            && value_type(&b.lhs) == ValueType::Scalar
-        {
+        if b.op.is_trim() && scalar {
             let op = b.op.as_str();
             let text = format!("operator {op:?} not allowed for Scalar operations");
             return Err(QueryError::Execution(text));

@@ -3,7 +3,9 @@
 //! Each selector is asked for exactly the span that its evaluation can look at, through offsets,
 //! `@`, ranges, lookback and subqueries. Equal requests are made once.
 
-use skald_model::TimeRange;
+use std::collections::HashMap;
+
+use skald_model::{Matcher, TimeRange};
 use skald_vector::Grid;
 
 use crate::exec::chain;
@@ -60,6 +62,8 @@ pub(crate) struct Plan {
     pub by_selector: Vec<usize>,
     /// Parallel to `selects`: which labels each selector needs.
     needs: Vec<Vec<(usize, LabelNeed)>>,
+    /// Indexes into `selects` by what makes requests equal.
+    index: HashMap<(TimeRange, Vec<Matcher>, bool), usize>,
 }
 
 /// Plans `expr` over the span's grid.
@@ -88,8 +92,10 @@ fn union<'a>(needs: impl Iterator<Item = &'a LabelNeed>) -> LabelNeed {
 
 impl Plan {
     fn narrow(&mut self, id: usize, need: LabelNeed) {
-        let found = self.needs.iter_mut().flatten().find(|(selector, _)| *selector == id);
-        if let Some(slot) = found {
+        let needs = self.by_selector.get(id).and_then(|index| self.needs.get_mut(*index));
+        // The selector was looked at just now, so that it stands near the end.
+        let slot = needs.and_then(|needs| needs.iter_mut().rfind(|(selector, _)| *selector == id));
+        if let Some(slot) = slot {
             slot.1 = need;
         }
     }
@@ -151,13 +157,9 @@ impl Plan {
             labels: LabelNeed::All,
             histogram_stats: s.histogram_stats,
         };
-        let same = |o: &Select| {
-            o.range == select.range
-                && o.matchers == select.matchers
-                && o.histogram_stats == select.histogram_stats
-        };
-        // Not in `labels`, so that whoever comes first may need fewer later: see `narrow`.
-        let index = self.selects.iter().position(same).unwrap_or_else(|| {
+        // Not by `labels`, so that whoever comes first may need fewer later: see `narrow`.
+        let key = (select.range, select.matchers.clone(), select.histogram_stats);
+        let index = *self.index.entry(key).or_insert_with(|| {
             self.selects.push(select);
             self.needs.push(Vec::new());
             self.selects.len() - 1

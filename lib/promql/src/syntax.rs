@@ -36,8 +36,10 @@ use self::ast::{Expr, VectorSelector};
 
 /// Longest query, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
-/// Most tokens. Bounds every chain of operators.
-pub const MAX_TOKENS: usize = 4_096;
+/// Most tokens: a sum of 10,000 rates has 120,000. Bounds every chain of operators.
+pub const MAX_TOKENS: usize = 131_072;
+/// Most bytes that all regular expressions of a query compile to, about.
+pub const MAX_PATTERN_BYTES: usize = 64 << 20;
 /// Deepest nesting.
 pub const MAX_DEPTH: usize = 128;
 

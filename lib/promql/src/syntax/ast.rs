@@ -104,7 +104,9 @@ pub enum Sign {
     Minus,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// A chain of these leans to the left and may be long: dropping, cloning and comparing one does not
+/// recurse into the left side.
+#[derive(Debug)]
 pub struct BinaryExpr {
     pub op: BinaryOp,
     pub lhs: Expr,
@@ -189,6 +191,13 @@ pub enum DurationOperator {
 
 // === impl Expr ===
 
+impl Default for Expr {
+    /// Zero, written nowhere.
+    fn default() -> Self {
+        Self::Number(NumberLiteral { value: 0.0, duration: false, span: Span::default() })
+    }
+}
+
 impl Expr {
     pub fn span(&self) -> Span {
         match self {
@@ -239,6 +248,60 @@ impl VectorSelector {
             matchers.rotate_right(1);
         }
         matchers
+    }
+}
+
+// === impl BinaryExpr ===
+
+impl BinaryExpr {
+    /// This link and those to its left, from the outermost inwards, and what they start with.
+    pub fn links(&self) -> (Vec<&Self>, &Expr) {
+        let mut links = vec![self];
+        let mut at = &self.lhs;
+        while let Expr::Binary(below) = at {
+            links.push(below);
+            at = &below.lhs;
+        }
+        (links, at)
+    }
+
+    fn with_lhs(&self, lhs: Expr) -> Self {
+        let (op, return_bool, span) = (self.op, self.return_bool, self.span);
+        let (rhs, matching) = (self.rhs.clone(), self.matching.clone());
+        Self { op, lhs, rhs, return_bool, matching, span }
+    }
+
+    fn equals_but_for_lhs(&self, other: &Self) -> bool {
+        (self.op, self.return_bool, self.span) == (other.op, other.return_bool, other.span)
+            && self.matching == other.matching
+            && self.rhs == other.rhs
+    }
+}
+
+impl Drop for BinaryExpr {
+    fn drop(&mut self) {
+        let mut lhs = std::mem::take(&mut self.lhs);
+        while let Expr::Binary(mut below) = lhs {
+            lhs = std::mem::take(&mut below.lhs);
+        }
+    }
+}
+
+impl Clone for BinaryExpr {
+    fn clone(&self) -> Self {
+        let (links, first) = self.links();
+        let inner = links.iter().skip(1).rev();
+        let wrap = |lhs, link: &&Self| Expr::Binary(Box::new(link.with_lhs(lhs)));
+        self.with_lhs(inner.fold(first.clone(), wrap))
+    }
+}
+
+impl PartialEq for BinaryExpr {
+    fn eq(&self, other: &Self) -> bool {
+        let ((links, first), (others, other_first)) = (self.links(), other.links());
+        links.len() == others.len()
+            && first == other_first
+            && links.iter().zip(others).all(|(link, other)| link.equals_but_for_lhs(other))
     }
 }
 

@@ -180,16 +180,9 @@ impl Checker<'_> {
         // From the innermost outwards; each time walking down to it would be quadratic, so the
         // links are taken apart and put together again.
         let mut links = Vec::new();
-        let hole = || {
-            Expr::Number(super::ast::NumberLiteral {
-                value: 0.0,
-                duration: false,
-                span: Span::default(),
-            })
-        };
-        let mut rest = std::mem::replace(&mut top.lhs, hole());
+        let mut rest = std::mem::take(&mut top.lhs);
         while let Expr::Binary(mut below) = rest {
-            rest = std::mem::replace(&mut below.lhs, hole());
+            rest = std::mem::take(&mut below.lhs);
             links.push(below);
         }
         let mut lhs = rest;

@@ -8,6 +8,9 @@ mod duration;
 mod modifier;
 mod selector;
 
+use std::collections::HashMap;
+
+use skald_model::Matcher;
 use skald_vector::{AggregateOp, BinaryOp};
 
 use super::MAX_DEPTH;
@@ -36,6 +39,9 @@ pub(super) struct Parser<'a> {
     at: usize,
     depth: usize,
     context: Context,
+    /// What regular expressions compiled to, by their text, and the bytes of them all.
+    patterns: HashMap<String, Matcher>,
+    patterns_bytes: usize,
 }
 
 /// How tightly the operand of a sign binds: only `^` binds tighter than signs do.
@@ -55,7 +61,9 @@ fn power(op: BinaryOp) -> u8 {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(query: &'a str) -> Result<Self> {
-        Ok(Self { query, lexed: lex(query)?, at: 0, depth: 0, context: Context::default() })
+        let (lexed, context) = (lex(query)?, Context::default());
+        let patterns = HashMap::new();
+        Ok(Self { query, lexed, at: 0, depth: 0, context, patterns, patterns_bytes: 0 })
     }
 
     /// A whole query.

@@ -1,9 +1,13 @@
 //! The canonical form over several lines: what is longer than a line is broken at its outermost
 //! parts.
+//!
+//! As in Prometheus, but that a line is indented by at most 256 levels: those of a chain of 10,000
+//! operators would fill 200 MB with blanks.
 
 use super::ast::{BinaryExpr, Expr};
 
 const MAX_LINE: usize = 100;
+const MAX_INDENT: usize = 256;
 
 /// Prints `expr` with lines of at most 100 bytes, as far as it has places to break.
 pub fn pretty(expr: &Expr) -> String {
@@ -13,7 +17,7 @@ pub fn pretty(expr: &Expr) -> String {
 }
 
 fn indent(level: usize, out: &mut String) {
-    (0..level).for_each(|_| out.push_str("  "));
+    (0..level.min(MAX_INDENT)).for_each(|_| out.push_str("  "));
 }
 
 fn write(expr: &Expr, level: usize, out: &mut String) {
@@ -81,12 +85,7 @@ fn close(level: usize, out: &mut String) {
 /// A chain that is too long: each link indents what is to its left one level more, until the rest
 /// fits.
 fn binary(top: &BinaryExpr, level: usize, out: &mut String) {
-    let mut links = vec![top];
-    let mut at = &top.lhs;
-    while let Expr::Binary(below) = at {
-        links.push(below);
-        at = &below.lhs;
-    }
+    let (mut links, at) = top.links();
     // The innermost links that fit on a line stay together.
     let mut len = at.to_string().len();
     while let Some(link) = links.last() {

@@ -71,14 +71,9 @@ impl AggregateExpr {
 impl Display for BinaryExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         // Leans to the left: from the innermost link outwards, without recursing.
-        let mut links = vec![self];
-        let mut at = &self.lhs;
-        while let Expr::Binary(below) = at {
-            links.push(below);
-            at = &below.lhs;
-        }
-        at.fmt(f)?;
-        while let Some(link) = links.pop() {
+        let (links, first) = self.links();
+        first.fmt(f)?;
+        for link in links.into_iter().rev() {
             write!(f, " {} {}", link.operator(), link.rhs)?;
         }
         Ok(())

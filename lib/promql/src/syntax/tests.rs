@@ -35,6 +35,34 @@ fn prints_what_parses_to_the_same_print() {
     }
 }
 
+#[test]
+fn long_chains_are_handled_without_recursion() {
+    let run = || {
+        let text = vec!["m{a=~\"b.*c\"}"; 10_000].join(" + ");
+        let expr = parse(&text).unwrap();
+        let copy = expr.clone();
+        assert!(copy == expr && copy.to_string() == text);
+        assert!(parse(&text.replacen('+', "-", 1)).unwrap() != expr);
+        let lines = pretty(&copy);
+        assert!(lines.split_whitespace().eq(text.split_whitespace()) && lines.len() < 16 << 20);
+        assert_eq!(expr.selectors().len(), 10_000);
+    };
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(run).unwrap();
+    thread.join().unwrap();
+}
+
+#[test]
+fn all_regular_expressions_together_are_bounded() {
+    let sum = |n: usize, pattern: fn(usize) -> String| {
+        let term = |i| format!("m{{a=~\"{}\"}}", pattern(i));
+        parse(&(0..n).map(term).collect::<Vec<_>>().join("+"))
+    };
+    assert!(sum(5_000, |_| "a[b-d]+e".to_owned()).is_ok(), "compiled once");
+    assert!(sum(5_000, |i| format!("a{i}.*")).is_ok(), "not compiled at all");
+    let error = sum(2_000, |i| format!("a[b-d]+{i}")).unwrap_err();
+    assert!(error.message.contains("regular expressions take more than 67108864 bytes"), "{error}");
+}
+
 /// Shows what this parser makes of the queries in a file, to compare with the real thing.
 #[test]
 fn dumps_answers_when_asked() {

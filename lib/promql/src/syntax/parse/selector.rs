@@ -4,6 +4,7 @@ use skald_model::{Labels, MatchOp, Matcher};
 use skald_vector::BinaryOp;
 
 use super::{Context, Parser, Result};
+use crate::syntax::MAX_PATTERN_BYTES;
 use crate::syntax::ast::{Length, Span, VectorSelector};
 use crate::syntax::token::{Kind, Token};
 
@@ -68,8 +69,22 @@ impl Parser<'_> {
         self.compile(label, op, &name, value)
     }
 
-    fn compile(&self, label: Token, op: MatchOp, name: &str, value: Token) -> Result<Matcher> {
+    fn compile(&mut self, label: Token, op: MatchOp, name: &str, value: Token) -> Result<Matcher> {
         let value = self.string(value)?;
-        Matcher::new(op, name, &value).map_err(|e| self.error(label.start, e.to_string()))
+        let plain = matches!(op, MatchOp::Equal | MatchOp::NotEqual);
+        if let Some(compiled) = self.patterns.get(&value).filter(|_| !plain) {
+            return Ok(compiled.with(op, name));
+        }
+        let matcher =
+            Matcher::new(op, name, &value).map_err(|e| self.error(label.start, e.to_string()))?;
+        if !plain {
+            self.patterns_bytes += matcher.cost();
+            if self.patterns_bytes > MAX_PATTERN_BYTES {
+                let text = format!("regular expressions take more than {MAX_PATTERN_BYTES} bytes");
+                return Err(self.error(label.start, text));
+            }
+            self.patterns.insert(value, matcher.clone());
+        }
+        Ok(matcher)
     }
 }
