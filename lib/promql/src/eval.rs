@@ -72,6 +72,8 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 pub(crate) struct Evaluator {
     span: Span,
+    /// Evaluates over times that are not all the same.
+    is_range: bool,
     pub ctx: Context,
     pub counters: Counters,
     /// By selector id.
@@ -139,6 +141,7 @@ impl Evaluator {
         let data = plan.by_selector.iter().map(|i| of(i).unwrap_or_else(|| Arc::clone(&none)));
         let data = data.collect();
         Self {
+            is_range: span.grid.n > 1,
             span,
             ctx,
             counters: Counters::default(),

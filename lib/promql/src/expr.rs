@@ -224,6 +224,49 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// Whether the value is the same at all times, because `@` fixes everything that it looks at.
+    pub(crate) fn is_fixed(&self) -> bool {
+        match self {
+            Self::Number(_) | Self::Text(_) => true,
+            Self::Selector(s) | Self::Range { selector: s, .. } => s.at.is_some(),
+            Self::Subquery(s) => s.at.is_some(),
+            Self::Negate(inner) => inner.is_fixed(),
+            Self::Aggregate(a) => a.expr.is_fixed() && a.param.as_ref().is_none_or(Self::is_fixed),
+            Self::Call { func, args, .. } => {
+                !func.looks_at_time() && args.iter().all(Self::is_fixed)
+            }
+            Self::Binary(b) => {
+                // The left side may be a long chain: walk it instead of recursing.
+                let mut at = b;
+                loop {
+                    if !at.rhs.is_fixed() {
+                        return false;
+                    }
+                    match &at.lhs {
+                        Self::Binary(lhs) => at = lhs,
+                        other => return other.is_fixed(),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Function {
+    /// Whether it looks at the time of the evaluation, or at when samples were taken.
+    fn looks_at_time(self) -> bool {
+        match self {
+            Self::Scalar(f) => {
+                !matches!(f, ScalarFunction::Pi | ScalarFunction::MinOf | ScalarFunction::MaxOf)
+            }
+            Self::Range(f) => f == RangeFunction::PredictLinear,
+            Self::Date(_) | Self::Timestamp => true,
+            _ => false,
+        }
+    }
+}
+
 impl std::fmt::Display for ValueType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

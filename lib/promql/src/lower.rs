@@ -4,7 +4,7 @@
 mod function;
 mod info;
 
-use skald_vector::{Grouping, Matching};
+use skald_vector::{AggregateOp, Grouping, Matching};
 
 use crate::QueryError;
 use crate::expr::{Aggregate, At, Binary, Expr, Function, Place, Places, Selector, Subquery};
@@ -125,7 +125,10 @@ impl Lowering {
             (false, true) => Grouping::all(),
             (false, false) => Grouping::By(labels),
         };
-        let places = (place(&a.expr), a.param.as_ref().map_or(0, place));
+        // Prometheus places remarks of these two at themselves, not at what they look at.
+        let whole = matches!(a.op, AggregateOp::Topk | AggregateOp::Bottomk);
+        let about = if whole { start(a.span) } else { place(&a.expr) };
+        let places = (about, a.param.as_ref().map_or(0, place));
         Ok(Expr::Aggregate(Box::new(Aggregate { op: a.op, grouping, expr, param, places })))
     }
 

@@ -12,7 +12,7 @@ pub mod ast;
 mod check;
 pub(crate) mod duration;
 mod error;
-pub(crate) mod function;
+mod function;
 mod lex;
 mod number;
 mod parse;
@@ -28,7 +28,7 @@ mod tests;
 pub(crate) use self::check::value_type;
 pub(crate) use self::duration::Env;
 pub use self::error::ParseError;
-pub use self::function::{Signature, ValueType};
+pub use self::function::{FUNCTIONS, Signature, ValueType};
 pub use self::pretty::pretty;
 pub use self::quote::quote;
 

@@ -6,6 +6,7 @@
 mod accumulate;
 mod fold;
 mod grouping;
+mod heap;
 mod rank;
 mod sum;
 mod values;

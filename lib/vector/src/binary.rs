@@ -220,12 +220,15 @@ fn mixed_with_scalar(
     let mut out = column.cleared();
     for (i, sample) in column.samples() {
         let s = Sample::Float(scalar[i]);
-        let outcome = match side {
-            ScalarSide::Left => apply(op, s, sample, options, ctx),
-            ScalarSide::Right => apply(op, sample, s, options, ctx),
+        let (outcome, remark) = match side {
+            ScalarSide::Left => apply(op, s, sample, options),
+            ScalarSide::Right => apply(op, sample, s, options),
         };
+        if let Some(remark) = remark {
+            remark.say(op, ctx);
+        }
         match outcome {
-            Outcome::Dropped => {}
+            Outcome::Dropped | Outcome::Failed => {}
             // A filter keeps the vector's sample, whichever side it is on.
             Outcome::Kept => out.set_from(i, column),
             Outcome::Float(v) => out.set(i, v),

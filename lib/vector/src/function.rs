@@ -10,7 +10,7 @@ mod tests;
 
 pub use self::calendar::{DatePart, rfc3339};
 pub use self::label::{label_join, label_replace};
-pub use self::math::{clamp, map_floats, round};
+pub use self::math::{clamp, go_max, go_min, map_floats, round};
 pub use self::order::{Direction, sort_by_labels, sort_by_value};
 
 /// Prints a float as the query APIs do in label values: shortest digits, no exponent, `+Inf`.
@@ -24,10 +24,10 @@ pub fn format_float(v: f64) -> String {
     }
 }
 
-/// Prints a float as messages do (Go's `%g`): an exponent below 1e-4 and from 1e21 on.
+/// Prints a float as messages do (Go's `%g`): shortest digits, an exponent below 1e-4 and from 1e6 on.
 pub fn format_g(v: f64) -> String {
     let size = v.abs();
-    if !v.is_finite() || size == 0.0 || (1e-4..1e21).contains(&size) {
+    if !v.is_finite() || size == 0.0 || (1e-4..1e6).contains(&size) {
         return format_float(v);
     }
     with_exponent(&format!("{v:e}"))

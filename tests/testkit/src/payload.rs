@@ -1,5 +1,7 @@
 //! Bodies as clients send them.
 
+pub mod exact;
+
 use bytes::Bytes;
 use prost::Message;
 use serde_json::json;

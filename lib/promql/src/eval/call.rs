@@ -2,7 +2,8 @@
 
 use skald_model::Labels;
 use skald_vector::function::{
-    DatePart, clamp, label_join, label_replace, map_floats, round, sort_by_labels, sort_by_value,
+    DatePart, clamp, go_max, go_min, label_join, label_replace, map_floats, round, sort_by_labels,
+    sort_by_value,
 };
 use skald_vector::{Bitmap, Column, Grid, Matrix};
 
@@ -40,10 +41,9 @@ impl Evaluator {
                 absent::absent(first, grid, &input.any_present())
             }
             Function::AbsentOverTime => {
-                let counts = vec![first.clone()];
-                let f = RangeFunction::PresentOverTime;
-                let input = self.range_call(f, name, &counts, places, grid)?;
-                absent::absent(first, grid, &input.any_present())
+                check_extension(name, first)?;
+                let (data, reach) = self.windows(first, grid)?;
+                absent::absent(first, grid, &self.present_windows(&data, reach, grid)?)
             }
             Function::Clamp | Function::ClampMin | Function::ClampMax => {
                 self.clamp(func, args, grid)?
@@ -82,12 +82,14 @@ impl Evaluator {
             | Function::HistogramFraction => self.histogram_call(func, args, places, grid)?,
         };
         self.at(places.call);
-        self.warn_about_sort(func, grid);
+        self.warn_about_sort(func, args);
         self.held(out)
     }
 
-    fn warn_about_sort(&mut self, func: Function, grid: Grid) {
-        if matches!(func, Function::Sort(_) | Function::SortByLabel(_)) && grid.n > 1 {
+    fn warn_about_sort(&mut self, func: Function, args: &[Expr]) {
+        let sorts = matches!(func, Function::Sort(_) | Function::SortByLabel(_));
+        // What stands still is evaluated at one time.
+        if sorts && self.is_range && !args.iter().all(Expr::is_fixed) {
             self.ctx.annotations.warn(
                 "sort is ineffective for range queries since results are always ordered by labels",
             );
@@ -108,12 +110,8 @@ impl Evaluator {
             ScalarFunction::Time => return Ok(grid.times().map(seconds).collect()),
             ScalarFunction::MinOf | ScalarFunction::MaxOf => {
                 let (a, b) = (self.scalar(&args[0], grid)?, self.scalar(&args[1], grid)?);
-                let pick = |(a, b): (f64, f64)| match f {
-                    _ if a.is_nan() || b.is_nan() => f64::NAN,
-                    ScalarFunction::MinOf => a.min(b),
-                    _ => a.max(b),
-                };
-                return Ok(a.into_iter().zip(b).map(pick).collect());
+                let pick = if f == ScalarFunction::MinOf { go_min } else { go_max };
+                return Ok(a.into_iter().zip(b).map(|(a, b)| pick(a, b)).collect());
             }
             ScalarFunction::Pi => std::f64::consts::PI,
             ScalarFunction::Start => seconds(whole.start_ms),

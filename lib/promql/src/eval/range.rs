@@ -14,7 +14,7 @@ mod start;
 use std::sync::Arc;
 
 use skald_model::Labels;
-use skald_vector::{Column, Context, FloatHistogram, Grid, Matrix, VectorError};
+use skald_vector::{Bitmap, Column, Context, FloatHistogram, Grid, Matrix, VectorError};
 
 pub(super) use self::extended::{clip, interpolate, interpolate_histograms};
 pub(super) use self::histogram::warn_mixed_schemas;
@@ -186,6 +186,26 @@ impl Evaluator {
             self.check_slots(grid, out.columns.len())?;
         }
         Ok(out.merge_same_labels()?)
+    }
+}
+
+impl Evaluator {
+    /// The steps at which any series has samples in its window.
+    pub(super) fn present_windows(
+        &mut self,
+        data: &Shared,
+        reach: Reach,
+        grid: Grid,
+    ) -> Result<Bitmap, QueryError> {
+        self.check_slots(grid, 1)?;
+        let mut any = Bitmap::new(grid.n);
+        for series in data.iter() {
+            let series = without_stale(series);
+            let f = RangeFunction::PresentOverTime;
+            let column = column(f, &series, reach, &[], grid, &mut self.ctx)?;
+            any.union_with(&column.present);
+        }
+        Ok(any)
     }
 }
 

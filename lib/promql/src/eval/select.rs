@@ -102,7 +102,10 @@ impl Evaluator {
                     return Ok((Shared::default(), reach));
                 }
                 let before = std::mem::replace(&mut self.ctx.seen, Seen::per_step(inner.n));
+                let last = reach.end(&grid, grid.n.saturating_sub(1));
+                let is_range = std::mem::replace(&mut self.is_range, inner.start_ms != last);
                 let matrix = self.vector(&sub.expr, inner);
+                self.is_range = is_range;
                 let within = std::mem::replace(&mut self.ctx.seen, before);
                 let matrix = matrix?;
                 count_subquery(&mut self.ctx.seen, &within, &inner, &grid, reach);

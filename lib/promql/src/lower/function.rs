@@ -66,8 +66,8 @@ fn math(name: &str) -> Option<fn(f64) -> f64> {
         "sinh" => f64::sinh,
         "cosh" => f64::cosh,
         "tanh" => f64::tanh,
-        "asinh" => f64::asinh,
-        "acosh" => f64::acosh,
+        "asinh" => asinh,
+        "acosh" => acosh,
         "atanh" => f64::atanh,
         "deg" => f64::to_degrees,
         "rad" => f64::to_radians,
@@ -143,6 +143,21 @@ fn other(name: &str) -> Option<Function> {
     })
 }
 
+/// Beyond this, 1 beside x² makes no difference.
+const LARGE: f64 = (1u64 << 28) as f64;
+
+/// Also where x² is beyond all floats.
+fn acosh(v: f64) -> f64 {
+    if v > LARGE { v.ln() + std::f64::consts::LN_2 } else { v.acosh() }
+}
+
+fn asinh(v: f64) -> f64 {
+    if v.abs() > LARGE {
+        return (v.abs().ln() + std::f64::consts::LN_2).copysign(v);
+    }
+    v.asinh()
+}
+
 /// The natural logarithm as Go has it on amd64, where a subnormal counts as 2^-1023 and more.
 fn ln(v: f64) -> f64 {
     if v > 0.0 && v < f64::MIN_POSITIVE {
@@ -159,7 +174,7 @@ fn log10(v: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::function;
-    use crate::syntax::function::FUNCTIONS;
+    use crate::syntax::FUNCTIONS;
 
     #[test]
     fn every_function_of_the_language_is_evaluated() {

@@ -57,8 +57,8 @@ const fn f(
     Signature { name, args, variadic, returns }
 }
 
-/// Sorted by name.
-pub(crate) static FUNCTIONS: [Signature; 90] = [
+/// All functions of the language, sorted by name.
+pub static FUNCTIONS: [Signature; 90] = [
     f("abs", &[Vector], 0, Vector),
     f("absent", &[Vector], 0, Vector),
     f("absent_over_time", &[Matrix], 0, Vector),

@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
+use super::heap::Heap;
 use super::{AggregateOp, Group, fold};
-use crate::function::{format_float, format_g};
+use crate::function::{format_float, format_g, go_max, go_min};
 use crate::{Bitmap, Column, Context, Matrix, VectorError, stat};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,44 +42,48 @@ pub(super) fn top(
     ctx: &mut Context,
 ) -> Result<Matrix, VectorError> {
     let n = input.grid.n;
-    let k = whole_numbers(k)?;
     let mut out = Matrix::new(input.grid);
-    let mut at_step: Vec<(f64, usize)> = Vec::new();
+    let Some(k) = whole_numbers(k)? else { return Ok(out) };
     for group in groups {
         let mut kept = vec![Bitmap::new(n); group.members.len()];
-        for column in group.columns(input) {
-            // Only for its remark on histograms.
-            drop(fold::each_float(column, order.name(), ctx));
-        }
-        for (i, k) in k.iter().copied().enumerate().take(n) {
+        remark_on_histograms(group, input, &k, order, ctx);
+        for (i, k) in k.iter().copied().enumerate().take(n).filter(|(_, k)| *k > 0) {
             if i % 64 == 0 {
                 ctx.check()?;
             }
-            if k == 0 {
-                continue;
-            }
-            at_step.clear();
+            let mut best = Heap::new(k, order);
             let floats =
                 group.columns(input).enumerate().filter_map(|(m, c)| Some((c.float(i)?, m)));
-            at_step.extend(floats);
-            let better =
-                |a: &(f64, usize), b: &(f64, usize)| order.cmp(a.0, b.0).then(a.1.cmp(&b.1));
-            if k < at_step.len() {
-                at_step.select_nth_unstable_by(k - 1, better);
-                at_step.truncate(k);
-            }
+            floats.for_each(|one| best.offer(one));
+            let mut best = best.items;
             if n == 1 {
-                at_step.sort_unstable_by(better);
-                let best = at_step.iter().map(|(_, m)| &input.columns[group.members[*m]]);
+                best.sort_by(|a, b| order.cmp(a.0, b.0).then(a.1.cmp(&b.1)));
+                let best = best.iter().map(|(_, m)| &input.columns[group.members[*m]]);
                 out.columns.extend(best.cloned());
             }
-            at_step.iter().for_each(|(_, m)| kept[*m].set(i));
+            best.iter().for_each(|(_, m)| kept[*m].set(i));
         }
         if n != 1 {
             push_kept(&mut out, input, group, kept);
         }
     }
     Ok(out)
+}
+
+/// Histograms are left out, which is worth a remark where anything is chosen at all.
+fn remark_on_histograms(
+    group: &Group,
+    input: &Matrix,
+    k: &[usize],
+    order: Order,
+    ctx: &mut Context,
+) {
+    let has = |c: &Column| {
+        c.has_histograms() && (0..k.len()).any(|i| k[i] > 0 && c.histogram(i).is_some())
+    };
+    if group.columns(input).any(has) {
+        ctx.annotations.info(&format!("ignored histogram in {} aggregation", order.name()));
+    }
 }
 
 fn push_kept(out: &mut Matrix, input: &Matrix, group: &Group, kept: Vec<Bitmap>) {
@@ -106,10 +111,10 @@ pub fn remark_on_parameters(op: AggregateOp, values: &[f64], ctx: &mut Context) 
         ctx.annotations.warn(&format!("{what}, got {}{capped}", format_g(v)));
     };
     if values.iter().any(|v| v.is_nan()) {
-        return warn(f64::NAN, f64::NAN);
+        warn(f64::NAN, f64::NAN);
     }
-    let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let max = values.iter().copied().fold(f64::MIN, go_max);
+    let min = values.iter().copied().fold(f64::MAX, go_min);
     if max > 1.0 {
         warn(max, 1.0);
     }
@@ -153,8 +158,8 @@ pub(super) fn limitk(
     k: &[f64],
     ctx: &mut Context,
 ) -> Result<Matrix, VectorError> {
-    let k = whole_numbers(k)?;
     let mut out = Matrix::new(input.grid);
+    let Some(k) = whole_numbers(k)? else { return Ok(out) };
     for group in groups {
         let mut taken = vec![0usize; input.grid.n];
         for column in group.columns(input) {
@@ -207,14 +212,17 @@ fn hash_offset(column: &Column) -> f64 {
     super::xxh64::xxh64(column.labels.as_bytes()) as f64 / u64::MAX as f64
 }
 
-/// `k` per step as counts; negative ones are 0.
+/// `k` per step as counts; negative ones are 0. `None` when nothing is to be chosen at any step.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     reason = "checked against the range of i64 before"
 )]
-fn whole_numbers(k: &[f64]) -> Result<Vec<usize>, VectorError> {
+fn whole_numbers(k: &[f64]) -> Result<Option<Vec<usize>>, VectorError> {
+    if k.iter().copied().fold(f64::MIN, go_max) < 1.0 {
+        return Ok(None);
+    }
     let limit = i64::MAX as f64;
     k.iter()
         .map(|k| {
@@ -228,5 +236,6 @@ fn whole_numbers(k: &[f64]) -> Result<Vec<usize>, VectorError> {
             }
             Ok(k.max(0.0) as usize)
         })
-        .collect()
+        .collect::<Result<_, _>>()
+        .map(Some)
 }

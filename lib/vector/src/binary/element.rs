@@ -10,11 +10,49 @@ use crate::{Context, FloatHistogram, Sample};
 /// What becomes of a pair.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
+    /// The filter does not hold.
     Dropped,
+    /// They do not go together; this pair is as if it had never met.
+    Failed,
     /// The filter holds: the left sample stays.
     Kept,
     Float(f64),
     Histogram(Arc<FloatHistogram>),
+}
+
+/// What is to be said about a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remark {
+    /// Kinds of samples that the operator does not take.
+    Kinds(&'static str, &'static str),
+    BucketLayout,
+    ResetCollision,
+    BoundsReconciled,
+}
+
+// === impl Remark ===
+
+impl Remark {
+    pub(super) fn say(self, op: BinaryOp, ctx: &mut Context) {
+        let (to, op) = (&mut ctx.annotations, op.as_str());
+        let word = if op == "+" { "addition" } else { "subtraction" };
+        match self {
+            Self::Kinds(lhs, rhs) => to.info(&format!(
+                "incompatible sample types encountered for binary operator {op:?}: {lhs} {op} {rhs}"
+            )),
+            Self::BucketLayout => {
+                to.warn(&format!(
+                    "incompatible bucket layout encountered for binary operator {op}"
+                ));
+            }
+            Self::ResetCollision => {
+                to.warn(&format!("conflicting counter resets during histogram {word}"));
+            }
+            Self::BoundsReconciled => {
+                to.info(&format!("mismatched custom buckets were reconciled during {word}"));
+            }
+        }
+    }
 }
 
 /// An arithmetic operator, or a comparison as 0 or 1. Set operators give NaN.
@@ -60,38 +98,38 @@ pub(super) fn apply(
     lhs: Sample<'_>,
     rhs: Sample<'_>,
     options: BinaryOptions,
-    ctx: &mut Context,
-) -> Outcome {
+) -> (Outcome, Option<Remark>) {
+    let plain = |outcome| (outcome, None);
     match (lhs, rhs) {
         (Sample::Float(a), Sample::Float(b)) if op.is_comparison() => {
-            filter(compare(op, a, b), options)
+            plain(filter(compare(op, a, b), options))
         }
         (Sample::Histogram(h), Sample::Float(v)) if op.is_trim() => {
             let keep = if op == BinaryOp::TrimUpper { Keep::Below } else { Keep::Above };
-            Outcome::Histogram(Arc::new(h.trim(v, keep)))
+            plain(Outcome::Histogram(Arc::new(h.trim(v, keep))))
         }
         (Sample::Float(a), Sample::Float(b)) if !op.is_trim() => {
-            Outcome::Float(float_op(op, a, b, options.division))
+            plain(Outcome::Float(float_op(op, a, b, options.division)))
         }
         (Sample::Histogram(a), Sample::Histogram(b)) => match op {
-            BinaryOp::Add | BinaryOp::Sub => combine(op, a, b, ctx),
-            BinaryOp::Eq => filter(a.equals(b), options),
-            BinaryOp::Ne => filter(!a.equals(b), options),
-            _ => incompatible(op, lhs, rhs, ctx),
+            BinaryOp::Add | BinaryOp::Sub => combine(op, a, b),
+            BinaryOp::Eq => plain(filter(a.equals(b), options)),
+            BinaryOp::Ne => plain(filter(!a.equals(b), options)),
+            _ => incompatible(lhs, rhs),
         },
         (Sample::Histogram(h), Sample::Float(v)) | (Sample::Float(v), Sample::Histogram(h))
             if op == BinaryOp::Mul =>
         {
             let mut out = FloatHistogram::clone(h);
             out.scale(v);
-            Outcome::Histogram(Arc::new(out))
+            plain(Outcome::Histogram(Arc::new(out)))
         }
         (Sample::Histogram(h), Sample::Float(v)) if op == BinaryOp::Div => {
             let mut out = FloatHistogram::clone(h);
             out.divide(v);
-            Outcome::Histogram(Arc::new(out))
+            plain(Outcome::Histogram(Arc::new(out)))
         }
-        _ => incompatible(op, lhs, rhs, ctx),
+        _ => incompatible(lhs, rhs),
     }
 }
 
@@ -103,49 +141,26 @@ fn filter(holds: bool, options: BinaryOptions) -> Outcome {
     }
 }
 
-fn combine(op: BinaryOp, a: &FloatHistogram, b: &FloatHistogram, ctx: &mut Context) -> Outcome {
+fn combine(op: BinaryOp, a: &FloatHistogram, b: &FloatHistogram) -> (Outcome, Option<Remark>) {
     let mut out = a.clone();
-    let (merged, word) = match op {
-        BinaryOp::Add => (out.add(b), "addition"),
-        _ => (out.sub(b), "subtraction"),
+    let merged = if op == BinaryOp::Add { out.add(b) } else { out.sub(b) };
+    let Ok(MergeNotes { reset_collision, bounds_reconciled }) = merged else {
+        return (Outcome::Failed, Some(Remark::BucketLayout));
     };
-    match merged {
-        Ok(notes) => {
-            annotate(notes, word, ctx);
-            if op == BinaryOp::Sub {
-                out.reset_hint = skald_model::ResetHint::Gauge;
-            }
-            Outcome::Histogram(Arc::new(out))
-        }
-        Err(_) => {
-            ctx.annotations.warn(&format!(
-                "incompatible bucket layout encountered for binary operator {}",
-                op.as_str()
-            ));
-            Outcome::Dropped
-        }
+    if reset_collision {
+        return (Outcome::Failed, Some(Remark::ResetCollision));
     }
+    if op == BinaryOp::Sub {
+        out.reset_hint = skald_model::ResetHint::Gauge;
+    }
+    out.compact();
+    (Outcome::Histogram(Arc::new(out)), bounds_reconciled.then_some(Remark::BoundsReconciled))
 }
 
-fn annotate(notes: MergeNotes, word: &str, ctx: &mut Context) {
-    if notes.reset_collision {
-        ctx.annotations.warn(&format!("conflicting counter resets during histogram {word}"));
-    }
-    if notes.bounds_reconciled {
-        ctx.annotations.info(&format!("mismatched custom buckets were reconciled during {word}"));
-    }
-}
-
-fn incompatible(op: BinaryOp, lhs: Sample<'_>, rhs: Sample<'_>, ctx: &mut Context) -> Outcome {
+fn incompatible(lhs: Sample<'_>, rhs: Sample<'_>) -> (Outcome, Option<Remark>) {
     let kind = |s: Sample<'_>| match s {
         Sample::Float(_) => "float",
         Sample::Histogram(_) => "histogram",
     };
-    let op = op.as_str();
-    ctx.annotations.info(&format!(
-        "incompatible sample types encountered for binary operator {op:?}: {} {op} {}",
-        kind(lhs),
-        kind(rhs)
-    ));
-    Outcome::Dropped
+    (Outcome::Failed, Some(Remark::Kinds(kind(lhs), kind(rhs))))
 }

@@ -8,15 +8,22 @@ use std::collections::hash_map::Entry;
 
 use skald_model::Labels;
 
-use super::element::{Outcome, apply};
+use super::element::{Outcome, Remark, apply};
 use super::{BinaryOp, BinaryOptions, Cardinality, Matching};
 use crate::{Bitmap, Column, Context, Matrix, Sample, VectorError};
 
 /// The columns of both sides with one signature.
 #[derive(Debug, Default)]
 struct Pairing<'a> {
-    many: Vec<&'a Column>,
-    one: Vec<&'a Column>,
+    many: Vec<Member<'a>>,
+    one: Vec<Member<'a>>,
+}
+
+/// A column and its place among all, those of the many side first.
+#[derive(Clone, Copy, Debug)]
+struct Member<'a> {
+    column: &'a Column,
+    place: usize,
 }
 
 /// One join; `lhs` and `rhs` are called many and one, also when both are one.
@@ -27,6 +34,17 @@ struct Join<'a> {
     /// The many side is the right one.
     swapped: bool,
     n: usize,
+    /// Per step, what is to be said about the last pair that something is to be said about.
+    remarks: Vec<Option<(usize, Remark)>>,
+    /// The first step at which series clash, and how.
+    clash: Option<(usize, VectorError)>,
+}
+
+/// The results of one signature with the steps at which pairs made them, kept or filtered away.
+#[derive(Default)]
+struct Results {
+    by_labels: HashMap<Labels, (Column, Bitmap)>,
+    order: Vec<Labels>,
 }
 
 pub(super) fn join(
@@ -39,18 +57,28 @@ pub(super) fn join(
 ) -> Result<Matrix, VectorError> {
     let swapped = matching.card == Cardinality::OneToMany;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
-    let join = Join { op, matching, options, swapped, n: lhs.grid.n };
+    let mut join =
+        Join { op, matching, options, swapped, n: lhs.grid.n, remarks: Vec::new(), clash: None };
     let pairings = pair(many, one, matching);
-    let any_many = many.any_present();
+    // With fill values the one side is looked at even where the many side has nothing.
+    let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
+    let any_many = if fills { Bitmap::full(join.n) } else { many.any_present() };
     let mut out = Matrix::new(lhs.grid);
     for (signature, pairing) in &pairings {
+        join.refuse_duplicates(signature, pairing, &any_many);
+    }
+    for (signature, pairing) in &pairings {
         ctx.check()?;
-        join.refuse_duplicates(signature, pairing, &any_many)?;
         match matching.card {
-            Cardinality::OneToOne => join.one_to_one(pairing, &mut out, ctx)?,
-            _ => join.grouped(pairing, &mut out, ctx)?,
+            Cardinality::OneToOne => join.one_to_one(signature, pairing, &mut out, ctx),
+            _ => join.grouped(signature, pairing, &mut out, ctx)?,
         }
-        join.fill(signature, pairing, &mut out, ctx);
+    }
+    if let Some((_, error)) = join.clash {
+        return Err(error);
+    }
+    for (_, remark) in join.remarks.into_iter().flatten() {
+        remark.say(op, ctx);
     }
     out.merge_same_labels()
 }
@@ -61,132 +89,210 @@ fn pair<'a>(many: &'a Matrix, one: &'a Matrix, matching: &Matching) -> Vec<(Labe
     let mut out: Vec<(Labels, Pairing<'a>)> = Vec::new();
     let sides =
         many.columns.iter().map(|c| (c, true)).chain(one.columns.iter().map(|c| (c, false)));
-    for (column, is_many) in sides.filter(|(c, _)| !c.is_empty()) {
+    for (place, (column, is_many)) in sides.enumerate().filter(|(_, (c, _))| !c.is_empty()) {
         let signature = matching.signature(&column.labels);
         let at = *index.entry(signature).or_insert_with_key(|signature| {
             out.push((signature.clone(), Pairing::default()));
             out.len() - 1
         });
         let pairing = &mut out[at].1;
-        if is_many { &mut pairing.many } else { &mut pairing.one }.push(column);
+        let side = if is_many { &mut pairing.many } else { &mut pairing.one };
+        side.push(Member { column, place });
     }
     out
+}
+
+// === impl Results ===
+
+impl Results {
+    /// Columns of the one side that follow each other (a restarted exporter) continue one result as
+    /// long as its labels stay. The step at which it is there already, if there is one.
+    fn add(&mut self, fresh: Column, matched: Bitmap) -> Option<usize> {
+        match self.by_labels.entry(fresh.labels.clone()) {
+            Entry::Vacant(slot) => {
+                self.order.push(fresh.labels.clone());
+                slot.insert((fresh, matched));
+            }
+            Entry::Occupied(mut slot) => {
+                let (column, before) = slot.get_mut();
+                let clash = first_common(before, &matched);
+                if clash.is_some() || !column.absorb(&fresh) {
+                    return clash.or(Some(0));
+                }
+                before.union_with(&matched);
+            }
+        }
+        None
+    }
+
+    fn matched(&self, n: usize) -> Bitmap {
+        let mut out = Bitmap::new(n);
+        self.by_labels.values().for_each(|(_, matched)| out.union_with(matched));
+        out
+    }
 }
 
 // === impl Join ===
 
 impl Join<'_> {
-    fn refuse_duplicates(
-        &self,
-        signature: &Labels,
-        pairing: &Pairing<'_>,
-        any_many: &Bitmap,
-    ) -> Result<(), VectorError> {
+    /// Notes an error, unless there is one at an earlier step.
+    fn clash(&mut self, step: Option<usize>, error: impl FnOnce() -> VectorError) {
+        let Some(step) = step else { return };
+        if self.clash.as_ref().is_none_or(|(before, _)| step < *before) {
+            self.clash = Some((step, error()));
+        }
+    }
+
+    fn refuse_duplicates(&mut self, signature: &Labels, pairing: &Pairing<'_>, any_many: &Bitmap) {
         if pairing.one.len() < 2 {
-            return Ok(());
+            return;
         }
         let mut seen = Bitmap::new(self.n);
-        for (at, column) in pairing.one.iter().enumerate() {
+        for (at, Member { column, .. }) in pairing.one.iter().enumerate() {
             let mut both = seen.clone();
             both.intersect_with(&column.present);
             both.intersect_with(any_many);
+            let side = if self.swapped { "left" } else { "right" };
             if let Some(step) = both.ones().next() {
-                let earlier = pairing.one[..at].iter().find(|c| c.present.get(step));
-                return Err(VectorError::DuplicateMatch {
-                    group: signature.clone(),
-                    side: if self.swapped { "left" } else { "right" },
-                    first: earlier.map(|c| c.labels.clone()).unwrap_or_default(),
-                    second: column.labels.clone(),
+                let earlier = pairing.one[..at].iter().find(|c| c.column.present.get(step));
+                let mut pair = [
+                    earlier.map(|c| c.column.labels.clone()).unwrap_or_default(),
+                    column.labels.clone(),
+                ];
+                pair.sort_by_cached_key(Labels::to_string);
+                let [first, second] = pair;
+                let group = signature.clone();
+                self.clash(Some(step), || VectorError::DuplicateMatch {
+                    group,
+                    side,
+                    first,
+                    second,
                 });
             }
             seen.union_with(&column.present);
         }
-        Ok(())
     }
 
+    // As Prometheus has it, "left" of fill values is the many side, also for `group_right`.
+
     fn one_to_one(
-        &self,
+        &mut self,
+        signature: &Labels,
         pairing: &Pairing<'_>,
         out: &mut Matrix,
-        ctx: &mut Context,
-    ) -> Result<(), VectorError> {
+        ctx: &Context,
+    ) {
         let there = union(&pairing.one, self.n);
         let mut taken = Bitmap::new(self.n);
         for many in &pairing.many {
-            let mut result = self.result_column(many, None, ctx);
-            for one in &pairing.one {
-                self.combine(many, one, &mut result, ctx);
-            }
+            let mut result = self.result_column(many.column, None, ctx);
             // A match counts even if the comparison filters it away.
-            let mut matched = many.present.clone();
-            matched.intersect_with(&there);
-            if taken.intersects(&matched) {
-                return Err(VectorError::ManyToOne);
+            let mut matched = Bitmap::new(self.n);
+            for one in &pairing.one {
+                self.combine(*many, one.column, &mut result, &mut matched);
             }
+            self.fill_one(*many, &there, &mut result, &mut matched);
+            self.clash(first_common(&taken, &matched), || VectorError::ManyToOne);
             taken.union_with(&matched);
             out.push(result);
         }
-        Ok(())
+        for one in &pairing.one {
+            if let Some((result, _)) = self.fill_many(signature, *one, &taken, ctx) {
+                out.push(result);
+            }
+        }
     }
 
     fn grouped(
-        &self,
+        &mut self,
+        signature: &Labels,
         pairing: &Pairing<'_>,
         out: &mut Matrix,
-        ctx: &mut Context,
+        ctx: &Context,
     ) -> Result<(), VectorError> {
-        // Columns of the one side that follow each other (a restarted exporter) continue one
-        // result as long as its labels stay.
-        let mut results: HashMap<Labels, Column> = HashMap::new();
-        let mut order: Vec<Labels> = Vec::new();
+        let there = union(&pairing.one, self.n);
+        let stand_in = Column::absent(signature.clone(), self.n);
+        let mut results = Results::default();
         for many in &pairing.many {
-            for one in pairing.one.iter().filter(|one| one.present.intersects(&many.present)) {
-                let mut fresh = self.result_column(many, Some(one), ctx);
-                self.combine(many, one, &mut fresh, ctx);
-                match results.entry(fresh.labels.clone()) {
-                    Entry::Vacant(slot) => {
-                        order.push(fresh.labels.clone());
-                        slot.insert(fresh);
-                    }
-                    Entry::Occupied(mut slot) => {
-                        if !slot.get_mut().absorb(&fresh) {
-                            return Err(VectorError::AmbiguousGrouping);
-                        }
-                    }
-                }
-                ctx.check_slots(out.columns.len() + order.len(), self.n)?;
+            let present = &many.column.present;
+            for one in pairing.one.iter().filter(|one| one.column.present.intersects(present)) {
+                let mut fresh = self.result_column(many.column, Some(one.column), ctx);
+                let mut matched = Bitmap::new(self.n);
+                self.combine(*many, one.column, &mut fresh, &mut matched);
+                self.clash(results.add(fresh, matched), || VectorError::AmbiguousGrouping);
+                ctx.check_slots(out.columns.len() + results.order.len(), self.n)?;
+            }
+            if self.matching.fill_right.is_some() {
+                let mut fresh = self.result_column(many.column, Some(&stand_in), ctx);
+                let mut matched = Bitmap::new(self.n);
+                self.fill_one(*many, &there, &mut fresh, &mut matched);
+                self.clash(results.add(fresh, matched), || VectorError::AmbiguousGrouping);
             }
         }
-        let sorted = order.into_iter().filter_map(|labels| results.remove(&labels));
-        sorted.for_each(|column| out.push(column));
+        let taken = results.matched(self.n);
+        for one in &pairing.one {
+            if let Some((fresh, matched)) = self.fill_many(signature, *one, &taken, ctx) {
+                self.clash(results.add(fresh, matched), || VectorError::AmbiguousGrouping);
+            }
+        }
+        let Results { mut by_labels, order } = results;
+        let sorted = order.into_iter().filter_map(|labels| by_labels.remove(&labels));
+        sorted.for_each(|(column, _)| out.push(column));
         Ok(())
     }
 
     /// Joins the slots that both have into `result`.
-    fn combine(&self, many: &Column, one: &Column, result: &mut Column, ctx: &mut Context) {
-        let floats_only = !many.has_histograms() && !one.has_histograms();
+    fn combine(
+        &mut self,
+        many: Member<'_>,
+        one: &Column,
+        result: &mut Column,
+        matched: &mut Bitmap,
+    ) {
+        let Member { column, place } = many;
+        let floats_only = !column.has_histograms() && !one.has_histograms();
         let arithmetic =
             !self.op.is_trim() && (!self.op.is_comparison() || self.options.return_bool);
-        let mut both = many.present.clone();
+        let mut both = column.present.clone();
         both.intersect_with(&one.present);
         if floats_only && arithmetic {
             for i in both.ones() {
-                let (a, b) = self.sides(many.values[i], one.values[i]);
+                let (a, b) = self.sides(column.values[i], one.values[i]);
                 result.values[i] = super::float_op(self.op, a, b, self.options.division);
             }
             result.present.union_with(&both);
+            matched.union_with(&both);
             return;
         }
         for i in both.ones() {
-            if let (Some(m), Some(o)) = (many.get(i), one.get(i)) {
-                self.put(i, m, o, result, ctx);
+            if let (Some(m), Some(o)) = (column.get(i), one.get(i))
+                && self.put((i, place), m, o, result)
+            {
+                matched.set(i);
             }
         }
     }
 
-    fn put(&self, i: usize, m: Sample<'_>, o: Sample<'_>, result: &mut Column, ctx: &mut Context) {
+    /// Puts what a pair makes at step `i` into `result`; false when they do not go together.
+    fn put(
+        &mut self,
+        (i, place): (usize, usize),
+        m: Sample<'_>,
+        o: Sample<'_>,
+        result: &mut Column,
+    ) -> bool {
         let (lhs, rhs) = self.sides(m, o);
-        match apply(self.op, lhs, rhs, self.options, ctx) {
+        let (outcome, remark) = apply(self.op, lhs, rhs, self.options);
+        if let Some(remark) = remark {
+            self.remarks.resize(self.n, None);
+            if let Some(slot) = self.remarks.get_mut(i)
+                && slot.is_none_or(|(before, _)| before <= place)
+            {
+                *slot = Some((place, remark));
+            }
+        }
+        match outcome {
+            Outcome::Failed => return false,
             Outcome::Dropped => {}
             Outcome::Kept => match lhs {
                 Sample::Float(v) => result.set(i, v),
@@ -195,6 +301,7 @@ impl Join<'_> {
             Outcome::Float(v) => result.set(i, v),
             Outcome::Histogram(h) => result.set_histogram(i, h),
         }
+        true
     }
 
     /// (many, one) as (left, right).
@@ -202,36 +309,44 @@ impl Join<'_> {
         if self.swapped { (one, many) } else { (many, one) }
     }
 
-    /// Uses fill values for the steps at which only one side is there.
-    fn fill(&self, signature: &Labels, pairing: &Pairing<'_>, out: &mut Matrix, ctx: &mut Context) {
-        let Matching { fill_left, fill_right, .. } = *self.matching;
-        // As Prometheus has it: "left" is the many side, also for `group_right`.
-        let (many_fill, one_fill) = (fill_left, fill_right);
-        if let Some(v) = one_fill {
-            let there = union(&pairing.one, self.n);
-            for many in &pairing.many {
-                let mut result = self.result_column(many, None, ctx);
-                for i in many.present.ones().filter(|i| !there.get(*i)) {
-                    if let Some(m) = many.get(i) {
-                        self.put(i, m, Sample::Float(v), &mut result, ctx);
-                    }
-                }
-                out.push(result);
+    /// Uses the fill value of the one side where only the many side is there.
+    fn fill_one(
+        &mut self,
+        many: Member<'_>,
+        there: &Bitmap,
+        result: &mut Column,
+        matched: &mut Bitmap,
+    ) {
+        let Some(v) = self.matching.fill_right else { return };
+        for i in many.column.present.ones().filter(|i| !there.get(*i)) {
+            if let Some(m) = many.column.get(i)
+                && self.put((i, many.place), m, Sample::Float(v), result)
+            {
+                matched.set(i);
             }
         }
-        if let Some(v) = many_fill {
-            let there = union(&pairing.many, self.n);
-            for one in &pairing.one {
-                let stand_in = Column::absent(signature.clone(), self.n);
-                let mut result = self.result_column(&stand_in, Some(one), ctx);
-                for i in one.present.ones().filter(|i| !there.get(*i)) {
-                    if let Some(o) = one.get(i) {
-                        self.put(i, Sample::Float(v), o, &mut result, ctx);
-                    }
-                }
-                out.push(result);
+    }
+
+    /// Uses the fill value of the many side where the one side found no partner.
+    fn fill_many(
+        &mut self,
+        signature: &Labels,
+        one: Member<'_>,
+        taken: &Bitmap,
+        ctx: &Context,
+    ) -> Option<(Column, Bitmap)> {
+        let v = self.matching.fill_left?;
+        let stand_in = Column::absent(signature.clone(), self.n);
+        let mut result = self.result_column(&stand_in, Some(one.column), ctx);
+        let mut matched = Bitmap::new(self.n);
+        for i in one.column.present.ones().filter(|i| !taken.get(*i)) {
+            if let Some(o) = one.column.get(i)
+                && self.put((i, one.place), Sample::Float(v), o, &mut result)
+            {
+                matched.set(i);
             }
         }
+        Some((result, matched))
     }
 
     /// An empty column with the labels that a match of these two has.
@@ -261,10 +376,17 @@ impl Join<'_> {
     }
 }
 
-fn union(columns: &[&Column], n: usize) -> Bitmap {
+fn first_common(a: &Bitmap, b: &Bitmap) -> Option<usize> {
+    if !a.intersects(b) {
+        return None;
+    }
+    b.ones().find(|i| a.get(*i))
+}
+
+fn union(members: &[Member<'_>], n: usize) -> Bitmap {
     let mut out = Bitmap::new(n);
-    for c in columns {
-        out.union_with(&c.present);
+    for m in members {
+        out.union_with(&m.column.present);
     }
     out
 }

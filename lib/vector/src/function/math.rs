@@ -46,13 +46,22 @@ pub fn clamp(
     map_floats(input, ctx, |i, v| go_max(min[i], go_min(max[i], v)))
 }
 
-/// As Go's `math.Max`: NaN wins.
-fn go_max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+/// As Go's `math.Max`: infinity wins, then NaN; 0 is more than −0.
+pub fn go_max(a: f64, b: f64) -> f64 {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a > b || (a >= b && b.is_sign_negative()) {
+        a
+    } else {
+        b
+    }
 }
 
-fn go_min(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+/// As Go's `math.Min`: negative infinity wins, then NaN; −0 is less than 0.
+pub fn go_min(a: f64, b: f64) -> f64 {
+    -go_max(-a, -b)
 }
 
 /// Rounds half up to multiples of `nearest`, given per step.

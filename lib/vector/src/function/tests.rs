@@ -21,7 +21,8 @@ fn labels(m: &Matrix) -> Vec<String> {
 fn formats_floats_as_the_apis_do() {
     assert_eq!(format_float(1e21), "1000000000000000000000");
     assert_eq!(format_float(f64::INFINITY), "+Inf");
-    assert_eq!(format_g(1e21), "1e+21");
+    assert_eq!(format_g(123_456.5), "123456.5");
+    assert_eq!(format_g(1_700_007_450.0), "1.70000745e+09");
     assert_eq!(format_g(0.000_01), "1e-05");
     assert_eq!(format_g(-1.1), "-1.1");
     assert_eq!(format_g(f64::NAN), "NaN");

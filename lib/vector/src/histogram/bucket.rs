@@ -121,7 +121,12 @@ impl FloatHistogram {
         Bucket { boundary: Boundary::OpenRight, lower: -upper, upper: -nearest, count }
     }
 
+    /// `None` when it is empty, or negative: as in Prometheus only the printed form has that.
     pub(super) fn zero_bucket(&self) -> Option<Bucket> {
+        self.any_zero_bucket().filter(|b| b.count > 0.0)
+    }
+
+    fn any_zero_bucket(&self) -> Option<Bucket> {
         (!super::is_zero(self.zero_count)).then_some(Bucket {
             boundary: Boundary::ClosedBoth,
             lower: -self.zero_threshold,
@@ -130,11 +135,16 @@ impl FloatHistogram {
         })
     }
 
-    /// The buckets that are not empty, from the lowest to the highest, clipped to the zero bucket.
+    /// The buckets that are not empty, from the lowest to the highest, clipped to the zero bucket;
+    /// a zero bucket below nothing is left out.
     pub fn buckets(&self) -> impl DoubleEndedIterator<Item = Bucket> + '_ {
+        self.with_zero(self.zero_bucket())
+    }
+
+    fn with_zero(&self, zero: Option<Bucket>) -> impl DoubleEndedIterator<Item = Bucket> + '_ {
         let negative = self.negative.iter().rev().map(|b| self.negative_bucket(*b));
         let positive = self.positive.iter().map(|b| self.positive_bucket(*b));
-        negative.chain(self.zero_bucket()).chain(positive)
+        negative.chain(zero).chain(positive)
     }
 }
 
@@ -143,7 +153,7 @@ impl std::fmt::Display for FloatHistogram {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use crate::function::format_float as num;
         write!(f, "{{count:{}, sum:{}", num(self.count), num(self.sum))?;
-        for b in self.buckets() {
+        for b in self.with_zero(self.any_zero_bucket()) {
             let (open, close) = match b.boundary {
                 Boundary::OpenLeft => ('(', ']'),
                 Boundary::OpenRight => ('[', ')'),

@@ -149,14 +149,8 @@ impl FloatHistogram {
         for bucket in self.buckets() {
             let Bucket { lower, upper, count, .. } = bucket;
             let middle = if self.uses_custom_buckets() {
-                if upper == f64::INFINITY {
-                    lower
-                } else if lower == f64::NEG_INFINITY {
-                    // The first bucket starts at 0 unless it ends below.
-                    if upper > 0.0 { upper / 2.0 } else { upper }
-                } else {
-                    f64::midpoint(lower, upper)
-                }
+                // Infinite for the outermost.
+                f64::midpoint(lower, upper)
             } else if lower <= 0.0 && upper >= 0.0 {
                 0.0
             } else if upper < 0.0 {

@@ -5,7 +5,6 @@
 
 use super::bucket::Bucket;
 use super::{FloatHistogram, is_zero};
-use crate::stat::KahanSum;
 
 /// Which side of the cut stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,29 +17,30 @@ impl FloatHistogram {
     /// The observations on one side of `cut`.
     pub fn trim(&self, cut: f64, keep: Keep) -> Self {
         let mut out = Self::empty_like(self);
-        let (mut sum, mut count) = (KahanSum::default(), KahanSum::default());
+        let (mut sum, mut count) = (0.0, 0.0);
         let mut changed = false;
         let mut part = |bucket: Bucket| {
             let (kept, middle) = self.part(bucket, cut, keep);
             changed |= kept.to_bits() != bucket.count.to_bits();
             if !is_zero(kept) {
-                sum.add(kept * middle);
-                count.add(kept);
+                sum += kept * middle;
+                count += kept;
             }
             kept
         };
-        for b in &self.negative {
-            out.negative.push((b.0, part(self.negative_bucket(*b))));
-        }
-        out.zero_count = self.zero_bucket().map_or(0.0, &mut part);
+        // In the order of Prometheus: another one rounds otherwise.
         for b in &self.positive {
             out.positive.push((b.0, part(self.positive_bucket(*b))));
         }
+        for b in &self.negative {
+            out.negative.push((b.0, part(self.negative_bucket(*b))));
+        }
+        out.zero_count = self.zero_bucket().map_or(self.zero_count, &mut part);
         if !changed {
             return self.clone();
         }
-        out.sum = sum.value();
-        out.count = count.value();
+        out.sum = sum;
+        out.count = count;
         out.compact();
         out
     }

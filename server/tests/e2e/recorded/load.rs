@@ -5,38 +5,10 @@ use skald_proto::public::prometheus::{
     self as pb, BucketSpan, Exemplar, Histogram, Label, MetricMetadata, histogram,
 };
 use skald_testkit::Client;
+use skald_testkit::payload::exact::{Sample, TimeSeries, WriteRequest};
 use skald_testkit::payload::{REMOTE_WRITE_V1, snappy};
 
 const PART_MS: i64 = 5 * 60_000;
-
-/// A write request as Go programs encode it, where −0 is not a default that is left out.
-#[derive(Clone, PartialEq, prost::Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<TimeSeries>,
-    #[prost(message, repeated, tag = "3")]
-    metadata: Vec<MetricMetadata>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct TimeSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-    #[prost(message, repeated, tag = "3")]
-    exemplars: Vec<Exemplar>,
-    #[prost(message, repeated, tag = "4")]
-    histograms: Vec<Histogram>,
-}
-
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-struct Sample {
-    #[prost(double, optional, tag = "1")]
-    value: Option<f64>,
-    #[prost(int64, tag = "2")]
-    timestamp: i64,
-}
 
 pub(super) async fn metrics(client: &Client, data: &Value) {
     let base = data["base"].as_i64().unwrap() * 1000;
@@ -97,7 +69,7 @@ fn time_series(s: &Value, within: &dyn Fn(i64) -> bool) -> TimeSeries {
         labels: labels(&s["labels"]),
         samples: list("samples")
             .filter(inside)
-            .map(|v| Sample { timestamp: v[0].as_i64().unwrap(), value: Some(float(&v[1])) })
+            .map(|v| Sample::new(v[0].as_i64().unwrap(), float(&v[1])))
             .collect(),
         histograms: list("histograms")
             .filter(inside)

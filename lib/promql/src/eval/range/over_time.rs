@@ -48,6 +48,10 @@ impl OverTime {
             R::TsOfLast => time_of(w.times().last().max(w.histogram_times().last()).copied()),
             R::SumOverTime | R::AvgOverTime => self.total(w, ctx),
             _ => {
+                if self.f == R::DoubleExponentialSmoothing {
+                    check_factor(params[0], "smoothing")?;
+                    check_factor(params[1], "trend")?;
+                }
                 w.ignore_histograms(ctx);
                 if w.lo == w.hi { Out::Nothing } else { self.floats(w, params, ctx)? }
             }
@@ -103,11 +107,7 @@ impl OverTime {
                 let (slope, now) = regression::line(times, values, w.now_ms);
                 Some(slope * params[0] + now)
             }
-            R::DoubleExponentialSmoothing => {
-                check_factor(params[0], "smoothing")?;
-                check_factor(params[1], "trend")?;
-                regression::smooth(values, params[0], params[1])
-            }
+            R::DoubleExponentialSmoothing => regression::smooth(values, params[0], params[1]),
             _ => None,
         };
         Ok(out.map_or(Out::Nothing, Out::Float))
@@ -178,7 +178,8 @@ fn extreme(times: &[i64], values: &[f64], better: impl Fn(f64, f64) -> bool) -> 
 }
 
 fn check_factor(v: f64, name: &str) -> Result<(), VectorError> {
-    if v > 0.0 && v < 1.0 {
+    // NaN passes.
+    if !(v <= 0.0 || v >= 1.0) {
         return Ok(());
     }
     let letter = &name[..1];
