@@ -11,7 +11,7 @@
 //! ```
 
 pub mod compare;
-pub mod data;
+pub mod dataset;
 pub mod expr;
 pub mod rng;
 pub mod run;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use lexopt::prelude::*;
-use skald_promdiff::data;
+use skald_promdiff::dataset;
 use skald_promdiff::expr::expression;
 use skald_promdiff::run::Pair;
 use skald_testkit::wait::until;
@@ -104,14 +104,14 @@ async fn run(args: Args) -> Result<bool, String> {
     let (mut theirs, mut ours) = (None, None);
     if let Some(binary) = &args.prometheus_bin {
         let started = Prometheus::start(binary).await.map_err(|e| e.to_string())?;
-        data::load(&started.client, "/api/v1/write").await?;
+        dataset::load(&started.client, "/api/v1/write").await?;
         theirs = Some(started);
     }
     if let Some(binary) = &args.skald_bin {
         let binary = binary.to_str().ok_or("the path of skald is not UTF-8")?;
         let server = ServerBuilder::new(binary).set("limits.reject_old_samples", "false");
         let server = server.start().await;
-        data::load(&server.client, "/api/v1/push").await?;
+        dataset::load(&server.client, "/api/v1/push").await?;
         ours = Some(server);
     }
     let prometheus = theirs.as_ref().map(|p| p.client.clone());

@@ -8,7 +8,7 @@ use skald_testkit::Client;
 use skald_testkit::http::Reply;
 
 use crate::compare::{Difference, Kind, compare, is_tie};
-use crate::data::{END_S, START_S};
+use crate::dataset::{END_S, START_S};
 use crate::expr::expression;
 use crate::rng::Rng;
 

@@ -1,7 +1,7 @@
 //! Selectors and subqueries with their modifiers.
 
 use super::Generator;
-use crate::data::END_S;
+use crate::dataset::END_S;
 
 /// Name, and matchers that hit some of its series.
 const METRICS: [(u64, &str, &[&str]); 14] = [
