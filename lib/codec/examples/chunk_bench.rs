@@ -1,6 +1,7 @@
-//! Prints bytes and nanoseconds per sample of float chunks for a few shapes of series.
+//! Prints bytes and nanoseconds per sample of float chunks for a few shapes of series, and the
+//! nanoseconds it takes to get the last 20 samples.
 //!
-//! `cargo run --release -p skald-codec --example chunk_bench`
+//! `cargo run --release -p skald-codec --example chunk_bench [part of a shape's name]`
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 #![expect(clippy::disallowed_types, reason = "measures real time outside any runtime")]
@@ -8,7 +9,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use skald_codec::chunk::{ChunkError, decode_floats, encode_floats};
+use skald_codec::chunk::{ChunkError, decode_floats, decode_floats_range, encode_floats};
+use skald_model::TimeRange;
 
 const SERIES: usize = 256;
 
@@ -29,16 +31,20 @@ const SHAPES: [Shape; 7] = [
 ];
 
 fn main() -> Result<(), ChunkError> {
-    println!("{:>16} {:>5} {:>9} {:>8} {:>8}", "series", "n", "B/sample", "enc ns", "dec ns");
-    for n in [120, 480] {
-        for shape in &SHAPES {
-            run(shape, n)?;
+    println!(
+        "{:>16} {:>5} {:>6} {:>9} {:>8} {:>8} {:>8}",
+        "series", "n", "jitter", "B/sample", "enc ns", "dec ns", "last 20"
+    );
+    let filter = std::env::args().nth(1).unwrap_or_default();
+    for (n, jitter) in [(120, 0), (240, 4), (480, 0)] {
+        for shape in SHAPES.iter().filter(|shape| shape.name.contains(&filter)) {
+            run(shape, n, jitter)?;
         }
     }
     Ok(())
 }
 
-fn run(shape: &Shape, n: usize) -> Result<(), ChunkError> {
+fn run(shape: &Shape, n: usize, jitter: u64) -> Result<(), ChunkError> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut random = || {
         state ^= state << 13;
@@ -46,7 +52,9 @@ fn run(shape: &Shape, n: usize) -> Result<(), ChunkError> {
         state ^= state << 17;
         state
     };
-    let ts: Vec<i64> = (0..n).map(|i| 1_700_000_000_000 + i as i64 * 15_000).collect();
+    let late = |r: u64| r.checked_rem(jitter).unwrap_or(0).cast_signed();
+    let ts: Vec<i64> =
+        (0..n).map(|i| 1_700_000_000_000 + i as i64 * 15_000 + late(random())).collect();
     let series: Vec<Vec<f64>> = (0..SERIES)
         .map(|_| {
             let mut last = (random() % 1000) as f64;
@@ -74,7 +82,7 @@ fn run(shape: &Shape, n: usize) -> Result<(), ChunkError> {
     }
     let mut decode_ns = f64::MAX;
     let (mut t, mut v) = (Vec::new(), Vec::new());
-    for _ in 0..20 {
+    for _ in 0..200 {
         let start = Instant::now();
         for chunk in &chunks {
             t.clear();
@@ -83,7 +91,21 @@ fn run(shape: &Shape, n: usize) -> Result<(), ChunkError> {
         }
         decode_ns = decode_ns.min(start.elapsed().as_nanos() as f64 / samples);
     }
+    let last = TimeRange::new(ts[n - 20], i64::MAX);
+    let mut last_ns = f64::MAX;
+    for _ in 0..20 {
+        let start = Instant::now();
+        for chunk in &chunks {
+            t.clear();
+            v.clear();
+            decode_floats_range(black_box(chunk), last, &mut t, &mut v)?;
+        }
+        last_ns = last_ns.min(start.elapsed().as_nanos() as f64 / SERIES as f64);
+    }
     let bytes = chunks.iter().map(Vec::len).sum::<usize>() as f64 / samples;
-    println!("{:>16} {n:>5} {bytes:>9.3} {encode_ns:>8.1} {decode_ns:>8.1}", shape.name);
+    println!(
+        "{:>16} {n:>5} {jitter:>6} {bytes:>9.3} {encode_ns:>8.1} {decode_ns:>8.2} {last_ns:>8.0}",
+        shape.name
+    );
     Ok(())
 }

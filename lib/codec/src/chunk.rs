@@ -19,10 +19,14 @@ mod time;
 mod values;
 mod xor;
 
+use std::ops::RangeInclusive;
+
+use skald_model::TimeRange;
 use skald_model::labels::{put_uvarint, take_uvarint};
 
 use crate::bits;
 
+use self::blocks::Scratch;
 pub use self::histogram::{decode_histograms, encode_histograms};
 
 /// Most samples in one chunk: a decoder refuses more. Writers seal far earlier (120 to 1024).
@@ -143,8 +147,32 @@ pub fn decode_floats(
     ts: &mut Vec<i64>,
     vals: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
+    decode_within(bytes, &(i64::MIN..=i64::MAX), ts, vals)
+}
+
+/// As [`decode_floats`], of the samples in `range` only; much of what lies outside is passed over.
+///
+/// What is passed over is not checked.
+pub fn decode_floats_range(
+    bytes: &[u8],
+    range: TimeRange,
+    ts: &mut Vec<i64>,
+    vals: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    if range.is_empty() {
+        return peek(bytes).map(|_| ());
+    }
+    decode_within(bytes, &(range.start..=range.end - 1), ts, vals)
+}
+
+fn decode_within(
+    bytes: &[u8],
+    wanted: &RangeInclusive<i64>,
+    ts: &mut Vec<i64>,
+    vals: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
     let (n_ts, n_vals) = (ts.len(), vals.len());
-    let result = append_floats(bytes, ts, vals);
+    let result = append_floats(bytes, wanted, ts, vals);
     if result.is_err() {
         ts.truncate(n_ts);
         vals.truncate(n_vals);
@@ -152,17 +180,30 @@ pub fn decode_floats(
     result
 }
 
-fn append_floats(bytes: &[u8], ts: &mut Vec<i64>, vals: &mut Vec<f64>) -> Result<(), ChunkError> {
+fn append_floats(
+    bytes: &[u8],
+    wanted: &RangeInclusive<i64>,
+    ts: &mut Vec<i64>,
+    vals: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
     let mut rest = bytes;
     let header = ChunkHeader::take(&mut rest)?;
     if header.kind != ChunkKind::Floats {
         return Err(ChunkError::Kind(bytes[0]));
     }
-    if header.count > 0 {
-        time::decode(&header, &mut rest, ts)?;
-        values::decode(header.count, &mut rest, vals)?;
+    if header.count == 0 {
+        return finished(rest);
     }
-    finished(rest)
+    if *wanted.end() < header.min_ts || header.max_ts < *wanted.start() {
+        return Ok(());
+    }
+    let mut scratch = Scratch::new();
+    let window = time::decode(&header, &mut rest, wanted, &mut scratch, ts)?;
+    let all = window == (0..header.count);
+    if !window.is_empty() {
+        values::decode(header.count, window, &mut rest, &mut scratch, vals)?;
+    }
+    if all { finished(rest) } else { Ok(()) }
 }
 
 fn finished(rest: &[u8]) -> Result<(), ChunkError> {

@@ -263,14 +263,9 @@ fn decode_chunk(bytes: &[u8], range: TimeRange, into: &mut Series) -> Result<(),
     if header.count == 0 || !range.overlaps(header.min_ts, header.max_ts) {
         return Ok(());
     }
-    let covered = range.contains(header.min_ts) && range.contains(header.max_ts);
     match header.kind {
         ChunkKind::Floats => {
-            let from = into.timestamps.len();
-            chunk::decode_floats(bytes, &mut into.timestamps, &mut into.values)?;
-            if !covered {
-                keep_range(into, from, range);
-            }
+            chunk::decode_floats_range(bytes, range, &mut into.timestamps, &mut into.values)?;
         }
         ChunkKind::Histograms => {
             let from = into.histograms.len();
@@ -298,17 +293,6 @@ fn decode_floats(bytes: &[u8], range: TimeRange, into: &mut Series) {
             into.values.push(f64::from_bits(bits));
         }
     }
-}
-
-/// Drops floats outside `range` from position `from` on; they ascend.
-fn keep_range(series: &mut Series, from: usize, range: TimeRange) {
-    let new = &series.timestamps[from..];
-    let end = from + new.partition_point(|t| *t < range.end);
-    let start = from + new.partition_point(|t| *t < range.start);
-    series.timestamps.truncate(end);
-    series.values.truncate(end);
-    series.timestamps.drain(from..start.min(end));
-    series.values.drain(from..start.min(end));
 }
 
 /// Sorts and keeps one sample per time, the first written.

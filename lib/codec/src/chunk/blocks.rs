@@ -11,7 +11,7 @@
 
 use skald_model::labels::put_uvarint;
 
-use super::{ChunkError, take_u8, take_varint};
+use super::{ChunkError, take_bytes, take_u8, take_varint};
 use crate::bits::{BLOCK, pack, packed_len, unpack, unzigzag, width, zigzag};
 
 const PATCHED: u8 = 65;
@@ -94,41 +94,56 @@ pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-/// Takes one block of `n` (at most 64) values.
-#[inline]
-pub(super) fn decode_block(
-    rest: &mut &[u8],
-    n: usize,
-    out: &mut [i64; BLOCK],
-) -> Result<(), ChunkError> {
-    let mut raw = [0u64; BLOCK];
-    let head = take_u8(rest)?;
-    match head {
-        0..PATCHED => {
-            unpack(rest, n, u32::from(head), &mut raw)?;
-            unzigzag_all(&raw, out);
-        }
-        PATCHED..REFERENCE => {
-            let w = u32::from(head - PATCHED);
-            unpack(rest, n, w, &mut raw)?;
-            patch(rest, n, w, &mut raw)?;
-            unzigzag_all(&raw, out);
-        }
-        _ => {
-            let w = u32::from(head - REFERENCE);
-            if w > 64 {
-                return Err(ChunkError::Malformed("block width"));
-            }
-            let min = unzigzag(take_varint(rest)?);
-            unpack(rest, n, w, &mut raw)?;
-            for (slot, v) in out.iter_mut().zip(raw) {
-                *slot = min.wrapping_add(v.cast_signed());
-            }
-        }
-    }
-    Ok(())
+/// Values of one block on their way, so that the memory is cleared once per chunk.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    raw: [u64; BLOCK],
+    values: [i64; BLOCK],
 }
 
+// === impl Scratch ===
+
+impl Scratch {
+    pub(super) fn new() -> Self {
+        Self { raw: [0; BLOCK], values: [0; BLOCK] }
+    }
+
+    /// Takes one block of up to 64 of `n` values, to be changed in place.
+    #[inline]
+    pub(super) fn take(&mut self, rest: &mut &[u8], n: usize) -> Result<&mut [i64], ChunkError> {
+        let n = n.min(BLOCK);
+        let Self { raw, values } = self;
+        let head = take_u8(rest)?;
+        match head {
+            0..PATCHED => {
+                unpack(rest, n, u32::from(head), raw)?;
+                unzigzag_all(raw, values);
+            }
+            PATCHED..REFERENCE => {
+                let w = u32::from(head - PATCHED);
+                unpack(rest, n, w, raw)?;
+                patch(rest, n, w, raw)?;
+                unzigzag_all(raw, values);
+            }
+            _ => {
+                let w = reference_width(head)?;
+                let min = unzigzag(take_varint(rest)?);
+                unpack(rest, n, w, raw)?;
+                for (slot, v) in values.iter_mut().zip(raw) {
+                    *slot = min.wrapping_add(v.cast_signed());
+                }
+            }
+        }
+        Ok(&mut values[..n])
+    }
+}
+
+fn reference_width(head: u8) -> Result<u32, ChunkError> {
+    let w = u32::from(head - REFERENCE);
+    if w > 64 { Err(ChunkError::Malformed("block width")) } else { Ok(w) }
+}
+
+#[inline]
 fn unzigzag_all(raw: &[u64; BLOCK], out: &mut [i64; BLOCK]) {
     for (slot, &v) in out.iter_mut().zip(raw) {
         *slot = unzigzag(v);
@@ -136,10 +151,7 @@ fn unzigzag_all(raw: &[u64; BLOCK], out: &mut [i64; BLOCK]) {
 }
 
 fn patch(rest: &mut &[u8], n: usize, w: u32, raw: &mut [u64; BLOCK]) -> Result<(), ChunkError> {
-    let (n_patches, high) = (take_u8(rest)? as usize, u32::from(take_u8(rest)?));
-    if n_patches > n || high > MAX_HIGH || high + w > 64 {
-        return Err(ChunkError::Malformed("block patches"));
-    }
+    let (n_patches, high) = take_patches(rest, n, w)?;
     let mut patches = [0u64; BLOCK];
     unpack(rest, n_patches, 6 + high, &mut patches)?;
     for &p in &patches[..n_patches] {
@@ -148,20 +160,59 @@ fn patch(rest: &mut &[u8], n: usize, w: u32, raw: &mut [u64; BLOCK]) -> Result<(
     Ok(())
 }
 
+/// How many patches there are and how many bits each adds.
+fn take_patches(rest: &mut &[u8], n: usize, w: u32) -> Result<(usize, u32), ChunkError> {
+    let (n_patches, high) = (take_u8(rest)? as usize, u32::from(take_u8(rest)?));
+    if n_patches > n || high > MAX_HIGH || high + w > 64 {
+        return Err(ChunkError::Malformed("block patches"));
+    }
+    Ok((n_patches, high))
+}
+
+/// Passes over one block of `n` (at most 64) values and answers bounds of them.
+pub(super) fn skip(rest: &mut &[u8], n: usize) -> Result<(i64, i64), ChunkError> {
+    let head = take_u8(rest)?;
+    let zigzags = |bits: u32| match bits {
+        0 => (0, 0),
+        64.. => (i64::MIN, i64::MAX),
+        _ => (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1),
+    };
+    match head {
+        0..PATCHED => {
+            take_bytes(rest, packed_len(n, u32::from(head)))?;
+            Ok(zigzags(u32::from(head)))
+        }
+        PATCHED..REFERENCE => {
+            let w = u32::from(head - PATCHED);
+            take_bytes(rest, packed_len(n, w))?;
+            let (n_patches, high) = take_patches(rest, n, w)?;
+            take_bytes(rest, packed_len(n_patches, 6 + high))?;
+            Ok(zigzags(w + high))
+        }
+        _ => {
+            let w = reference_width(head)?;
+            let min = unzigzag(take_varint(rest)?);
+            take_bytes(rest, packed_len(n, w))?;
+            let max = if w < 63 { min.checked_add((1i64 << w) - 1) } else { None };
+            // Where the sum leaves 64 bits the values may wrap around.
+            Ok(max.map_or((i64::MIN, i64::MAX), |max| (min, max)))
+        }
+    }
+}
+
 /// Takes `n` values and hands each block of up to 64 to `each`.
 #[inline]
 pub(super) fn decode(
     rest: &mut &[u8],
     n: usize,
+    scratch: &mut Scratch,
     mut each: impl FnMut(&[i64]),
 ) -> Result<(), ChunkError> {
-    let mut block = [0; BLOCK];
     let mut left = n;
     while left > 0 {
-        let m = left.min(BLOCK);
-        decode_block(rest, m, &mut block)?;
-        each(&block[..m]);
-        left -= m;
+        let block = scratch.take(rest, left)?;
+        left -= block.len();
+        each(block);
     }
     Ok(())
 }

@@ -13,10 +13,13 @@
     reason = "conversions between floats and integers are verified bit for bit"
 )]
 
+mod decode;
+
 use skald_model::labels::put_uvarint;
 
-use super::{ChunkError, blocks, take_f64, take_u8, take_varint};
-use crate::bits::{unzigzag, zigzag};
+pub(super) use self::decode::decode;
+use super::{ChunkError, blocks};
+use crate::bits::zigzag;
 
 const MAX_EXPONENT: u8 = 20;
 /// Below this, adding and subtracting [`ROUND`] rounds to an integer.
@@ -271,95 +274,4 @@ fn remainder(a: u64, b: u64) -> u64 {
         (Ok(a), Ok(b)) => u64::from(a % b),
         _ => a % b,
     }
-}
-
-/// Appends `n` (not 0) values.
-pub(super) fn decode(n: usize, rest: &mut &[u8], out: &mut Vec<f64>) -> Result<(), ChunkError> {
-    let (flags, exponent) = (take_u8(rest)?, take_u8(rest)?);
-    let form = Form::from_flags(flags)?;
-    let &power = POW10.get(exponent as usize).ok_or(ChunkError::Malformed("decimal exponent"))?;
-    // Each block of 64 takes a byte at least, so the allocation is bounded by the input.
-    if rest.len() < n / 65 {
-        return Err(ChunkError::Truncated);
-    }
-    let start = out.len();
-    out.reserve(n);
-    match form {
-        _ if exponent == 0 => integers(n, flags, rest, |m| out.push(m as f64))?,
-        Form::Multiply => {
-            let factor = 1.0 / power;
-            integers(n, flags, rest, |m| out.push(m as f64 * factor))?;
-        }
-        Form::Divide | Form::Ulp => integers(n, flags, rest, |m| out.push(m as f64 / power))?,
-    }
-    if form == Form::Ulp {
-        let mut at = start;
-        blocks::decode(rest, n, |block| {
-            for ulps in block {
-                if let Some(v) = out.get_mut(at) {
-                    *v = f64::from_bits(v.to_bits().wrapping_add(ulps.cast_unsigned()));
-                }
-                at += 1;
-            }
-        })?;
-    }
-    if flags & EXCEPTIONS != 0 {
-        exceptions(&mut out[start..], rest)?;
-    }
-    Ok(())
-}
-
-/// Hands the `n` integers to `push`, in order.
-#[inline]
-fn integers(
-    n: usize,
-    flags: u8,
-    rest: &mut &[u8],
-    mut push: impl FnMut(i64),
-) -> Result<(), ChunkError> {
-    let first = unzigzag(take_varint(rest)?);
-    let gcd = if flags & GCD == 0 { 1 } else { take_varint(rest)?.cast_signed() };
-    push(first);
-    let mut m = first;
-    match (flags >> 2) & 3 {
-        0 => blocks::decode(rest, n - 1, |block| {
-            for q in block {
-                push(first.wrapping_add(q.wrapping_mul(gcd)));
-            }
-        }),
-        1 => blocks::decode(rest, n - 1, |block| {
-            for d in block {
-                m = m.wrapping_add(d.wrapping_mul(gcd));
-                push(m);
-            }
-        }),
-        2 if n >= 2 => {
-            let mut step = unzigzag(take_varint(rest)?).wrapping_mul(gcd);
-            m = m.wrapping_add(step);
-            push(m);
-            blocks::decode(rest, n - 2, |block| {
-                for d in block {
-                    step = step.wrapping_add(d.wrapping_mul(gcd));
-                    m = m.wrapping_add(step);
-                    push(m);
-                }
-            })
-        }
-        _ => Err(ChunkError::Malformed("decimal predictor")),
-    }
-}
-
-fn exceptions(out: &mut [f64], rest: &mut &[u8]) -> Result<(), ChunkError> {
-    let n = take_varint(rest)?;
-    if n > out.len() as u64 {
-        return Err(ChunkError::Malformed("more exceptions than values"));
-    }
-    let mut at = 0usize;
-    for _ in 0..n {
-        let distance = usize::try_from(take_varint(rest)?).unwrap_or(usize::MAX);
-        let v = take_f64(rest)?;
-        at = at.saturating_add(distance);
-        *out.get_mut(at).ok_or(ChunkError::Malformed("exception position"))? = v;
-    }
-    Ok(())
 }

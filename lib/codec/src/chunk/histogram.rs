@@ -3,6 +3,7 @@
 use skald_model::Histogram;
 use skald_model::labels::put_uvarint;
 
+use super::blocks::Scratch;
 use super::{
     ChunkError, ChunkHeader, ChunkKind, MAX_SAMPLES, finished, take_bytes, take_varint, time,
 };
@@ -59,7 +60,7 @@ fn append(bytes: &[u8], out: &mut Vec<(i64, Histogram)>) -> Result<(), ChunkErro
         return finished(rest);
     }
     let mut ts = Vec::new();
-    time::decode(&header, &mut rest, &mut ts)?;
+    time::decode(&header, &mut rest, &(i64::MIN..=i64::MAX), &mut Scratch::new(), &mut ts)?;
     let raw_len = usize::try_from(take_varint(&mut rest)?).unwrap_or(usize::MAX);
     if raw_len > MAX_RAW {
         return Err(ChunkError::Malformed("histograms decompress to more than 64 MiB"));

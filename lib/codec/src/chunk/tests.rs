@@ -16,7 +16,31 @@ fn roundtrip(ts: &[i64], vals: &[f64]) -> usize {
     assert_eq!(&got_ts[1..], ts);
     let bits = |v: &[f64]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&got[1..]), bits(vals));
+    for (start, end) in some_ranges(ts) {
+        let range = TimeRange::new(start, end);
+        let (mut part_ts, mut part) = (vec![7], vec![7.0]);
+        decode_floats_range(&bytes, range, &mut part_ts, &mut part).unwrap();
+        let inside = |i: &usize| range.contains(ts[*i]);
+        let wanted: Vec<usize> = (0..ts.len()).filter(inside).collect();
+        assert_eq!(part_ts[1..], wanted.iter().map(|i| ts[*i]).collect::<Vec<_>>(), "{range:?}");
+        let wanted: Vec<f64> = wanted.iter().map(|i| vals[*i]).collect();
+        assert_eq!(bits(&part[1..]), bits(&wanted), "{range:?}");
+    }
     bytes.len()
+}
+
+/// Ranges that begin and end at and beside samples, and outside of all.
+fn some_ranges(ts: &[i64]) -> Vec<(i64, i64)> {
+    let n = ts.len();
+    let mut at = vec![i64::MIN, i64::MAX, 0];
+    for i in [0, 1, 2, n / 3, n / 2, n.saturating_sub(70), n.saturating_sub(2), n.saturating_sub(1)]
+    {
+        if let Some(t) = ts.get(i) {
+            at.extend([t.saturating_sub(1), *t, t.saturating_add(1)]);
+        }
+    }
+    let ends = |skip: usize| at.iter().copied().cycle().skip(skip);
+    [0, 1, 2, 5, 8, 14].iter().flat_map(|skip| at.iter().copied().zip(ends(*skip))).collect()
 }
 
 fn regular(n: usize) -> Vec<i64> {
@@ -206,6 +230,11 @@ fn decode_any(bytes: &[u8]) -> Result<(), ChunkError> {
     let floats = decode_floats(bytes, &mut ts, &mut vals);
     if floats.is_err() {
         assert_eq!((ts.len(), vals.len()), (1, 1));
+    }
+    for (start, end) in [(0, 500), (400, 600), (900, i64::MAX)] {
+        let (mut t, mut v) = (vec![1], vec![1.0]);
+        let part = decode_floats_range(bytes, TimeRange::new(start, end), &mut t, &mut v);
+        assert!(t.len() == v.len() && (part.is_ok() || t.len() == 1));
     }
     let histograms = decode_histograms(bytes, &mut hs);
     assert!(histograms.is_ok() || hs.is_empty());

@@ -12,8 +12,11 @@
     reason = "conversions between floats and integers are verified bit for bit"
 )]
 
+use std::ops::Range;
+
 use skald_model::labels::put_uvarint;
 
+use super::blocks::Scratch;
 use super::decimal::Decimal;
 use super::{ChunkError, take_f64, take_u8, take_varint, xor};
 use crate::bits::{unzigzag, zigzag};
@@ -67,15 +70,23 @@ fn encode_constant(v: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `n` (not 0) values.
-pub(super) fn decode(n: usize, rest: &mut &[u8], out: &mut Vec<f64>) -> Result<(), ChunkError> {
+/// Appends those of `n` (not 0) values whose index is in `window`.
+///
+/// When it ends before them all, `rest` may be left anywhere.
+pub(super) fn decode(
+    n: usize,
+    window: Range<usize>,
+    rest: &mut &[u8],
+    scratch: &mut Scratch,
+    out: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
     let constant = match take_u8(rest)? {
         CONSTANT_INTEGER => unzigzag(take_varint(rest)?) as f64,
         CONSTANT => take_f64(rest)?,
-        XOR => return xor::decode(rest, n, out),
-        DECIMAL => return super::decimal::decode(n, rest, out),
+        XOR => return xor::decode(rest, n, window, out),
+        DECIMAL => return super::decimal::decode(n, window, rest, scratch, out),
         _ => return Err(ChunkError::Malformed("value mode")),
     };
-    out.resize(out.len() + n, constant);
+    out.resize(out.len() + window.len(), constant);
     Ok(())
 }

@@ -7,6 +7,8 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "fields of five and six bits")]
 
+use std::ops::Range;
+
 use super::ChunkError;
 use crate::bits::{BitReader, BitWriter};
 
@@ -45,17 +47,23 @@ pub(super) fn encode(vals: &[f64], out: &mut Vec<u8>) {
     bits.finish(out);
 }
 
-/// Appends `n` values.
-pub(super) fn decode(rest: &mut &[u8], n: usize, out: &mut Vec<f64>) -> Result<(), ChunkError> {
+/// Appends those of `n` values whose index is in `window`, and stops behind the last of them.
+pub(super) fn decode(
+    rest: &mut &[u8],
+    n: usize,
+    window: Range<usize>,
+    out: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
     // A value takes a bit at least.
     if rest.len() < n / 8 {
         return Err(ChunkError::Truncated);
     }
-    out.reserve(n);
+    let start = out.len();
+    out.reserve(window.end.min(n));
     let mut bits = BitReader::new(rest);
     let mut last = 0u64;
     let (mut length, mut shift) = (0u32, 0u32);
-    for i in 0..n {
+    for i in 0..window.end.min(n) {
         if i == 0 {
             last = bits.take(64)?;
         } else if bits.take(1)? == 1 {
@@ -73,6 +81,9 @@ pub(super) fn decode(rest: &mut &[u8], n: usize, out: &mut Vec<f64>) -> Result<(
             last ^= bits.take(length)? << shift;
         }
         out.push(f64::from_bits(last));
+    }
+    if window.start > 0 {
+        out.drain(start..start + window.start);
     }
     let used = bits.used();
     *rest = rest.get(used..).ok_or(ChunkError::Truncated)?;
