@@ -10,9 +10,12 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use object_store::ObjectStore;
-use skald_blocks::{BlockId, BlockMeta, FooterCache, LogReader, MetricReader, ReadStats};
+use skald_blocks::{
+    BlockId, BlockMeta, CacheSizes, FooterCache, LogReader, MetricReader, ReadStats,
+};
 use skald_catalog::{Catalog, View};
 use skald_model::{Chain, ErrorKind, Signal, TenantId, TimeRange};
+use skald_runtime::ByteSize;
 use tracing::debug;
 
 use crate::Error;
@@ -82,8 +85,12 @@ impl Blocks {
         config: &Config,
         metrics: Metrics,
     ) -> Self {
-        let bytes = usize::try_from(config.footer_cache_size.0).unwrap_or(usize::MAX);
-        let cache = Arc::new(FooterCache::new(bytes));
+        let bytes = |size: ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
+        let cache = Arc::new(FooterCache::with_sizes(CacheSizes {
+            footers: bytes(config.footer_cache_size),
+            index: bytes(config.index_cache_size),
+            pages: bytes(config.page_cache_size),
+        }));
         let (concurrency, max_age) = (config.block_concurrency, config.view_max_age.0);
         Self { catalog, store, cache, concurrency, max_age, metrics }
     }

@@ -14,6 +14,11 @@ pub struct Config {
     pub block_concurrency: usize,
     /// Memory for the footers of blocks, shared by all queries. Default 128MiB.
     pub footer_cache_size: ByteSize,
+    /// Memory for decoded label columns of metric blocks, shared by all queries: some 30 bytes per
+    /// series. Default 256MiB.
+    pub index_cache_size: ByteSize,
+    /// Memory for encoded samples of metric blocks, shared by all queries. Default 256MiB.
+    pub page_cache_size: ByteSize,
     /// How far back an instant value is looked for when the query does not say. Default 5m.
     pub lookback_delta: HumanDuration,
     /// Frames that wait for a slow reader of a live tail; then entries are dropped and reported. Default 32.
@@ -40,6 +45,8 @@ impl Default for Config {
             view_max_age: HumanDuration::from_secs(15),
             block_concurrency: 8,
             footer_cache_size: ByteSize(128 << 20),
+            index_cache_size: ByteSize(256 << 20),
+            page_cache_size: ByteSize(256 << 20),
             lookback_delta: HumanDuration::from_secs(300),
             tail_queue: 32,
             tail_max_duration: HumanDuration::from_secs(3600),

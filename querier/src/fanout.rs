@@ -4,10 +4,11 @@
 //! Invariant: data that moves from a head to a block between the two steps is seen, because the
 //! head's answer names the commit from which on its flushed data is in blocks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use skald_blocks::LogSelect;
+use skald_blocks::{LabelWant, LogSelect};
 use skald_model::{
     Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TimeRange,
 };
@@ -25,6 +26,30 @@ use crate::{Error, merge};
 pub(crate) struct Fanout {
     pub(crate) ingesters: Ingesters,
     pub(crate) blocks: Blocks,
+}
+
+/// What of the labels is listed, each once.
+#[derive(Clone, Debug)]
+pub(crate) enum Listing {
+    Names,
+    /// Of this label.
+    Values(String),
+}
+
+// === impl Listing ===
+
+impl Listing {
+    fn add(&self, labels: &Labels, into: &mut BTreeSet<String>) {
+        let mut put = |item: &str| {
+            if !into.contains(item) {
+                into.insert(item.to_owned());
+            }
+        };
+        match self {
+            Self::Names => labels.iter().for_each(|(name, _)| put(name)),
+            Self::Values(name) => labels.get(name).into_iter().for_each(put),
+        }
+    }
 }
 
 type Exemplars = (Labels, Vec<Exemplar>);
@@ -89,7 +114,15 @@ impl Fanout {
         let heads = taken(scope, heads)?.into_iter().map(Source::Head);
         let blocks = self.blocks.read(scope, wanted, |block| {
             let request = Arc::clone(request);
-            async move { block.metrics().await?.select(&request.matchers, range).await }.boxed()
+            async move {
+                let want = match (&request.only, request.ids) {
+                    (None, _) => LabelWant::All,
+                    (Some(names), false) => LabelWant::Only(names),
+                    (Some(names), true) => LabelWant::OnlyWithIds(names),
+                };
+                block.metrics().await?.encoded(&request.matchers, range, want).await
+            }
+            .boxed()
         });
         let mut sources: Vec<Source> = heads.collect();
         sources.extend(blocks.await?.into_iter().map(Source::Block));
@@ -165,6 +198,42 @@ impl Fanout {
         });
         sources.extend(blocks.await?);
         Ok(sources)
+    }
+
+    /// Names of the labels of matching series, or the values of one.
+    ///
+    /// Blocks answer from their dictionaries, without putting label sets together.
+    pub(crate) async fn listing(
+        &self,
+        scope: &Scope,
+        of: &Listing,
+        matchers: &Arc<[Matcher]>,
+        range: TimeRange,
+    ) -> Result<BTreeSet<String>, Error> {
+        let (tenant, signal) = (scope.tenant.clone(), Signal::Metrics);
+        let heads = self
+            .ingesters
+            .ask(scope, |ingester| {
+                let (tenant, matchers) = (tenant.clone(), Arc::clone(matchers));
+                async move { ingester.labels(&tenant, signal, &matchers, range).await }.boxed()
+            })
+            .await?;
+        let wanted = Wanted { signal, range, manifest_version: heads.manifest_version };
+        let mut found = BTreeSet::new();
+        taken(scope, heads)?.iter().flatten().for_each(|labels| of.add(labels, &mut found));
+        let blocks = self.blocks.read(scope, wanted, |block| {
+            let (of, matchers) = (of.clone(), Arc::clone(matchers));
+            async move {
+                let reader = block.metrics().await?;
+                match &of {
+                    Listing::Names => reader.label_names(&matchers, range).await,
+                    Listing::Values(name) => reader.label_values(name, &matchers, range).await,
+                }
+            }
+            .boxed()
+        });
+        found.extend(blocks.await?.into_iter().flatten());
+        Ok(found)
     }
 
     /// Exemplars in `range` (ms) by series, sorted.

@@ -1,8 +1,10 @@
 //! The memory one query holds, counted while its data arrives.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use skald_blocks::MetricSet;
 use skald_codec::encoded::EncodedSeries;
 use skald_model::{Labels, Series, StreamEntries};
 use skald_runtime::ByteSize;
@@ -75,10 +77,22 @@ impl Size for EncodedSeries {
     }
 }
 
+impl Size for MetricSet {
+    fn size_bytes(&self) -> usize {
+        Self::size_bytes(self)
+    }
+}
+
 impl Size for StreamEntries {
     fn size_bytes(&self) -> usize {
         let entries: usize = self.entries.iter().map(skald_model::LogEntry::size_bytes).sum();
         entries + self.labels.as_bytes().len() + size_of::<Self>()
+    }
+}
+
+impl Size for BTreeSet<String> {
+    fn size_bytes(&self) -> usize {
+        self.iter().map(|item| item.len() + size_of::<String>()).sum()
     }
 }
 

@@ -24,6 +24,10 @@ pub(crate) struct Metrics {
     pub(crate) block_gets: Counter,
     pub(crate) block_bytes: Counter,
     pub(crate) footer_hits: Counter,
+    pub(crate) index_hits: Counter,
+    pub(crate) index_misses: Counter,
+    pub(crate) page_hits: Counter,
+    pub(crate) page_misses: Counter,
     pub(crate) view_retries: Counter,
     pub(crate) replica_failures: Counter,
     pub(crate) refused: Counter,
@@ -42,6 +46,10 @@ impl Metrics {
             block_gets: Counter::default(),
             block_bytes: Counter::default(),
             footer_hits: Counter::default(),
+            index_hits: Counter::default(),
+            index_misses: Counter::default(),
+            page_hits: Counter::default(),
+            page_misses: Counter::default(),
             view_retries: Counter::default(),
             replica_failures: Counter::default(),
             refused: Counter::default(),
@@ -57,6 +65,12 @@ impl Metrics {
         counter("block_gets", "GET requests sent to the object store", &this.block_gets);
         counter("block_read_bytes", "Bytes read from the object store", &this.block_bytes);
         counter("footer_cache_hits", "Block footers found in the cache", &this.footer_hits);
+        let help = "Reads of a metric block whose label columns were all in the cache";
+        counter("index_cache_hits", help, &this.index_hits);
+        let help = "Reads of a metric block that had to load label columns";
+        counter("index_cache_misses", help, &this.index_misses);
+        counter("page_cache_hits", "Pages of samples found in the cache", &this.page_hits);
+        counter("page_cache_misses", "Pages of samples that had to be read", &this.page_misses);
         let help = "Queries begun anew because a block had been compacted away";
         counter("view_retries", help, &this.view_retries);
         let help = "Calls of ingesters that failed; a query fails only without a quorum";
@@ -72,5 +86,9 @@ impl Metrics {
         self.block_gets.inc_by(reads.gets);
         self.block_bytes.inc_by(reads.bytes);
         self.footer_hits.inc_by(reads.footer_hits);
+        self.index_hits.inc_by(reads.index_hits);
+        self.index_misses.inc_by(reads.index_misses);
+        self.page_hits.inc_by(reads.page_hits);
+        self.page_misses.inc_by(reads.page_misses);
     }
 }

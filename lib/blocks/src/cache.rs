@@ -1,20 +1,38 @@
-//! The memory of footers: blocks never change, so what was read once stays true.
+//! What readers remember of blocks: they never change, so what was read once stays true.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
+use crate::lru::Lru;
+use crate::metric::{Column, Page};
 use crate::object::Footer;
 
-/// Footers with their page indexes, and stream directories, by object; least recently used go
-/// first when `max_bytes` are exceeded. Share one per process.
+/// How many bytes the parts of a [`FooterCache`] may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSizes {
+    /// Footers with their page indexes, and stream directories.
+    pub footers: usize,
+    /// Decoded label columns of metric blocks.
+    pub index: usize,
+    /// Pages of still encoded chunks of metric blocks.
+    pub pages: usize,
+}
+
+/// Footers, stream directories, series indexes and pages of chunks, by object; each kind has its
+/// own bound, and the least recently used go first. Share one per process.
 #[derive(Debug)]
 pub struct FooterCache {
-    max_bytes: usize,
-    inner: Mutex<Inner>,
+    footers: Lru<(Arc<str>, Part), Stored>,
+    /// By position in the schema.
+    columns: Lru<(Arc<str>, u32), Column>,
+    /// By position in the schema and number of the page.
+    pages: Lru<(Arc<str>, u32, u32), Arc<Page>>,
+    loading: Loading,
 }
+
+/// Who loads the index of a block; blocks share a few locks.
+type Loading = [tokio::sync::Mutex<()>; 16];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Part {
@@ -23,124 +41,96 @@ enum Part {
 }
 
 #[derive(Clone, Debug)]
-enum Value {
+enum Stored {
     Footer(Arc<Footer>),
     Directory(Bytes),
 }
 
-type Key = (Arc<str>, Part);
+// === impl CacheSizes ===
 
-#[derive(Debug, Default)]
-struct Inner {
-    entries: HashMap<Key, Entry>,
-    by_age: BTreeMap<u64, Key>,
-    clock: u64,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    value: Value,
-    size: usize,
-    used: u64,
+impl Default for CacheSizes {
+    fn default() -> Self {
+        Self { footers: 128 << 20, index: 256 << 20, pages: 256 << 20 }
+    }
 }
 
 // === impl FooterCache ===
 
 impl FooterCache {
-    /// An empty cache that holds about `max_bytes`.
+    /// An empty cache that holds about `max_bytes` of footers, and of other things the default.
     pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, inner: Mutex::default() }
+        Self::with_sizes(CacheSizes { footers: max_bytes, ..CacheSizes::default() })
+    }
+
+    pub fn with_sizes(sizes: CacheSizes) -> Self {
+        Self {
+            footers: Lru::new(sizes.footers),
+            columns: Lru::new(sizes.index),
+            pages: Lru::new(sizes.pages),
+            loading: Loading::default(),
+        }
     }
 
     /// Bytes held now.
     pub fn size_bytes(&self) -> usize {
-        self.inner.lock().bytes
+        let held = self.held();
+        held.footers + held.index + held.pages
     }
 
-    pub(crate) fn footer(&self, path: &str) -> Option<Arc<Footer>> {
-        match self.get(path, Part::Footer)? {
-            Value::Footer(footer) => Some(footer),
-            Value::Directory(_) => None,
+    /// Bytes held now, by kind.
+    pub fn held(&self) -> CacheSizes {
+        CacheSizes {
+            footers: self.footers.size_bytes(),
+            index: self.columns.size_bytes(),
+            pages: self.pages.size_bytes(),
         }
     }
 
-    pub(crate) fn directory(&self, path: &str) -> Option<Bytes> {
-        match self.get(path, Part::Directory)? {
-            Value::Directory(bytes) => Some(bytes),
-            Value::Footer(_) => None,
+    pub(crate) fn footer(&self, path: &Arc<str>) -> Option<Arc<Footer>> {
+        match self.footers.get(&(Arc::clone(path), Part::Footer))? {
+            Stored::Footer(footer) => Some(footer),
+            Stored::Directory(_) => None,
         }
     }
 
-    pub(crate) fn put_footer(&self, path: &str, footer: Arc<Footer>) {
-        let size = footer.size_bytes();
-        self.put((path.into(), Part::Footer), Value::Footer(footer), size);
-    }
-
-    pub(crate) fn put_directory(&self, path: &str, bytes: Bytes) {
-        let size = bytes.len();
-        self.put((path.into(), Part::Directory), Value::Directory(bytes), size);
-    }
-
-    fn get(&self, path: &str, part: Part) -> Option<Value> {
-        let key: Key = (path.into(), part);
-        let mut guard = self.inner.lock();
-        let inner = &mut *guard;
-        inner.clock += 1;
-        let entry = inner.entries.get_mut(&key)?;
-        inner.by_age.remove(&entry.used);
-        entry.used = inner.clock;
-        inner.by_age.insert(inner.clock, key);
-        Some(entry.value.clone())
-    }
-
-    fn put(&self, key: Key, value: Value, size: usize) {
-        let size = size + key.0.len() + size_of::<Entry>();
-        if size > self.max_bytes {
-            return;
-        }
-        let mut guard = self.inner.lock();
-        let inner = &mut *guard;
-        inner.remove(&key);
-        inner.clock += 1;
-        inner.by_age.insert(inner.clock, key.clone());
-        inner.entries.insert(key, Entry { value, size, used: inner.clock });
-        inner.bytes += size;
-        while inner.bytes > self.max_bytes
-            && let Some((_, oldest)) = inner.by_age.pop_first()
-        {
-            inner.remove(&oldest);
+    pub(crate) fn directory(&self, path: &Arc<str>) -> Option<Bytes> {
+        match self.footers.get(&(Arc::clone(path), Part::Directory))? {
+            Stored::Directory(bytes) => Some(bytes),
+            Stored::Footer(_) => None,
         }
     }
-}
 
-// === impl Inner ===
-
-impl Inner {
-    fn remove(&mut self, key: &Key) {
-        if let Some(old) = self.entries.remove(key) {
-            self.by_age.remove(&old.used);
-            self.bytes -= old.size;
-        }
+    pub(crate) fn put_footer(&self, path: &Arc<str>, footer: Arc<Footer>) {
+        let size = path.len() + footer.size_bytes();
+        self.footers.put((Arc::clone(path), Part::Footer), Stored::Footer(footer), size);
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    pub(crate) fn put_directory(&self, path: &Arc<str>, bytes: Bytes) {
+        let size = path.len() + bytes.len();
+        self.footers.put((Arc::clone(path), Part::Directory), Stored::Directory(bytes), size);
+    }
 
-    #[test]
-    fn the_least_recently_used_go_when_the_bound_is_reached() {
-        let cache = FooterCache::new(4000);
-        for name in ["a", "b", "c"] {
-            cache.put_directory(name, Bytes::from(vec![0; 1000]));
-        }
-        assert!(cache.directory("a").is_some());
-        cache.put_directory("d", Bytes::from(vec![0; 1000]));
-        assert!(cache.directory("a").is_some());
-        assert!(cache.directory("b").is_none());
-        assert!(cache.size_bytes() <= 4000);
-        cache.put_directory("huge", Bytes::from(vec![0; 5000]));
-        assert!(cache.directory("huge").is_none() && cache.directory("a").is_some());
+    pub(crate) fn column(&self, path: &Arc<str>, column: u32) -> Option<Column> {
+        self.columns.get(&(Arc::clone(path), column))
+    }
+
+    pub(crate) fn put_column(&self, path: &Arc<str>, column: u32, value: Column) {
+        let size = value.size_bytes();
+        self.columns.put((Arc::clone(path), column), value, size);
+    }
+
+    pub(crate) fn page(&self, path: &Arc<str>, column: u32, page: u32) -> Option<Arc<Page>> {
+        self.pages.get(&(Arc::clone(path), column, page))
+    }
+
+    pub(crate) fn put_page(&self, path: &Arc<str>, column: u32, page: u32, value: Arc<Page>) {
+        let size = value.size_bytes();
+        self.pages.put((Arc::clone(path), column, page), value, size);
+    }
+
+    /// Held while columns of a block are loaded, so that others wait for them and do not load them too.
+    pub(crate) async fn loading(&self, path: &str) -> tokio::sync::MutexGuard<'_, ()> {
+        let sum = path.bytes().fold(0usize, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
+        self.loading[sum % self.loading.len()].lock().await
     }
 }

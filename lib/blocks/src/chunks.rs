@@ -9,9 +9,8 @@ use arrow_buffer::Buffer;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 use skald_codec::bits::{unzigzag, zigzag};
-use skald_codec::chunk::{self, ChunkError, ChunkHeader, ChunkKind};
 use skald_model::labels::{put_uvarint, take_uvarint};
-use skald_model::{Exemplar, Labels, Series, TimeRange};
+use skald_model::{Exemplar, Labels};
 
 /// Smallest exemplar: no labels, one byte of time, a value.
 const MIN_EXEMPLAR: usize = 10;
@@ -55,67 +54,6 @@ pub(crate) fn list(cell: &[u8]) -> impl Iterator<Item = Result<&[u8], ParquetErr
         rest = tail;
         Some(Ok(head))
     })
-}
-
-/// Appends the samples of a cell that lie in `range` to `series`, sorted, one per timestamp.
-///
-/// Of several samples at one time the one of the chunk that stands first stays.
-pub(crate) fn append(
-    kind: ChunkKind,
-    cell: &[u8],
-    range: TimeRange,
-    series: &mut Series,
-) -> Result<(), ParquetError> {
-    let mut ascending = true;
-    let mut last = None;
-    for chunk in list(cell) {
-        let chunk = chunk?;
-        let header = chunk::peek(chunk).map_err(bad)?;
-        if header.count == 0 || !range.overlaps(header.min_ts, header.max_ts) {
-            continue;
-        }
-        decode(header, chunk, series).map_err(bad)?;
-        ascending &= last.is_none_or(|last| last < header.min_ts);
-        last = Some(header.max_ts);
-    }
-    match kind {
-        ChunkKind::Floats => trim_floats(ascending, range, series),
-        ChunkKind::Histograms => {
-            let all = &mut series.histograms;
-            if !ascending {
-                all.sort_by_key(|(t, _)| *t);
-                all.dedup_by_key(|(t, _)| *t);
-            }
-            all.truncate(all.partition_point(|(t, _)| *t < range.end));
-            all.drain(..all.partition_point(|(t, _)| *t < range.start));
-        }
-    }
-    Ok(())
-}
-
-fn decode(header: ChunkHeader, chunk: &[u8], series: &mut Series) -> Result<(), ChunkError> {
-    match header.kind {
-        ChunkKind::Floats => {
-            chunk::decode_floats(chunk, &mut series.timestamps, &mut series.values)
-        }
-        ChunkKind::Histograms => chunk::decode_histograms(chunk, &mut series.histograms),
-    }
-}
-
-fn trim_floats(ascending: bool, range: TimeRange, series: &mut Series) {
-    let (ts, vals) = (&mut series.timestamps, &mut series.values);
-    if !ascending {
-        let mut pairs: Vec<(i64, f64)> = ts.drain(..).zip(vals.drain(..)).collect();
-        pairs.sort_by_key(|(t, _)| *t);
-        pairs.dedup_by_key(|(t, _)| *t);
-        (*ts, *vals) = pairs.into_iter().unzip();
-    }
-    let end = ts.partition_point(|t| *t < range.end);
-    ts.truncate(end);
-    vals.truncate(end);
-    let start = ts.partition_point(|t| *t < range.start);
-    ts.drain(..start);
-    vals.drain(..start);
 }
 
 pub(crate) fn put_exemplars(exemplars: &[Exemplar], out: &mut Vec<u8>) {

@@ -370,17 +370,6 @@ impl<'a> LabelBatch<'a> {
         Ok(out)
     }
 
-    /// Value of one label that may stand in the rest column.
-    pub(crate) fn rest_value(&self, row: usize, wanted: &str) -> Option<&'a str> {
-        let mut found = None;
-        self.rest_of(row, |name, value| {
-            if name == wanted {
-                found = Some(value);
-            }
-        });
-        found
-    }
-
     fn rest_of(&self, row: usize, mut each: impl FnMut(&'a str, &'a str)) {
         let (Some(map), Some((names, values))) = (self.rest, self.rest_pairs) else { return };
         if map.is_null(row) {

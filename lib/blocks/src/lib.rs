@@ -17,6 +17,7 @@ mod columns;
 mod error;
 mod integrity;
 pub mod log;
+mod lru;
 mod meta;
 pub mod metric;
 mod object;
@@ -24,11 +25,13 @@ mod put;
 mod selection;
 mod stats;
 
-pub use crate::cache::FooterCache;
+pub use crate::cache::{CacheSizes, FooterCache};
 pub use crate::error::Error;
 pub use crate::log::{LogBlockWriter, LogReader, LogRows, LogSelect, LogStats};
 pub use crate::meta::{BlockId, BlockMeta, Encoded, FORMAT_VERSION, InvalidBlockId, path};
-pub use crate::metric::{MetricBlockWriter, MetricReader, MetricRows, SeriesRow};
+pub use crate::metric::{
+    LabelWant, MetricBlockWriter, MetricReader, MetricRows, MetricSet, SeriesRow,
+};
 pub use crate::put::{put_block, verify_block};
 pub use crate::stats::{ReadStats, StatsSnapshot};
 

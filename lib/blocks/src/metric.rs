@@ -7,15 +7,21 @@
 //! Rows are sorted by name, cluster, namespace, job, container, pod, le, then by the whole label
 //! set, so that a query by name touches neighbouring pages. `docs/formats/metric-block.md`.
 
+mod index;
+mod page;
 mod read;
 mod rows;
+mod set;
 mod write;
 
 use bytes::Bytes;
 use skald_model::{Exemplar, Labels};
 
-pub use self::read::MetricReader;
+pub(crate) use self::index::Column;
+pub(crate) use self::page::Page;
+pub use self::read::{LabelWant, MetricReader};
 pub use self::rows::MetricRows;
+pub use self::set::MetricSet;
 pub use self::write::MetricBlockWriter;
 
 /// One series with its samples still encoded (`skald_codec::chunk`).

@@ -56,6 +56,8 @@ pub(crate) struct Footer {
 pub(crate) struct Object {
     store: Arc<dyn ObjectStore>,
     path: Path,
+    /// The path as the cache knows it.
+    key: Arc<str>,
     pub(crate) meta: Arc<BlockMeta>,
     pub(crate) footer: Arc<Footer>,
     pub(crate) cache: Arc<FooterCache>,
@@ -193,9 +195,10 @@ impl Object {
             });
         }
         let meta = Arc::new(meta.clone());
-        if let Some(footer) = cache.footer(path.as_ref()) {
+        let key: Arc<str> = path.as_ref().into();
+        if let Some(footer) = cache.footer(&key) {
             stats.add_footer_hit();
-            return Ok(Self { store, path, meta, footer, cache, stats });
+            return Ok(Self { store, path, key, meta, footer, cache, stats });
         }
         let loader = Loader { store: &store, path: &path, meta: &meta, stats: &stats };
         let footer = Arc::new(loader.footer().await?);
@@ -207,12 +210,12 @@ impl Object {
                 supported: FORMAT_VERSION,
             });
         }
-        cache.put_footer(path.as_ref(), Arc::clone(&footer));
-        Ok(Self { store, path, meta, footer, cache, stats })
+        cache.put_footer(&key, Arc::clone(&footer));
+        Ok(Self { store, path, key, meta, footer, cache, stats })
     }
 
-    pub(crate) fn path(&self) -> &str {
-        self.path.as_ref()
+    pub(crate) fn path(&self) -> &Arc<str> {
+        &self.key
     }
 
     pub(crate) fn corrupt(&self, reason: impl ToString) -> Error {

@@ -79,6 +79,7 @@ async fn asks_for_the_labels_that_are_looked_at() {
         ("sum without (a) (m)", LabelNeed::All),
         ("topk by (a) (1, m)", LabelNeed::All),
         ("sum by (a) (m + m)", LabelNeed::All),
+        ("count by (a) ({__name__=~\"m\"})", only(&["__name__", "a"])),
         // Series that differ by name only could collide.
         ("sum by (a) (rate({__name__=~\"m\"}[1m]))", LabelNeed::All),
     ];

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use skald_codec::encoded::EncodedSeries;
 use skald_model::{Exemplar, Labels, LogEntry, Series, StreamEntries, TimeRange, stale_nan};
 
 use super::*;
@@ -9,7 +10,8 @@ use crate::source::found::{Found, Source};
 
 /// What blocks with these series give.
 fn series(sources: Vec<Vec<Series>>) -> Vec<Series> {
-    let sources = sources.into_iter().map(Source::Block).collect();
+    let head = |series: Vec<Series>| Source::Head(EncodedSeries::of(&series));
+    let sources = sources.into_iter().map(head).collect();
     Found::unite(sources, TimeRange::ALL).decode().unwrap()
 }
 

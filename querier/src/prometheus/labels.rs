@@ -7,6 +7,7 @@ use skald_model::{Labels, Matcher, Signal, TimeRange};
 
 use super::name::unescape;
 use super::{Notes, limit_of, match_sets, optional_range, success, truncate};
+use crate::fanout::Listing;
 use crate::http::reply::Answer;
 use crate::http::route::Call;
 use crate::scope::Scope;
@@ -15,17 +16,8 @@ use crate::{Error, Querier, merge};
 pub(super) async fn names(querier: Querier, call: Call) -> Result<Answer, Error> {
     let limit = limit_of(&call.params)?;
     let sets = selectors(&call)?;
-    let mut names = BTreeSet::new();
-    for source in lists(&querier, &call.scope, sets, optional_range(&call.params)?).await? {
-        for labels in &source {
-            for (name, _) in labels {
-                if !names.contains(name) {
-                    names.insert(name.to_owned());
-                }
-            }
-        }
-    }
-    Ok(list(names, limit))
+    let found = listing(&querier, &call, &Listing::Names, sets).await?;
+    Ok(list(found, limit))
 }
 
 pub(super) async fn values(querier: Querier, call: Call) -> Result<Answer, Error> {
@@ -39,15 +31,8 @@ pub(super) async fn values(querier: Querier, call: Call) -> Result<Answer, Error
         // Series without the label need not be read.
         set.extend(Matcher::new(skald_model::MatchOp::NotEqual, &name, ""));
     }
-    let mut values = BTreeSet::new();
-    for source in lists(&querier, &call.scope, sets, optional_range(&call.params)?).await? {
-        for value in source.iter().filter_map(|labels| labels.get(&name)) {
-            if !values.contains(value) {
-                values.insert(value.to_owned());
-            }
-        }
-    }
-    Ok(list(values, limit))
+    let found = listing(&querier, &call, &Listing::Values(name), sets).await?;
+    Ok(list(found, limit))
 }
 
 pub(super) async fn series(querier: Querier, call: Call) -> Result<Answer, Error> {
@@ -76,6 +61,22 @@ pub(super) async fn series(querier: Querier, call: Call) -> Result<Answer, Error
 fn selectors(call: &Call) -> Result<Vec<Vec<Matcher>>, Error> {
     let sets = match_sets(&call.params)?;
     Ok(if sets.is_empty() { vec![Vec::new()] } else { sets })
+}
+
+/// What all selectors together list.
+async fn listing(
+    querier: &Querier,
+    call: &Call,
+    of: &Listing,
+    sets: Vec<Vec<Matcher>>,
+) -> Result<BTreeSet<String>, Error> {
+    let range = optional_range(&call.params)?;
+    let mut all = BTreeSet::new();
+    for set in sets {
+        let set: Arc<[Matcher]> = set.into();
+        all.append(&mut querier.fanout().listing(&call.scope, of, &set, range).await?);
+    }
+    Ok(all)
 }
 
 /// Label sets of every selector and source.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use skald_blocks::MetricSet;
 use skald_codec::chunk::ChunkError;
 use skald_codec::encoded::EncodedSeries;
 use skald_model::{ErrorKind, Labels, Series, SeriesId, TimeRange};
@@ -21,13 +22,13 @@ const END: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) enum Source {
     Head(Vec<EncodedSeries>),
-    Block(Vec<Series>),
+    Block(MetricSet),
 }
 
 #[derive(Debug)]
 enum Set {
     Encoded(EncodedSeries),
-    Decoded(Vec<Series>),
+    Block(MetricSet),
 }
 
 /// A series in a set, and where the next part of the same series stands in `Found::more`.
@@ -55,14 +56,14 @@ impl Source {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Head(sets) => sets.iter().all(EncodedSeries::is_empty),
-            Self::Block(series) => series.is_empty(),
+            Self::Block(set) => set.is_empty(),
         }
     }
 
     fn into_sets(self) -> Vec<Set> {
         match self {
             Self::Head(sets) => sets.into_iter().map(Set::Encoded).collect(),
-            Self::Block(series) => vec![Set::Decoded(series)],
+            Self::Block(set) => vec![Set::Block(set)],
         }
     }
 }
@@ -73,35 +74,35 @@ impl Set {
     fn len(&self) -> usize {
         match self {
             Self::Encoded(set) => set.len(),
-            Self::Decoded(series) => series.len(),
+            Self::Block(set) => set.len(),
         }
     }
 
     fn size_bytes(&self) -> usize {
         match self {
             Self::Encoded(set) => set.size_bytes(),
-            Self::Decoded(series) => series.iter().map(Series::size_bytes).sum(),
+            Self::Block(set) => set.size_bytes(),
         }
     }
 
     fn labels(&self, i: usize) -> Labels {
         match self {
             Self::Encoded(set) => set.labels(i),
-            Self::Decoded(series) => series.get(i).map(|s| s.labels.clone()).unwrap_or_default(),
+            Self::Block(set) => set.labels(i),
         }
     }
 
     fn id(&self, i: usize) -> SeriesId {
         match self {
             Self::Encoded(set) => set.id(i),
-            Self::Decoded(_) => self.labels(i).id(),
+            Self::Block(set) => set.id(i),
         }
     }
 
     fn n_samples(&self, i: usize) -> usize {
         match self {
             Self::Encoded(set) => set.n_samples(i),
-            Self::Decoded(series) => series.get(i).map_or(0, Series::n_samples),
+            Self::Block(set) => set.n_samples(i),
         }
     }
 
@@ -109,13 +110,7 @@ impl Set {
     fn decode(&self, i: usize, range: TimeRange, into: &mut Series) -> Result<(), ChunkError> {
         match self {
             Self::Encoded(set) => set.decode(i, range, into),
-            Self::Decoded(series) => {
-                let Some(series) = series.get(i) else { return Ok(()) };
-                into.timestamps.extend_from_slice(&series.timestamps);
-                into.values.extend_from_slice(&series.values);
-                into.histograms.extend_from_slice(&series.histograms);
-                Ok(())
-            }
+            Self::Block(set) => set.decode(i, range, into),
         }
     }
 }

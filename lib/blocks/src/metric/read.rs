@@ -1,34 +1,34 @@
-//! Queries on a metric block: matcher columns first, then everything else of the surviving rows.
+//! Queries on a metric block: rows by the series index, chunks by the pages that hold them.
 //!
 //! ```text
-//! matchers ─page statistics→ row ranges ─scan matched label columns→ rows ─scan labels + chunks→ series
+//! matchers ─index→ rows ─pages of chunks→ MetricSet ─decode, one at a time→ series
 //! ```
 //!
-//! With a cached footer that is two scans, each one or two GETs: label columns lie together at the
-//! front of a row group, chunk columns behind them.
+//! Index and pages come from the cache; what is missing is read by one or two GETs each: label
+//! columns lie together at the front of a row group, chunk columns behind them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_array::types::TimestampMillisecondType;
-use arrow_array::{Array, BinaryArray, PrimitiveArray, RecordBatch};
+use arrow_array::{Array, BinaryArray, RecordBatch};
 use object_store::ObjectStore;
 use parquet::errors::ParquetError;
 use skald_codec::chunk::ChunkKind;
 use skald_model::{Exemplar, Labels, Matcher, Series, TenantId, TimeRange};
 
+use super::index::{Index, Need};
+use super::page::{Layout, Page};
 use super::rows::MetricRows;
-use super::write::{
-    EXEMPLARS, FLOATS, HISTOGRAMS, KEY_EXEMPLARS, KEY_HISTOGRAMS, MAX_TIME, MIN_TIME,
-};
-use crate::chunks::{append, bad, exemplars};
-use crate::columns::{LABEL_PREFIX, LabelBatch, StringColumn};
+use super::set::{Found, MetricSet, Names, Place};
+use super::write::{EXEMPLARS, FLOATS, HISTOGRAMS, KEY_EXEMPLARS, KEY_HISTOGRAMS};
+use crate::chunks::{bad, exemplars};
 use crate::object::{Object, Scan};
-use crate::selection::{Rows, pages_with};
+use crate::selection::Rows;
 use crate::{BlockMeta, Error, FooterCache, ReadStats};
 
-const MATCH_BATCH: usize = 16 << 10;
 const CHUNK_BATCH: usize = 1 << 10;
-const REST: &str = "l_rest";
+/// Blocks with more series are matched on the blocking pool.
+const INLINE: usize = 64 << 10;
 
 /// Reads one metric block. Cheap to clone; all methods may run concurrently.
 ///
@@ -36,6 +36,29 @@ const REST: &str = "l_rest";
 #[derive(Clone, Debug)]
 pub struct MetricReader {
     object: Object,
+}
+
+/// Which labels a caller looks at.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum LabelWant<'a> {
+    #[default]
+    All,
+    /// Only those of these names. Several series may then have equal labels; they stay apart.
+    Only(&'a [String]),
+    /// As `Only`, and ids that tell series apart and find them in other sources.
+    OnlyWithIds(&'a [String]),
+}
+
+// === impl LabelWant ===
+
+impl<'a> LabelWant<'a> {
+    /// What must be loaded for it.
+    fn need(self) -> Need<'a> {
+        match self {
+            Self::Only(names) => Need::Only(names),
+            Self::All | Self::OnlyWithIds(_) => Need::All,
+        }
+    }
 }
 
 // === impl MetricReader ===
@@ -72,6 +95,41 @@ impl MetricReader {
         &self.object.stats
     }
 
+    /// Series that all matchers accept with chunks that reach into `range`, still encoded.
+    pub async fn encoded(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        want: LabelWant<'_>,
+    ) -> Result<MetricSet, Error> {
+        let Some(index) = Index::load(&self.object, matchers, want.need(), range).await? else {
+            return Ok(MetricSet::empty(range));
+        };
+        let rows = self.matching(&index, matchers, range).await?;
+        let (floats, float_places) = self.pages(FLOATS, ChunkKind::Floats, &rows).await?;
+        let histograms = self.object.footer.number(KEY_HISTOGRAMS) != Some(0);
+        let (histograms, histogram_places) = if histograms {
+            self.pages(HISTOGRAMS, ChunkKind::Histograms, &rows).await?
+        } else {
+            Default::default()
+        };
+        let place = |pages: &[Arc<Page>], places: &[(u32, u32)], i: usize| {
+            let Some(&(page, row)) = places.get(i) else { return Place::default() };
+            let found = pages.get(page as usize).map(|p| p.chunks(row as usize, range));
+            Place { page, chunks: found.unwrap_or_default() }
+        };
+        let found = |(i, row): (usize, &u32)| {
+            let floats = place(&floats, &float_places, i);
+            let histograms = place(&histograms, &histogram_places, i);
+            let some = !floats.chunks.is_empty() || !histograms.chunks.is_empty();
+            some.then_some(Found { row: *row, floats, histograms })
+        };
+        let series: Vec<Found> = rows.iter().enumerate().filter_map(found).collect();
+        let names = self.names(&index, want, &series).await?;
+        self.object.stats.add_rows(series.len());
+        Ok(MetricSet { range, series, names, floats, histograms })
+    }
+
     /// Series that all matchers accept with their samples in `range`, in block order; series
     /// without any are left out.
     ///
@@ -81,40 +139,8 @@ impl MetricReader {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<Series>, Error> {
-        let rows = self.matching(matchers, range).await?;
-        let mut columns = self.label_columns();
-        columns.extend(self.object.footer.column(FLOATS));
-        if self.has(KEY_HISTOGRAMS) {
-            columns.extend(self.object.footer.column(HISTOGRAMS));
-        }
-        let scan = Scan { columns: &columns, rows: &rows, batch_rows: CHUNK_BATCH };
-        self.object
-            .scan(scan, Vec::new(), move |out, batch| {
-                let labels = LabelBatch::of(batch, LABEL_PREFIX)?;
-                let cells = [
-                    (ChunkKind::Floats, binary(batch, FLOATS)?),
-                    (ChunkKind::Histograms, binary(batch, HISTOGRAMS)?),
-                ];
-                let mut found = Vec::with_capacity(batch.num_rows());
-                for row in 0..batch.num_rows() {
-                    let mut series = Series::default();
-                    for (kind, column) in cells {
-                        if let Some(cell) = column.filter(|c| c.is_valid(row)) {
-                            append(kind, cell.value(row), range, &mut series)?;
-                        }
-                    }
-                    found.push(series);
-                }
-                let sets = labels.sets(found.len(), |row| !found[row].is_empty())?;
-                for (mut series, labels) in found.into_iter().zip(sets) {
-                    if !series.is_empty() {
-                        series.labels = labels;
-                        out.push(series);
-                    }
-                }
-                Ok(())
-            })
-            .await
+        let set = self.encoded(matchers, range, LabelWant::All).await?;
+        self.object.compute(move || set.decode_all().map_err(bad)).await
     }
 
     /// Label sets that all matchers accept of series whose first and last sample enclose a time in
@@ -124,16 +150,34 @@ impl MetricReader {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<Labels>, Error> {
-        let rows = self.matching(matchers, range).await?;
-        let columns = self.label_columns();
-        let scan = Scan { columns: &columns, rows: &rows, batch_rows: MATCH_BATCH };
-        self.object
-            .scan(scan, Vec::new(), |out, batch| {
-                let labels = LabelBatch::of(batch, LABEL_PREFIX)?;
-                out.extend(labels.sets(batch.num_rows(), |_| true)?);
-                Ok(())
-            })
-            .await
+        self.each(matchers, range, Need::All, |index, rows| {
+            let all = index.project(Need::All);
+            rows.iter().map(|row| all.labels(*row as usize)).collect()
+        })
+        .await
+    }
+
+    /// Names of the labels of such series.
+    pub async fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<BTreeSet<String>, Error> {
+        self.each(matchers, range, Need::All, |index, rows| index.names_of(&rows)).await
+    }
+
+    /// Values that such series have of one label.
+    pub async fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<BTreeSet<String>, Error> {
+        let (name, need) = (name.to_owned(), [name.to_owned()]);
+        self.each(matchers, range, Need::Only(&need), move |index, rows| {
+            index.values_of(&name, &rows)
+        })
+        .await
     }
 
     /// Exemplars in `range` of the series that all matchers accept, in time order per series.
@@ -142,26 +186,27 @@ impl MetricReader {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>, Error> {
-        if !self.has(KEY_EXEMPLARS) {
-            return Ok(Vec::new());
-        }
-        let rows = self.matching(matchers, range).await?;
-        let mut columns = self.label_columns();
-        columns.extend(self.object.footer.column(EXEMPLARS));
-        let scan = Scan { columns: &columns, rows: &rows, batch_rows: CHUNK_BATCH };
+        let column = self.object.footer.column(EXEMPLARS);
+        let some = self.object.footer.number(KEY_EXEMPLARS) != Some(0);
+        let Some(column) = column.filter(|_| some) else { return Ok(Vec::new()) };
+        let index = Index::load(&self.object, matchers, Need::All, range).await?;
+        let Some(index) = index else { return Ok(Vec::new()) };
+        let numbers = self.matching(&index, matchers, range).await?;
+        let rows: Rows = numbers.iter().map(|row| *row as usize..*row as usize + 1).collect();
+        let (all, mut numbers) = (index.project(Need::All), numbers.into_iter());
+        let scan = Scan { columns: &[column], rows: &rows, batch_rows: CHUNK_BATCH };
         self.object
             .scan(scan, Vec::new(), move |out, batch| {
-                let labels = LabelBatch::of(batch, LABEL_PREFIX)?;
                 let Some(cells) = binary(batch, EXEMPLARS)? else { return Ok(()) };
-                let sets = labels.sets(batch.num_rows(), |row| cells.is_valid(row))?;
-                for (row, labels) in sets.into_iter().enumerate() {
-                    if cells.is_null(row) {
+                // In this order: the shorter side must be asked first, or a number is lost.
+                for (i, row) in (0..cells.len()).zip(numbers.by_ref()) {
+                    if cells.is_null(i) {
                         continue;
                     }
-                    let mut found = exemplars(cells.value(row))?;
+                    let mut found = exemplars(cells.value(i))?;
                     found.retain(|e| range.contains(e.timestamp_ms));
                     if !found.is_empty() {
-                        out.push((labels, found));
+                        out.push((all.labels(row as usize), found));
                     }
                 }
                 Ok(())
@@ -174,146 +219,73 @@ impl MetricReader {
         MetricRows::new(self.object.clone())
     }
 
-    fn has(&self, key: &str) -> bool {
-        self.object.footer.number(key) != Some(0)
-    }
-
-    fn label_columns(&self) -> Vec<usize> {
-        let fields = self.object.footer.schema().fields();
-        (0..fields.len()).filter(|i| fields[*i].name().starts_with(LABEL_PREFIX)).collect()
-    }
-
-    /// The rows that all matchers accept and whose time range meets `range`.
-    async fn matching(&self, matchers: &[Matcher], range: TimeRange) -> Result<Rows, Error> {
-        let meta = &self.object.meta;
-        let footer = &self.object.footer;
-        if range.is_empty() || !range.overlaps(meta.min_time, meta.max_time) {
-            return Ok(Rows::default());
-        }
-        let mut rows = Rows::all(footer.n_rows());
-        let (mut columns, mut tests) = (Vec::new(), Vec::new());
-        for matcher in matchers {
-            let name = format!("{LABEL_PREFIX}{}", matcher.name);
-            let hot = footer.column(&name).filter(|_| name != REST);
-            if let (Some(leaf), Some(values)) =
-                (hot.and_then(|_| footer.leaf(&name)), matcher.literals())
-            {
-                rows = rows.intersect(&pages_with(footer.parquet(), leaf, &values));
-            }
-            match hot.or_else(|| footer.column(REST)) {
-                Some(column) => {
-                    columns.push(column);
-                    tests.push(Test { column: hot.map(|_| name), matcher: matcher.clone() });
-                }
-                // No row has the label.
-                None if matcher.matches_empty() => {}
-                None => return Ok(Rows::default()),
-            }
-        }
-        let covered = range.contains(meta.min_time) && range.contains(meta.max_time);
-        if !covered {
-            columns.extend(footer.column(MIN_TIME));
-            columns.extend(footer.column(MAX_TIME));
-        }
-        if tests.is_empty() && covered {
-            return Ok(rows);
-        }
-        let numbers = rows.clone().into_numbers();
-        let filter = Filter { tests, range: (!covered).then_some(range) };
-        let scan = Scan { columns: &columns, rows: &rows, batch_rows: MATCH_BATCH };
-        let (found, _) = self
-            .object
-            .scan(scan, (Rows::default(), numbers), move |(found, numbers), batch| {
-                let keep = filter.keep(batch)?;
-                // In this order: the shorter side must be asked first, or a number is lost.
-                for (keep, number) in keep.into_iter().zip(numbers.by_ref()) {
-                    if keep {
-                        found.push(number..number + 1);
-                    }
-                }
-                Ok(())
+    /// Applies `work` to the rows that all matchers accept.
+    async fn each<T: Default + Send + 'static>(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        need: Need<'_>,
+        work: impl FnOnce(Index, Vec<u32>) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let Some(index) = Index::load(&self.object, matchers, need, range).await? else {
+            return Ok(T::default());
+        };
+        let matchers = matchers.to_vec();
+        self.object
+            .compute(move || {
+                let rows = index.matching(&matchers, range);
+                Ok(work(index, rows))
             })
-            .await?;
-        Ok(found)
+            .await
     }
-}
 
-/// A matcher and the column that answers it; without one it is the rest column.
-#[derive(Debug)]
-struct Test {
-    column: Option<String>,
-    matcher: Matcher,
-}
-
-#[derive(Debug)]
-struct Filter {
-    tests: Vec<Test>,
-    range: Option<TimeRange>,
-}
-
-// === impl Filter ===
-
-impl Filter {
-    /// One answer per row of the batch.
-    fn keep(&self, batch: &RecordBatch) -> Result<Vec<bool>, ParquetError> {
-        let mut keep = vec![true; batch.num_rows()];
-        for test in &self.tests {
-            match &test.column {
-                Some(name) => {
-                    let column = batch.column_by_name(name).ok_or_else(|| bad("column missing"))?;
-                    test_column(&test.matcher, StringColumn::of(column)?, &mut keep);
-                }
-                None => {
-                    let labels = LabelBatch::of(batch, LABEL_PREFIX)?;
-                    for (row, keep) in keep.iter_mut().enumerate().filter(|(_, keep)| **keep) {
-                        let value = labels.rest_value(row, &test.matcher.name);
-                        *keep = test.matcher.matches(value.unwrap_or(""));
-                    }
-                }
-            }
+    async fn matching(
+        &self,
+        index: &Index,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<u32>, Error> {
+        if index.n_rows <= INLINE {
+            return Ok(index.matching(matchers, range));
         }
-        if let Some(range) = self.range {
-            let (min, max) = (times(batch, MIN_TIME)?, times(batch, MAX_TIME)?);
-            for (row, keep) in keep.iter_mut().enumerate() {
-                *keep &= range.overlaps(min.value(row), max.value(row));
-            }
-        }
-        Ok(keep)
+        let (index, matchers) = (index.clone(), matchers.to_vec());
+        self.object.compute(move || Ok(index.matching(&matchers, range))).await
     }
-}
 
-/// Asks the matcher once per dictionary value that occurs.
-fn test_column(matcher: &Matcher, column: StringColumn<'_>, keep: &mut [bool]) {
-    let of_missing = matcher.matches_empty();
-    match column {
-        StringColumn::Plain(_) => {
-            for (row, keep) in keep.iter_mut().enumerate().filter(|(_, keep)| **keep) {
-                *keep = column.get(row).map_or(of_missing, |v| matcher.matches(v));
-            }
-        }
-        StringColumn::Dictionary { keys, values } => {
-            let mut known: Vec<Option<bool>> = vec![None; values.len()];
-            for (row, keep) in keep.iter_mut().enumerate().filter(|(_, keep)| **keep) {
-                let id = keys.is_valid(row).then(|| usize::try_from(keys.value(row)).ok());
-                *keep = match id.flatten().and_then(|id| Some((id, known.get_mut(id)?))) {
-                    Some((id, known)) => {
-                        *known.get_or_insert_with(|| matcher.matches(values.value(id)))
-                    }
-                    None => of_missing,
-                };
-            }
-        }
+    /// The pages of a chunk column that hold `rows`, and in which of them each row is where.
+    async fn pages(
+        &self,
+        column: &str,
+        kind: ChunkKind,
+        rows: &[u32],
+    ) -> Result<(Vec<Arc<Page>>, Vec<(u32, u32)>), Error> {
+        let Some(leaf) = self.object.footer.leaf(column) else { return Ok(Default::default()) };
+        let layout = Layout::of(&self.object, leaf);
+        let (numbers, places) = layout.locate(rows);
+        Ok((layout.load(&self.object, column, kind, &numbers).await?, places))
     }
-}
 
-fn times<'a>(
-    batch: &'a RecordBatch,
-    name: &str,
-) -> Result<&'a PrimitiveArray<TimestampMillisecondType>, ParquetError> {
-    batch
-        .column_by_name(name)
-        .and_then(|c| c.as_any().downcast_ref())
-        .ok_or_else(|| bad("time column missing"))
+    async fn names(
+        &self,
+        index: &Index,
+        want: LabelWant<'_>,
+        series: &[Found],
+    ) -> Result<Names, Error> {
+        let (names, with_ids) = match want {
+            LabelWant::All => return Ok(Names::Whole(index.project(Need::All))),
+            LabelWant::Only(names) => (names, false),
+            LabelWant::OnlyWithIds(names) => (names, true),
+        };
+        let ids = if with_ids { Some(index.ids(&self.object).await?) } else { None };
+        let rows: Vec<u32> = series.iter().map(|s| s.row).collect();
+        let some = index.project(Need::Only(names));
+        let (of, labels) = if rows.len() <= INLINE {
+            some.groups(&rows)
+        } else {
+            self.object.compute(move || Ok(some.groups(&rows))).await?
+        };
+        Ok(Names::Groups { of, labels, ids })
+    }
 }
 
 /// A binary column if it was read.

@@ -115,10 +115,15 @@ impl Chain<'_> {
         self.selector.matchers.iter().find(fixes).is_some_and(|m| !m.value.is_empty())
     }
 
+    /// Whether no two series can become one: they keep their names, or all have the same.
+    fn tells_apart(&self) -> bool {
+        self.has_one_name() || (matches!(self.root, Root::Latest) && self.maps.is_empty())
+    }
+
     /// The labels that `a` needs to see of this chain's series.
     pub(crate) fn needs(&self, a: &Aggregate) -> LabelNeed {
         match &a.grouping {
-            Grouping::By(names) if folds(a.op) && self.has_one_name() => {
+            Grouping::By(names) if folds(a.op) && self.tells_apart() => {
                 let mut needed = names.clone();
                 // For remarks that name the metric.
                 needed.push(Labels::NAME.to_owned());

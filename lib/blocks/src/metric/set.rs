@@ -1,0 +1,186 @@
+//! What a query found in a block: label sets and chunks that are decoded one series at a time.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use skald_codec::chunk::{self, ChunkError};
+use skald_model::{Labels, Series, SeriesId, TimeRange};
+
+use super::index::Projection;
+use super::page::Page;
+
+/// Series of a block that may have samples in a range, in block order, each once.
+///
+/// It shares the memory of the caches; nothing of it does I/O.
+#[derive(Clone, Debug)]
+pub struct MetricSet {
+    pub(super) range: TimeRange,
+    pub(super) series: Vec<Found>,
+    pub(super) names: Names,
+    pub(super) floats: Vec<Arc<Page>>,
+    pub(super) histograms: Vec<Arc<Page>>,
+}
+
+/// Where the chunks of a series lie.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) row: u32,
+    pub(super) floats: Place,
+    pub(super) histograms: Place,
+}
+
+/// Some chunks of a page.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    pub(super) page: u32,
+    pub(super) chunks: Range<u32>,
+}
+
+/// How label sets are made.
+#[derive(Clone, Debug)]
+pub(super) enum Names {
+    /// From the columns, when they are asked for.
+    Whole(Projection),
+    /// Made already: the number of each series, the labels of each number, and ids by row.
+    Groups { of: Vec<u32>, labels: Vec<Labels>, ids: Option<Arc<Vec<SeriesId>>> },
+}
+
+// === impl MetricSet ===
+
+impl MetricSet {
+    pub(super) fn empty(range: TimeRange) -> Self {
+        let names = Names::Groups { of: Vec::new(), labels: Vec::new(), ids: None };
+        let (floats, histograms) = Default::default();
+        Self { range, series: Vec::new(), names, floats, histograms }
+    }
+
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// Bytes of memory held, pages shared with the cache included.
+    pub fn size_bytes(&self) -> usize {
+        let pages = self.floats.iter().chain(&self.histograms);
+        let labels = match &self.names {
+            Names::Whole(_) => 0,
+            Names::Groups { of, labels, .. } => {
+                4 * of.len() + labels.iter().map(|l| l.as_bytes().len()).sum::<usize>()
+            }
+        };
+        labels
+            + self.series.len() * size_of::<Found>()
+            + pages.map(|page| page.size_bytes()).sum::<usize>()
+    }
+
+    /// Labels of series `i`, those that were asked for.
+    pub fn labels(&self, i: usize) -> Labels {
+        match &self.names {
+            Names::Whole(all) => {
+                self.series.get(i).map(|s| all.labels(s.row as usize)).unwrap_or_default()
+            }
+            Names::Groups { of, labels, .. } => {
+                let group = of.get(i).and_then(|group| labels.get(*group as usize));
+                group.cloned().unwrap_or_default()
+            }
+        }
+    }
+
+    /// Who series `i` is: the id of all its labels, when all or ids were asked for.
+    pub fn id(&self, i: usize) -> SeriesId {
+        let known = match &self.names {
+            Names::Groups { ids: Some(ids), .. } => {
+                self.series.get(i).and_then(|s| ids.get(s.row as usize).copied())
+            }
+            _ => None,
+        };
+        known.unwrap_or_else(|| self.labels(i).id())
+    }
+
+    /// At most how many samples series `i` has in the range, from the heads of its chunks.
+    pub fn n_samples(&self, i: usize) -> usize {
+        let count = |pages: &[Arc<Page>], place: &Place| {
+            let page = pages.get(place.page as usize);
+            page.map_or(0, |page| page.n_samples(place.chunks.clone(), self.range))
+        };
+        self.series
+            .get(i)
+            .map_or(0, |s| count(&self.floats, &s.floats) + count(&self.histograms, &s.histograms))
+    }
+
+    /// Appends the samples of series `i` that lie in `range` and in that of the set, sorted, one
+    /// per time: of several the one of the chunk that stands first.
+    ///
+    /// `into` has no samples before; its labels are left alone.
+    pub fn decode(&self, i: usize, range: TimeRange, into: &mut Series) -> Result<(), ChunkError> {
+        let Some(found) = self.series.get(i) else { return Ok(()) };
+        let range = TimeRange {
+            start: range.start.max(self.range.start),
+            end: range.end.min(self.range.end),
+        };
+        if let Some(page) = self.floats.get(found.floats.page as usize) {
+            decode_floats(page, found.floats.chunks.clone(), range, into)?;
+        }
+        if let Some(page) = self.histograms.get(found.histograms.page as usize) {
+            decode_histograms(page, found.histograms.chunks.clone(), range, into)?;
+        }
+        Ok(())
+    }
+
+    /// Decodes everything; series without samples in the range are left out.
+    pub(super) fn decode_all(&self) -> Result<Vec<Series>, ChunkError> {
+        let mut out = Vec::with_capacity(self.len());
+        for i in 0..self.len() {
+            let mut series = Series::default();
+            self.decode(i, self.range, &mut series)?;
+            if !series.is_empty() {
+                series.labels = self.labels(i);
+                out.push(series);
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn decode_floats(
+    page: &Page,
+    chunks: Range<u32>,
+    range: TimeRange,
+    into: &mut Series,
+) -> Result<(), ChunkError> {
+    let (ts, vals) = (&mut into.timestamps, &mut into.values);
+    let mut ascending = true;
+    for (bytes, ascends) in page.encoded(chunks, range) {
+        chunk::decode_floats_range(bytes, range, ts, vals)?;
+        ascending &= ascends;
+    }
+    if !ascending {
+        let mut pairs: Vec<(i64, f64)> = ts.drain(..).zip(vals.drain(..)).collect();
+        pairs.sort_by_key(|(t, _)| *t);
+        pairs.dedup_by_key(|(t, _)| *t);
+        (*ts, *vals) = pairs.into_iter().unzip();
+    }
+    Ok(())
+}
+
+fn decode_histograms(
+    page: &Page,
+    chunks: Range<u32>,
+    range: TimeRange,
+    into: &mut Series,
+) -> Result<(), ChunkError> {
+    let mut ascending = true;
+    for (bytes, ascends) in page.encoded(chunks, range) {
+        chunk::decode_histograms(bytes, &mut into.histograms)?;
+        ascending &= ascends;
+    }
+    if !ascending {
+        into.histograms.sort_by_key(|(t, _)| *t);
+        into.histograms.dedup_by_key(|(t, _)| *t);
+    }
+    into.histograms.retain(|(t, _)| range.contains(*t));
+    Ok(())
+}
