@@ -1,5 +1,6 @@
 //! The canonical form on one line.
 
+use std::cmp::Ordering;
 use std::fmt::{self, Display, Formatter, Write};
 
 use skald_model::{Labels, MatchOp, Matcher};
@@ -101,7 +102,8 @@ impl BinaryExpr {
             let _ = write!(out, " group_{side} ({})", labels(&m.include));
         }
         match (m.fill_left, m.fill_right) {
-            (Some(l), Some(r)) if l.to_bits() == r.to_bits() => {
+            // Two NaNs differ here, as they do in Prometheus.
+            (Some(l), Some(r)) if l.partial_cmp(&r).is_some_and(Ordering::is_eq) => {
                 let _ = write!(out, " fill ({})", general(l));
             }
             (l, r) => {

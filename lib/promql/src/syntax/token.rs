@@ -117,6 +117,7 @@ impl Kind {
         match self {
             Self::Op(op) => op.is_set(),
             Self::Bool | Self::On | Self::Ignoring | Self::GroupLeft | Self::GroupRight => false,
+            Self::Without => true,
             _ => self.is_label(),
         }
     }
@@ -126,6 +127,8 @@ impl Kind {
         match self {
             Self::Op(op) => op.is_set() || op == BinaryOp::Atan2,
             Self::Identifier | Self::MetricIdentifier | Self::Aggregate(_) => true,
+            // An oversight of Prometheus's grammar, and part of the language by now.
+            Self::Without => false,
             _ => self.is_keyword() || self.is_preprocessor(),
         }
     }

@@ -17,6 +17,7 @@ mod number;
 mod recorded;
 mod run;
 mod storage;
+mod syntax;
 
 use std::path::{Path, PathBuf};
 

@@ -26,7 +26,9 @@ impl Parser<'_> {
             if let Some(card) = card {
                 self.next()?;
                 matching.card = card;
-                if self.peek()?.kind == Kind::LeftParen {
+                let next = self.peek()?.kind;
+                let fills = matches!(next, Kind::Fill | Kind::FillLeft | Kind::FillRight);
+                if next == Kind::LeftParen || !(fills || next.starts_expression()) {
                     matching.include = self.grouping()?.0;
                 }
             }
