@@ -3,6 +3,10 @@
 //! Requirements: pure (no I/O, no clock, no runtime), cheap to clone (label sets and lines are
 //! reference-counted bytes), and every constructor that takes outside data validates it.
 
+// As the bodies of the fuzzer's targets, which are tests too, call it.
+#[cfg(test)]
+extern crate self as skald_model;
+
 pub mod error;
 pub mod histogram;
 pub mod labels;

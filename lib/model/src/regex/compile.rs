@@ -11,7 +11,7 @@ use super::cursor::syntax;
 use super::node::Node;
 
 /// Most instructions, as the parser counts them, of what is compiled at all.
-const MAX_INSTRUCTIONS: u64 = 500_000;
+const MAX_INSTRUCTIONS: u64 = 300_000;
 /// Most bytes of a compiled program.
 const SIZE_LIMIT: usize = 32 << 20;
 /// Most bytes that matching may keep of states that it met.

@@ -47,6 +47,14 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Most bytes of a pattern that an error shows.
+const MAX_SHOWN: usize = 2_048;
+
 pub(super) fn syntax(what: &str, text: &str) -> RegexError {
-    RegexError::Syntax(format!("{what}: `{text}`"))
+    match text.get(..text.floor_char_boundary(MAX_SHOWN)) {
+        Some(start) if start.len() < text.len() => {
+            RegexError::Syntax(format!("{what}: `{start}…`"))
+        }
+        _ => RegexError::Syntax(format!("{what}: `{text}`")),
+    }
 }

@@ -73,18 +73,25 @@ fn is_caseless(c: char) -> bool {
 /// `parts` one after the other; none of them, the empty string.
 pub(super) fn product(parts: &[Node], case: Case) -> Option<Vec<String>> {
     let mut all = vec![String::new()];
+    let mut bytes = 0;
     for part in parts {
         let ends = strings(part, case)?;
         let count = all.len().saturating_mul(ends.len());
-        let bytes = size(&all).saturating_mul(ends.len()) + size(&ends).saturating_mul(all.len());
+        bytes = bytes * ends.len() + size(&ends).saturating_mul(all.len());
         // A long alternation may have text around it, but not be multiplied.
         let multiplied = all.len() > 1 && ends.len() > 1;
         if bytes > MAX_BYTES || (multiplied && count > MAX_PRODUCT) {
             return None;
         }
-        let join =
-            |start: &String| ends.iter().map(|end| format!("{start}{end}")).collect::<Vec<_>>();
-        all = all.iter().flat_map(join).collect();
+        match ends.as_slice() {
+            // Nothing is copied, so that many parts are no worse than a long one.
+            [end] if end.is_empty() => {}
+            [end] => all.iter_mut().for_each(|start| start.push_str(end)),
+            _ => {
+                let pairs = all.iter().flat_map(|start| ends.iter().map(move |end| (start, end)));
+                all = pairs.map(|(start, end)| format!("{start}{end}")).collect();
+            }
+        }
     }
     Some(all)
 }

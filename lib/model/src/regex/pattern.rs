@@ -155,7 +155,8 @@ impl Pattern {
             self.part = parts.pop();
             return Ok(());
         }
-        let size = parts.iter().map(String::len).sum::<usize>() as u64;
+        // Beginnings that are alike are compiled once.
+        let size = parts.iter().map(String::len).sum::<usize>() as u64 / 2;
         let escaped: Vec<String> = parts.iter().map(|part| regex_syntax::escape(part)).collect();
         self.cost += cost(size);
         self.parts = Some(build(&escaped.join("|"), pattern, size)?);

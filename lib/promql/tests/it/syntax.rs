@@ -1,8 +1,11 @@
-//! The parser as a whole: against another one, against its own printer.
+//! The parser as a whole: against another one, against its own printer, against damage.
 
 mod corpus;
 mod draw;
 mod generate;
+mod mutate;
 mod oracle;
 mod roundtrip;
 mod shape;
+#[path = "../../../../fuzz/targets/promql.rs"]
+mod target;

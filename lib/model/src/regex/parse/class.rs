@@ -136,8 +136,10 @@ impl Parser<'_> {
         if self.ranges > MAX_RANGES {
             return Err(syntax(TOO_LARGE, self.cursor.text));
         }
-        let size = class.ranges().len() as u64;
-        let weight = Weight { size: size.max(1), ..Weight::ONE };
+        // Beyond ASCII a range takes several instructions, one of all the rest about eight.
+        let wide = class.ranges().last().is_some_and(|range| !range.end().is_ascii());
+        let size = class.ranges().len().max(1) as u64 + if wide { 7 } else { 0 };
+        let weight = Weight { size, ..Weight::ONE };
         self.push_item(Item { node: Node::Class(class), weight })
     }
 

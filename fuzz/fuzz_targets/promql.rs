@@ -1,0 +1,7 @@
+//! `cargo +nightly fuzz run promql`
+#![no_main]
+
+#[path = "../targets/promql.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| target::parse(data));

@@ -1,0 +1,143 @@
+//! Queries damaged at random: whatever comes, the parser answers, and never panics.
+
+use super::corpus::corpus;
+use super::draw::Draw;
+use super::generate::{Dialect, Generator};
+use super::target;
+
+/// Pieces that mean something, and some that must not.
+const PIECES: &[&[u8]] = &[
+    b"(",
+    b")",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b",",
+    b":",
+    b"\"",
+    b"'",
+    b"`",
+    b"\\",
+    b"#",
+    b"\n",
+    b"\0",
+    b"@",
+    b" offset ",
+    b" by (",
+    b" on(",
+    b" bool ",
+    b"=~",
+    b"!~",
+    b"</",
+    b" fill(",
+    b"step()",
+    b"_over_time(",
+    b"1e999",
+    b"0x",
+    b"-",
+    b"^",
+    b"9y",
+    b"\xff",
+    b"\xc3",
+    "\u{1F600}".as_bytes(),
+    "\u{fffd}".as_bytes(),
+    b" anchored",
+    b"\\x{",
+    b"(?i:",
+    b"[[:",
+    b"{1000}",
+    b"__name__",
+    b"Inf",
+    b"NaN",
+    b"ms",
+    b"$__rate",
+];
+
+struct Mutator {
+    draw: Draw,
+    corpus: Vec<String>,
+}
+
+impl Mutator {
+    fn new(seed: u64) -> Self {
+        let mut corpus = corpus();
+        let mut generator = Generator::new(seed, Dialect::Full);
+        corpus.extend((0..500).map(|_| generator.query()));
+        Self { draw: Draw::new(seed), corpus }
+    }
+
+    fn some(&mut self) -> Vec<u8> {
+        let at = self.draw.below(self.corpus.len());
+        self.corpus[at].clone().into_bytes()
+    }
+
+    /// A range of `bytes`, often short.
+    fn range(&mut self, bytes: &[u8]) -> std::ops::Range<usize> {
+        let start = self.draw.below(bytes.len() + 1);
+        let most = if self.draw.percent(80) { 6 } else { bytes.len() };
+        start..(start + self.draw.below(most + 1)).min(bytes.len())
+    }
+
+    fn next(&mut self) -> Vec<u8> {
+        let mut bytes = self.some();
+        for _ in 0..=self.draw.below(4) {
+            let range = self.range(&bytes);
+            let part = bytes[range.clone()].to_vec();
+            let new = match self.draw.below(6) {
+                0 => Vec::new(),
+                1 => [part.clone(), part].concat(),
+                2 | 3 => PIECES[self.draw.below(PIECES.len())].to_vec(),
+                4 => vec![u8::try_from(self.draw.below(256)).unwrap()],
+                _ => {
+                    let other = self.some();
+                    let range = self.range(&other);
+                    other[range].to_vec()
+                }
+            };
+            bytes.splice(range, new);
+        }
+        bytes
+    }
+}
+
+#[test]
+fn damaged_queries_are_parsed_or_refused() {
+    let count: usize = std::env::var("PROMQL_MUTATIONS").map_or(10_000, |n| n.parse().unwrap());
+    let mut mutator = Mutator::new(count as u64);
+    for _ in 0..count {
+        target::parse(&mutator.next());
+    }
+}
+
+/// Nesting and length of every kind, at the bounds and beyond.
+#[test]
+fn repeated_pieces_are_parsed_or_refused() {
+    let more = [&b"a+"[..], b"-", b"a[5m:]", b"sum(", b"2^", b"[1m:]", b"()"];
+    for piece in PIECES.iter().copied().chain(more) {
+        for (count, before, after) in [
+            (100, "", ""),
+            (130, "a", "b"),
+            (70_000, "a", "b"),
+            (2_000, "a{b=~\"", "\"}"),
+            (5_000, "a[", "]"),
+            (5_000, "a offset ", ""),
+        ] {
+            let bytes = [before.as_bytes(), &piece.repeat(count), after.as_bytes()].concat();
+            target::parse(&bytes);
+        }
+    }
+}
+
+/// Writes damaged queries, to ask something else about them.
+#[test]
+fn writes_damaged_queries_when_asked() {
+    let Ok(path) = std::env::var("WRITE_DAMAGED") else { return };
+    let mut mutator = Mutator::new(98);
+    let queries = (0..20_000).filter_map(|_| String::from_utf8(mutator.next()).ok());
+    let lines: Vec<String> = queries
+        .filter(|query| !query.contains(['\t', '\r']) && !query.contains("\\n"))
+        .map(|query| query.replace('\n', "\\n"))
+        .collect();
+    std::fs::write(path, lines.join("\n")).unwrap();
+}
