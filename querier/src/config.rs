@@ -21,6 +21,10 @@ pub struct Config {
     pub page_cache_size: ByteSize,
     /// How far back an instant value is looked for when the query does not say. Default 5m.
     pub lookback_delta: HumanDuration,
+    /// Queries of all tenants that run at once in this process; more wait, and tenants take turns. 0 = unlimited. Default 20.
+    pub max_concurrent: usize,
+    /// Queries that took at least this long are logged at level info, others at debug. Default 0s: all.
+    pub log_queries_longer_than: HumanDuration,
     /// Frames that wait for a slow reader of a live tail; then entries are dropped and reported. Default 32.
     pub tail_queue: usize,
     /// Longest life of a live tail. Default 1h.
@@ -48,6 +52,8 @@ impl Default for Config {
             index_cache_size: ByteSize(256 << 20),
             page_cache_size: ByteSize(256 << 20),
             lookback_delta: HumanDuration::from_secs(300),
+            max_concurrent: 20,
+            log_queries_longer_than: HumanDuration::default(),
             tail_queue: 32,
             tail_max_duration: HumanDuration::from_secs(3600),
             compress_above: ByteSize(1 << 10),

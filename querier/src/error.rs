@@ -26,11 +26,11 @@ pub enum Error {
     Limit(String),
     /// The tenant's queue is full.
     #[error(
-        "too many outstanding requests: {running} running and {waiting} waiting \
-         (err-skald-too-many-outstanding-requests); to adjust, set \
-         max_concurrent_queries or max_outstanding_requests_per_tenant"
+        "too many outstanding requests: {running} running (limit: {max_concurrent}) and {waiting} \
+         waiting (limit: {max_waiting}) (err-skald-too-many-outstanding-requests); to adjust, set \
+         max_concurrent_queries, max_outstanding_requests_per_tenant or querier.max_concurrent"
     )]
-    TooManyRequests { running: usize, waiting: usize },
+    TooManyRequests { running: usize, max_concurrent: usize, waiting: usize, max_waiting: usize },
     #[error("{0}")]
     Timeout(String),
     #[error("query was canceled")]

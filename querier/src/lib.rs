@@ -5,16 +5,16 @@
 //! a refusal names the limit; no data of one tenant reaches another.
 //!
 //! ```text
-//! HTTP ─tenant, parameters, admission─▶ engine (promql | logql) ─select─▶ fan-out ─┬─▶ heads: quorum of each partition
+//! HTTP ─tenant, parameters, queue──────▶ engine (promql | logql) ─select─▶ fan-out ─┬─▶ heads: quorum of each partition
 //!                                                                                  └─▶ blocks of a view at least that new
 //!      ◀─streaming JSON, gzip───────────────── result ◀── merge: replicas, heads, blocks ◀──────┘
 //! ```
 
-mod admission;
 mod blocks;
 mod config;
 mod error;
 mod fanout;
+mod frontend;
 mod heads;
 mod http;
 mod json;

@@ -7,7 +7,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use skald_blocks::StatsSnapshot;
-use skald_runtime::metrics::latency_histogram;
+use skald_runtime::metrics::{bytes_histogram, latency_histogram};
+
+use crate::frontend::queue::Gauges;
 
 /// Labels of a request: closed vocabularies both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,6 +33,11 @@ pub(crate) struct Metrics {
     pub(crate) view_retries: Counter,
     pub(crate) replica_failures: Counter,
     pub(crate) refused: Counter,
+    pub(crate) queue: Gauges,
+    pub(crate) queued: Histogram,
+    pub(crate) series: Counter,
+    pub(crate) samples: Counter,
+    pub(crate) memory: Histogram,
     pub(crate) tails: Gauge,
     pub(crate) tail_dropped: Counter,
 }
@@ -53,6 +60,11 @@ impl Metrics {
             view_retries: Counter::default(),
             replica_failures: Counter::default(),
             refused: Counter::default(),
+            queue: Gauges::default(),
+            queued: latency_histogram(),
+            series: Counter::default(),
+            samples: Counter::default(),
+            memory: bytes_histogram(),
             tails: Gauge::default(),
             tail_dropped: Counter::default(),
         };
@@ -77,8 +89,23 @@ impl Metrics {
         counter("replica_failures", help, &this.replica_failures);
         counter("refused", "Queries refused because the tenant's queue was full", &this.refused);
         counter("tail_dropped_entries", "Entries that slow tails lost", &this.tail_dropped);
+        counter("fetched_series", "Series fetched for metrics queries", &this.series);
+        let help = "Samples that the steps of metrics queries looked at";
+        counter("read_samples", help, &this.samples);
+        let help = "Queries that wait for their turn";
+        registry.register("queue_length", help, this.queue.waiting.clone());
+        registry.register("running", "Queries that run", this.queue.running.clone());
+        let help = "Time that queries waited for their turn";
+        registry.register_with_unit("queue_duration", help, Unit::Seconds, this.queued.clone());
+        let help = "Memory that the data of a request took";
+        registry.register_with_unit("request_memory", help, Unit::Bytes, this.memory.clone());
         registry.register("tails", "Live tails now", this.tails.clone());
         this
+    }
+
+    pub(crate) fn add_work(&self, series: u64, samples: u64) {
+        self.series.inc_by(series);
+        self.samples.inc_by(samples);
     }
 
     pub(crate) fn add_reads(&self, blocks: u64, reads: StatsSnapshot) {

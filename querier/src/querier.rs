@@ -10,10 +10,10 @@ use skald_model::TenantId;
 use skald_ring::Coordinator;
 use skald_runtime::{CpuPool, SharedClock};
 
-use crate::admission::Admission;
 use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::fanout::Fanout;
+use crate::frontend::queue::{Gauges, Queue};
 use crate::heads::{IngesterDirectory, Ingesters};
 use crate::metrics::Metrics;
 
@@ -25,8 +25,8 @@ pub struct Querier(Arc<Parts>);
 struct Parts {
     config: Config,
     fanout: Fanout,
-    admission: Admission,
-    tails: Admission,
+    queue: Queue,
+    tails: Queue,
     overrides: Overrides,
     clock: SharedClock,
     cpu: CpuPool,
@@ -53,11 +53,12 @@ impl Querier {
         let Dependencies { coordinator, directory, catalog, store, limits, clock } = parts;
         let ingesters = Ingesters::new(coordinator, directory, metrics.clone());
         let blocks = Blocks::new(catalog, store, &config, metrics.clone());
+        let queue = Queue::new(config.max_concurrent, metrics.queue.clone());
         Self(Arc::new(Parts {
             config,
             fanout: Fanout { ingesters, blocks },
-            admission: Admission::default(),
-            tails: Admission::default(),
+            queue,
+            tails: Queue::new(0, Gauges::default()),
             overrides: limits,
             clock,
             cpu: CpuPool::per_core(),
@@ -73,12 +74,12 @@ impl Querier {
         &self.0.fanout
     }
 
-    pub(crate) fn admission(&self) -> &Admission {
-        &self.0.admission
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.0.queue
     }
 
-    /// As [`Self::admission`], for live tails.
-    pub(crate) fn tails(&self) -> &Admission {
+    /// As [`Self::queue`], for live tails.
+    pub(crate) fn tails(&self) -> &Queue {
         &self.0.tails
     }
 

@@ -7,6 +7,7 @@ use skald_blocks::ReadStats;
 use skald_limits::Limits;
 use skald_model::TenantId;
 
+use crate::frontend::record::Record;
 use crate::memory::QueryMemory;
 
 /// Goes with a request through all layers. Clones share the counters.
@@ -16,6 +17,7 @@ pub(crate) struct Scope {
     pub(crate) limits: Arc<Limits>,
     pub(crate) memory: QueryMemory,
     pub(crate) reads: Arc<ReadStats>,
+    pub(crate) record: Arc<Record>,
     counts: Arc<Counts>,
 }
 
@@ -39,7 +41,8 @@ pub(crate) struct Touched {
 impl Scope {
     pub(crate) fn new(tenant: TenantId, limits: Arc<Limits>) -> Self {
         let memory = QueryMemory::new(limits.max_query_memory);
-        Self { tenant, limits, memory, reads: Arc::default(), counts: Arc::default() }
+        let (reads, record, counts) = (Arc::default(), Arc::default(), Arc::default());
+        Self { tenant, limits, memory, reads, record, counts }
     }
 
     /// The same request, with its memory counted from zero.

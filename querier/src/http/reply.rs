@@ -151,7 +151,12 @@ mod tests {
         let l = Api::Loki.error(&Error::Limit("x".into()));
         assert_eq!(l.status(), 400);
         assert_eq!(l.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
-        let busy = Api::Loki.error(&Error::TooManyRequests { running: 1, waiting: 1 });
+        let busy = Api::Loki.error(&Error::TooManyRequests {
+            running: 1,
+            max_concurrent: 1,
+            waiting: 1,
+            max_waiting: 1,
+        });
         assert_eq!(
             (busy.status().as_u16(), &busy.headers()[header::RETRY_AFTER]),
             (429, &HeaderValue::from_static("1"))

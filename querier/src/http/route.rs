@@ -7,15 +7,14 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
 use http::HeaderMap;
-use skald_model::{ErrorKind, TenantId};
+use skald_model::TenantId;
 use tokio::time::Instant;
-use tracing::debug;
 
-use crate::admission::{Bounds, Permit};
+use crate::frontend::queue::{Bounds, Permit};
+use crate::frontend::record::{self, Running};
 use crate::http::params::{Params, path_decode};
 use crate::http::reply::{Answer, Api, accepts_gzip, render};
 use crate::http::time;
-use crate::metrics::RequestLabels;
 use crate::scope::Scope;
 use crate::{Error, Querier};
 
@@ -101,15 +100,13 @@ impl Route {
         let result = match tenant_of(&request) {
             Ok(tenant) => {
                 let scope = Scope::new(tenant.clone(), querier.limits(&tenant));
-                let result = self.run(&querier, scope.clone(), request, handler).await;
-                self.log(&querier, &scope, begun.elapsed(), result.as_ref().err());
+                let running = Running::new(self, &querier, &scope, begun);
+                let result = self.run(&querier, scope, request, handler).await;
+                running.end(result.as_ref().err());
                 result
             }
             Err(e) => Err(e),
         };
-        let outcome = outcome(result.as_ref().err());
-        let labels = RequestLabels { op: self.op, outcome };
-        querier.metrics().requests.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
         match result {
             Ok(answer) => match render(&querier, answer, gzip).await {
                 Ok(response) => response,
@@ -132,14 +129,16 @@ impl Route {
     {
         let (parts, body) = request.into_parts();
         let (params, body) = Params::read(&parts, body, querier.max_request_size()).await?;
+        scope.record.asked(&params);
         let timeout = self.timeout(&scope, &params)?;
         let call = async {
             let waiting = Instant::now();
             let permit = match self.class {
-                Class::Reads => Some(self.enter(querier, &scope).await?),
+                Class::Reads => Some(self.enter(querier, &scope, &params).await?),
                 Class::Cheap => None,
             };
             let queued = waiting.elapsed();
+            scope.record.queued(queued);
             let (headers, path) = (parts.headers, parts.uri.path().to_owned());
             let call = Call { scope: scope.clone(), params, headers, path, body, queued };
             let answer = Box::pin(handler(querier.clone(), call)).await;
@@ -154,12 +153,18 @@ impl Route {
         }
     }
 
-    async fn enter(self, querier: &Querier, scope: &Scope) -> Result<Permit, Error> {
+    async fn enter(
+        self,
+        querier: &Querier,
+        scope: &Scope,
+        params: &Params,
+    ) -> Result<Permit, Error> {
         let bounds = Bounds {
             max_concurrent: scope.limits.max_concurrent_queries,
             max_waiting: scope.limits.max_outstanding_requests_per_tenant,
+            cost: record::cost(self.api, params),
         };
-        let entered = querier.admission().enter(&scope.tenant, bounds).await;
+        let entered = querier.queue().enter(&scope.tenant, bounds).await;
         if let Err(Error::TooManyRequests { .. }) = entered {
             querier.metrics().refused.inc();
         }
@@ -178,24 +183,6 @@ impl Route {
             .ok_or_else(|| Error::parameter("timeout", not_a_duration(text)))?;
         Ok(Some(limit.map_or(asked, |l| l.min(asked))))
     }
-
-    fn log(self, querier: &Querier, scope: &Scope, elapsed: Duration, error: Option<&Error>) {
-        let (touched, reads) = (scope.touched(), scope.reads.snapshot());
-        querier.metrics().add_reads(touched.blocks, reads);
-        debug!(
-            tenant = %scope.tenant,
-            op = self.op,
-            elapsed = ?elapsed,
-            bytes = reads.bytes,
-            blocks = touched.blocks,
-            gets = reads.gets,
-            heads = touched.heads,
-            memory = scope.memory.used(),
-            outcome = outcome(error),
-            error = error.map(tracing::field::display),
-            "query"
-        );
-    }
 }
 
 pub(crate) fn tenant_of(request: &Request) -> Result<TenantId, Error> {
@@ -205,14 +192,4 @@ pub(crate) fn tenant_of(request: &Request) -> Result<TenantId, Error> {
 /// How the time API answers to a text that is no duration.
 pub(crate) fn not_a_duration(text: &str) -> String {
     format!("cannot parse {text:?} to a valid duration")
-}
-
-fn outcome(error: Option<&Error>) -> &'static str {
-    match error.map(Error::kind) {
-        None => "ok",
-        Some(
-            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Internal | ErrorKind::Corrupt,
-        ) => "server_error",
-        Some(_) => "client_error",
-    }
 }

@@ -21,7 +21,7 @@ use skald_logql::ast::LogExpr;
 use self::session::Session;
 use super::query::query_text;
 use super::{NS_PER_S, count, parse_time};
-use crate::admission::{Bounds, Permit};
+use crate::frontend::queue::{Bounds, Permit};
 use crate::http::params::Params;
 use crate::http::reply::Api;
 use crate::http::route::tenant_of;
@@ -85,7 +85,7 @@ async fn order(querier: &Querier, request: Request) -> Result<Order, Error> {
     let delay = delay(&params)?;
     let scope = Scope::new(tenant.clone(), querier.limits(&tenant));
     let most = scope.limits.max_concurrent_tail_requests;
-    let bounds = Bounds { max_concurrent: most, max_waiting: 0 };
+    let bounds = Bounds { max_concurrent: most, max_waiting: 0, cost: 1 };
     let permit = querier.tails().enter(&tenant, bounds).await.map_err(|_| {
         Error::Limit(format!(
             "max concurrent tail requests limit exceeded, count > limit ({} > {most}) \

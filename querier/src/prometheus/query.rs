@@ -54,6 +54,7 @@ pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error>
 
 fn answer(call: &Call, result: Result<QueryResult, QueryError>) -> Result<Answer, Error> {
     let result = result.map_err(of_engine)?;
+    call.scope.record.add_samples(result.stats.samples_total);
     let mut notes = Notes::default();
     let with_stats = match call.params.get("stats") {
         None => false,

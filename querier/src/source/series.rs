@@ -28,6 +28,7 @@ impl MetricSource {
     }
 
     fn count(&self, n: usize) -> Result<(), SourceError> {
+        self.scope.record.add_series(n);
         let total = self.n_series.fetch_add(n, Ordering::Relaxed).saturating_add(n);
         let limit = self.scope.limits.max_fetched_series_per_query;
         if limit == 0 || total <= limit {
