@@ -46,6 +46,18 @@ impl Bitmap {
         }
     }
 
+    /// The bits from 64 × the index on.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// Replaces the bits from `64 * word` on; those beyond the end are ignored.
+    pub fn set_word(&mut self, word: usize, bits: u64) {
+        let Some(slot) = self.words.get_mut(word) else { return };
+        let rest = self.len.saturating_sub(word * 64);
+        *slot = if rest < 64 { bits & ((1 << rest) - 1) } else { bits };
+    }
+
     pub fn clear(&mut self, i: usize) {
         if i < self.len {
             self.words[i / 64] &= !(1 << (i % 64));
@@ -110,6 +122,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_word_beyond_the_end_is_cut() {
+        let mut map = Bitmap::new(70);
+        map.set_word(0, 5);
+        map.set_word(1, u64::MAX);
+        map.set_word(2, 1);
+        assert_eq!(map.ones().collect::<Vec<_>>(), [0, 2, 64, 65, 66, 67, 68, 69]);
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]

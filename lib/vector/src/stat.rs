@@ -25,6 +25,17 @@ impl KahanSum {
         self.sum = total;
     }
 
+    /// As [`add`](Self::add), without branches: for loops over many sums.
+    #[inline]
+    pub(crate) fn add_evenly(&mut self, v: f64) {
+        let total = self.sum + v;
+        let larger = self.sum.abs() >= v.abs();
+        let (large, small) = if larger { (self.sum, v) } else { (v, self.sum) };
+        let compensation = self.compensation + ((large - total) + small);
+        self.compensation = if total.is_infinite() { 0.0 } else { compensation };
+        self.sum = total;
+    }
+
     pub fn value(&self) -> f64 {
         self.sum + self.compensation
     }
@@ -144,6 +155,20 @@ pub fn max_ignoring_nan(acc: f64, v: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_without_branches_are_the_same() {
+        let values = [1.0, -0.0, 1e100, f64::NAN, f64::INFINITY, -f64::INFINITY, 3.5, -1e100];
+        for from in 0..values.len() {
+            let (mut one, mut other) = (KahanSum::default(), KahanSum::default());
+            for v in values.iter().cycle().skip(from).take(6) {
+                one.add(*v);
+                other.add_evenly(*v);
+                assert_eq!(one.sum.to_bits(), other.sum.to_bits());
+                assert_eq!(one.compensation.to_bits(), other.compensation.to_bits());
+            }
+        }
+    }
 
     #[test]
     fn sums_keep_small_terms_beside_large_ones() {

@@ -6,10 +6,12 @@
 mod extended;
 mod histogram;
 mod over_time;
+mod plain;
 mod rate;
 mod regression;
 mod sliding;
 mod start;
+mod walk;
 
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ pub(super) use self::histogram::warn_mixed_schemas;
 use self::over_time::OverTime;
 use self::rate::Rates;
 use self::start::Stamps;
+use self::walk::Walk;
+pub(super) use self::walk::seek;
 use super::select::{Reach, advance, without_stale};
 use super::{Evaluator, Loaded};
 use crate::QueryError;
@@ -220,13 +224,11 @@ pub(crate) fn column(
 ) -> Result<Column, VectorError> {
     let mut out = Column::absent(series.labels.clone(), grid.n);
     out.drop_name = series.drop_name;
-    if matches!(f, RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta)
-        && series.histogram_times.is_empty()
-        && reach.at.is_none()
-        && reach.extension.is_none()
-    {
-        rate::fill(f, series, reach, grid, &mut out, ctx)?;
-    } else {
+    let plain = match Walk::new(series, reach, &grid) {
+        Some(walk) => plain::fill(f, series, walk, &mut out, ctx)?,
+        None => false,
+    };
+    if !plain {
         fill(f, series, reach, params, grid, &mut out, ctx)?;
     }
     remark_on_gauges(f, series, &out, ctx);

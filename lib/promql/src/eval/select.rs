@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skald_model::{ResetHint, is_stale};
 use skald_vector::{Column, Context, FloatHistogram, Grid, Matrix, Seen, VectorError};
 
-use super::range::clip;
+use super::range::{clip, seek};
 use super::smooth::smooth;
 use super::{Evaluator, Loaded};
 use crate::engine::Shared;
@@ -250,6 +250,10 @@ pub(crate) fn latest(
     ctx: &mut Context,
 ) -> Result<Column, VectorError> {
     let mut out = Column::absent(series.labels.clone(), grid.n);
+    if pick == Pick::Sample && series.histogram_times.is_empty() && reach.at.is_none() {
+        latest_floats(series, grid, reach, &mut out, ctx)?;
+        return Ok(out);
+    }
     let (mut f, mut h) = (0, 0);
     for i in 0..grid.n {
         if i % 4096 == 0 {
@@ -293,6 +297,38 @@ pub(crate) fn latest(
         }
     }
     Ok(out)
+}
+
+/// As [`latest`], of a series of floats only.
+fn latest_floats(
+    series: &Loaded,
+    grid: &Grid,
+    reach: Reach,
+    out: &mut Column,
+    ctx: &mut Context,
+) -> Result<(), VectorError> {
+    let (mut at, mut hop, mut found) = (0, 0, 0);
+    for i in 0..grid.n {
+        if i % 1024 == 0 {
+            ctx.check()?;
+        }
+        let end = reach.end(grid, i);
+        let from = at;
+        at = seek(&series.times, from, hop, end);
+        hop = at - from;
+        let Some(k) = at.checked_sub(1) else { continue };
+        if series.times[k] > end.saturating_sub(reach.range_ms) && !is_stale(series.values[k]) {
+            out.set(i, series.values[k]);
+            found += 1;
+            if ctx.seen.steps.is_some() {
+                ctx.seen.add(i, 1, 1);
+            }
+        }
+    }
+    if ctx.seen.steps.is_none() {
+        ctx.seen.add(0, found, found);
+    }
+    Ok(())
 }
 
 /// The number of times that are at most `end`, searched from `from` on.

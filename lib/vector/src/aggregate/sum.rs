@@ -58,13 +58,26 @@ impl Total {
             }
             return;
         }
-        if want == Want::Sum && column.present.all() && self.floats.all() {
-            let sums = self.sums.iter_mut().zip(&column.values);
-            sums.for_each(|(sum, v)| sum.add(*v));
-            return;
-        }
-        for i in column.present.ones() {
-            self.add_float(i, column.values[i], want);
+        let n = column.values.len();
+        for (word, (new, old)) in column.present.words().iter().zip(self.floats.words()).enumerate()
+        {
+            let slots = word * 64..n.min(word * 64 + 64);
+            if want == Want::Sum && new & old == u64::MAX {
+                let sums = self.sums.get_mut(slots.clone()).unwrap_or_default();
+                let values = column.values.get(slots).unwrap_or_default();
+                sums.iter_mut().zip(values).for_each(|(sum, v)| sum.add_evenly(*v));
+                continue;
+            }
+            for i in slots.filter(|i| new >> (i % 64) & 1 == 1) {
+                let known = old >> (i % 64) & 1 == 1;
+                let v = column.values[i];
+                match want {
+                    // The first value is kept as it is: −0 stays −0.
+                    Want::Sum if !known => self.sums[i] = KahanSum::new(v),
+                    Want::Sum => self.sums[i].add(v),
+                    Want::Avg => self.means[i].add(v),
+                }
+            }
         }
         self.floats.union_with(&column.present);
     }

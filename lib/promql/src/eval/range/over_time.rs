@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use skald_vector::function::format_g;
-use skald_vector::stat::{self, Mean, Variance};
+use skald_vector::stat::{self, Variance};
 use skald_vector::{Context, VectorError};
 
 use super::rate::{Point, Sample, points};
 use super::sliding::{Max, Min, Sliding, Sum};
-use super::{Out, Window, histogram, regression};
+use super::{Out, Window, histogram, plain, regression};
 use crate::expr::RangeFunction;
 
 /// Evaluates one of these functions over one series.
@@ -67,17 +67,10 @@ impl OverTime {
             let total = histogram::total(w.histograms(), avg, w.name(), ctx);
             return total.map_or(Out::Nothing, |h| Out::Histogram(Arc::new(h)));
         }
-        let Some(Sum(sum)) = self.sum.window(&w.series.values, w.lo, w.hi) else {
+        let Some(sum) = self.sum.window(&w.series.values, w.lo, w.hi) else {
             return Out::Nothing;
         };
-        if avg && sum.sum.is_infinite() {
-            // Too large a sum does not mean too large a mean.
-            let mut mean = Mean::default();
-            w.values().iter().for_each(|v| mean.add(*v));
-            return Out::Float(mean.value());
-        }
-        let n = count(w);
-        Out::Float(if avg { sum.sum / n + sum.compensation / n } else { sum.value() })
+        Out::Float(if avg { plain::mean(sum, w.values()) } else { sum.0.value() })
     }
 
     /// Functions of floats; there is at least one.

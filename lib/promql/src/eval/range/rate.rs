@@ -1,12 +1,15 @@
 //! `rate` and its family: what a counter or gauge did within a window.
 
+mod block;
+
 use std::sync::Arc;
 
-use skald_vector::{Column, Context, Detail, FloatHistogram, Grid, VectorError};
+use skald_vector::{Context, Detail, FloatHistogram};
 
+pub(super) use self::block::fill;
 use super::start::{Stamp, Stamps};
-use super::{Out, Window, advance, extended, histogram};
-use crate::eval::{Loaded, Reach};
+use super::{Out, Window, extended, histogram};
+use crate::eval::Loaded;
 use crate::expr::RangeFunction;
 use crate::syntax::ast::Extension;
 
@@ -52,14 +55,32 @@ pub(super) fn warn_of_overlap(name: &str, ctx: &mut Context) {
     ctx.annotations.warn_in_detail(&text, Detail::Occurrences(1));
 }
 
+/// Adds the indexes of values that are smaller than the one before.
+fn falls(values: &[f64], out: &mut Vec<usize>) {
+    const AT_ONCE: usize = 16;
+    let mut from = 1;
+    let blocks =
+        values.chunks_exact(AT_ONCE).zip(values.get(1..).unwrap_or_default().chunks_exact(AT_ONCE));
+    for (before, after) in blocks {
+        // Falls are rare, so that it pays to ask for a whole block first, without branches.
+        let any = before.iter().zip(after).fold(false, |any, (a, b)| any | (b < a));
+        if any {
+            let fell = before.iter().zip(after).enumerate().filter(|(_, (a, b))| b < a);
+            out.extend(fell.map(|(i, _)| from + i));
+        }
+        from += AT_ONCE;
+    }
+    out.extend((from..values.len()).filter(|i| values[*i] < values[i - 1]));
+}
+
 impl Rates {
     pub(super) fn new(f: RangeFunction, series: &Loaded) -> Self {
         let counter = matches!(f, RangeFunction::Rate | RangeFunction::Increase);
         let (mut resets, mut overlaps) = (Vec::new(), Vec::new());
-        let fell = series.values.windows(2).enumerate();
         if counter && series.starts.is_empty() {
-            resets.extend(fell.filter(|(_, w)| w[1] < w[0]).map(|(i, _)| i + 1));
+            falls(&series.values, &mut resets);
         } else if counter {
+            let fell = series.values.windows(2).enumerate();
             let stamps = Stamps { starts: &series.starts, times: &series.times };
             let fell = fell.map(|(i, w)| (i + 1, w[1] < w[0]));
             resets.extend(fell.filter(|(i, fell)| *fell || stamps.is_reset(*i)).map(|(i, _)| i));
@@ -220,40 +241,6 @@ impl Rates {
         let factor = (sampled + to_start + to_end) / sampled;
         if self.f == RangeFunction::Rate { factor / width } else { factor }
     }
-}
-
-/// `rate`, `increase` or `delta` of a series of floats at every step; both ends of the window only
-/// move forward.
-pub(super) fn fill(
-    f: RangeFunction,
-    series: &Loaded,
-    reach: Reach,
-    grid: Grid,
-    out: &mut Column,
-    ctx: &mut Context,
-) -> Result<(), VectorError> {
-    let mut rates = Rates::new(f, series);
-    let times = series.times.as_slice();
-    let name = series.labels.metric_name().unwrap_or("");
-    let (mut lo, mut hi) = (0, 0);
-    for i in 0..grid.n {
-        if i % 1024 == 0 {
-            ctx.check()?;
-        }
-        let end = reach.end(&grid, i);
-        let start = end.saturating_sub(reach.range_ms);
-        let before = hi;
-        hi = advance(times, hi, end);
-        lo = advance(times, lo, start);
-        let read = if series.computed { 0 } else { hi - lo.max(before) };
-        ctx.seen.add(i, hi - lo, read);
-        let width = seconds(end.saturating_sub(start));
-        rates.warn_of_overlaps((lo, hi), name, ctx);
-        if let Some(v) = rates.between(series, (lo, hi), (start, end), width) {
-            out.set(i, v);
-        }
-    }
-    Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "durations in ms are exact floats")]

@@ -32,10 +32,9 @@ impl<M: Monoid> Sliding<M> {
         if lo >= self.mid {
             self.rebuild(values, lo, hi);
         } else {
-            for v in &values[self.hi..hi] {
-                let one = M::of(*v);
-                self.back = Some(self.back.map_or(one, |b| b.combine(one)));
-            }
+            let mut new = values[self.hi..hi].iter().map(|v| M::of(*v));
+            let begun = self.back.or_else(|| new.next());
+            self.back = begun.map(|back| new.fold(back, M::combine));
         }
         self.hi = hi;
         let front = self.mid.checked_sub(lo + 1).and_then(|k| self.front.get(k)).copied();
@@ -50,13 +49,13 @@ impl<M: Monoid> Sliding<M> {
         self.front.clear();
         self.back = None;
         self.mid = hi;
-        let mut suffix: Option<M> = None;
-        for v in values[lo..hi].iter().rev() {
-            let one = M::of(*v);
-            let next = suffix.map_or(one, |s| one.combine(s));
-            self.front.push(next);
-            suffix = Some(next);
-        }
+        let mut from_behind = values[lo..hi].iter().rev().map(|v| M::of(*v));
+        let Some(mut suffix) = from_behind.next() else { return };
+        self.front.push(suffix);
+        self.front.extend(from_behind.map(|one| {
+            suffix = one.combine(suffix);
+            suffix
+        }));
     }
 }
 
