@@ -1,5 +1,7 @@
 //! What both HTTP APIs share: parameters, times, and how an answer leaves.
 
+pub(crate) mod body;
+pub(crate) mod cors;
 pub(crate) mod params;
 pub(crate) mod reply;
 pub(crate) mod route;

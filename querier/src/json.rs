@@ -20,16 +20,17 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 // === impl Json ===
 
 impl Json {
-    pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self(Vec::with_capacity(bytes))
+    /// Goes on after `bytes`.
+    pub(crate) fn after(bytes: Vec<u8>) -> Self {
+        Self(bytes)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.0
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        self.0
     }
 
     pub(crate) fn into_bytes(self) -> Bytes {

@@ -16,6 +16,8 @@ use axum::routing::any;
 use http::StatusCode;
 use skald_model::{Matcher, TimeRange};
 
+use crate::http::body::PIECE;
+use crate::http::cors;
 use crate::http::params::Params;
 use crate::http::reply::{Answer, Api};
 use crate::http::route::{Class, Route};
@@ -39,12 +41,14 @@ pub fn prometheus_router() -> Router<Querier> {
         .route("/api/v1/label/{name}/values", reads("label_values").get(labels::values))
         .route("/api/v1/series", reads("series").get_or_post(labels::series))
         .route("/api/v1/metadata", reads("metadata").get(metadata::get))
-        .route("/api/v1/read", reads("remote_read").post(read::samples))
+        .route("/api/v1/read", reads("remote_read").post(read::read))
         .route("/api/v1/rules", cheap("rules").get(status::rules))
         .route("/api/v1/alerts", cheap("alerts").get(status::alerts))
         .route("/api/v1/status/buildinfo", cheap("buildinfo").get(status::buildinfo))
+        .route("/api/v1/user_limits", cheap("user_limits").get(status::user_limits))
         // Its presence would make Grafana take us for Thanos.
         .route("/api/v1/status/flags", any(|| std::future::ready(StatusCode::NOT_FOUND)))
+        .layer(axum::middleware::from_fn(cors::allow))
 }
 
 /// Notes that go beside the data.
@@ -67,6 +71,48 @@ fn success(size: usize, notes: Notes, data: impl FnOnce(&mut Json) + Send + 'sta
         list_notes(json, "infos", "info", &notes.infos);
         json.raw("}");
     })
+}
+
+/// As [`success`], with data that is written piece by piece.
+fn success_in_pieces(
+    size: usize,
+    notes: Notes,
+    mut data: impl FnMut(&mut Json) -> bool + Send + 'static,
+) -> Answer {
+    let mut begun = false;
+    Answer::json_pieces(size + 64, move |json| {
+        if !std::mem::replace(&mut begun, true) {
+            json.raw(r#"{"status":"success","data":"#);
+        }
+        if data(json) {
+            return true;
+        }
+        list_notes(json, "warnings", "warning", &notes.warnings);
+        list_notes(json, "infos", "info", &notes.infos);
+        json.raw("}");
+        false
+    })
+}
+
+/// Writes a list piece by piece, and lets go of what is written.
+fn pieces<T: Send + 'static>(
+    items: Vec<T>,
+    mut write: impl FnMut(&mut Json, &T) + Send + 'static,
+) -> impl FnMut(&mut Json) -> bool + Send + 'static {
+    let (mut items, mut first, mut begun) = (items.into_iter(), true, false);
+    move |json| {
+        if !std::mem::replace(&mut begun, true) {
+            json.raw("[");
+        }
+        while json.len() < PIECE {
+            let Some(item) = items.next() else {
+                json.raw("]");
+                return false;
+            };
+            write(json.sep(&mut first), &item);
+        }
+        true
+    }
 }
 
 fn list_notes(json: &mut Json, key: &str, word: &str, notes: &[String]) {

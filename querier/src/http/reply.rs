@@ -1,11 +1,11 @@
 //! How an answer or an error leaves: JSON written late, compressed when asked, in each API's form.
 
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use crate::http::body::{Coder, Coding, Next, PIECE, Pump};
 use crate::json::Json;
 use crate::{Error, Querier};
 
@@ -16,14 +16,14 @@ pub(crate) enum Api {
     Loki,
 }
 
-type Write = Box<dyn FnOnce(&mut Json) + Send>;
-
 /// What a handler answers.
 pub(crate) enum Answer {
     /// JSON of about `size` bytes, written where there is time for it.
-    Json { size: usize, write: Write },
+    Json { size: usize, next: Next },
     /// Bytes that are not compressed again.
     Protobuf(Bytes),
+    /// Frames of remote read.
+    Frames(Next),
 }
 
 /// Answers larger than this are written on the CPU pool.
@@ -32,8 +32,29 @@ const LARGE: usize = 64 << 10;
 // === impl Answer ===
 
 impl Answer {
+    /// Written in one piece.
     pub(crate) fn json(size: usize, write: impl FnOnce(&mut Json) + Send + 'static) -> Self {
-        Self::Json { size, write: Box::new(write) }
+        let mut write = Some(write);
+        Self::json_pieces(size, move |json| {
+            if let Some(write) = write.take() {
+                write(json);
+            }
+            false
+        })
+    }
+
+    /// Written piece by piece; `write` answers whether there is more.
+    pub(crate) fn json_pieces(
+        size: usize,
+        mut write: impl FnMut(&mut Json) -> bool + Send + 'static,
+    ) -> Self {
+        let next: Next = Box::new(move |out| {
+            let mut json = Json::after(std::mem::take(out));
+            let more = write(&mut json);
+            *out = json.into_vec();
+            Ok(more)
+        });
+        Self::Json { size, next }
     }
 }
 
@@ -69,61 +90,87 @@ fn with_retry_after(mut response: Response) -> Response {
     response
 }
 
-/// Whether the client takes gzip: named without `q=0`, or covered by `*`.
-pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+/// The coding that the client likes best: the first of those with the highest `q`; `*` means gzip.
+pub(super) fn accepted(headers: &HeaderMap) -> Option<Coding> {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
-    values.flat_map(|v| v.split(',')).any(|item| {
+    let mut best = (0.0, None);
+    for item in values.flat_map(|v| v.split(',')) {
         let mut parts = item.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|n| n.eq_ignore_ascii_case("gzip") || n == "*");
-        let refused = parts.any(|p| {
-            p.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
-        });
-        named && !refused
-    })
+        let coding = match parts.next().unwrap_or("").to_ascii_lowercase().as_str() {
+            "gzip" | "*" => Coding::Gzip,
+            "deflate" => Coding::Deflate,
+            _ => continue,
+        };
+        let q = parts.find_map(|p| p.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
+        if q > best.0 {
+            best = (q, Some(coding));
+        }
+    }
+    best.1
 }
 
+/// The response, of which the rest is made while it is sent.
 pub(super) async fn render(
     querier: &Querier,
     answer: Answer,
-    gzip: bool,
+    coding: Option<Coding>,
 ) -> Result<Response, Error> {
-    let (size, write) = match answer {
-        Answer::Json { size, write } => (size, write),
+    match answer {
+        Answer::Json { size, next } => {
+            let (body, coding) = stream(querier, size, next, coding).await?;
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            let mut response = (kind, body).into_response();
+            let headers = response.headers_mut();
+            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+            if let Some(coding) = coding {
+                let name = HeaderValue::from_static(coding.name());
+                headers.insert(header::CONTENT_ENCODING, name);
+            }
+            Ok(response)
+        }
         Answer::Protobuf(bytes) => {
             let headers = [
                 (header::CONTENT_TYPE, "application/x-protobuf"),
                 (header::CONTENT_ENCODING, "snappy"),
             ];
-            return Ok((headers, bytes).into_response());
+            Ok((headers, bytes).into_response())
         }
-    };
+        Answer::Frames(next) => {
+            let kind = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+            let (body, _) = stream(querier, usize::MAX, next, None).await?;
+            Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+        }
+    }
+}
+
+/// A body of pieces, packed if it is large enough. The first piece is made at once, so that what
+/// fails early still gets its status.
+async fn stream(
+    querier: &Querier,
+    size: usize,
+    mut next: Next,
+    coding: Option<Coding>,
+) -> Result<(Body, Option<Coding>), Error> {
     let above = querier.compress_above();
     let work = move || {
-        let mut json = Json::with_capacity(size);
-        write(&mut json);
-        let zipped = (gzip && json.len() > above).then(|| zip(&json)).flatten();
-        zipped.map_or_else(|| (json.into_bytes(), false), |z| (z, true))
+        let mut piece = Vec::with_capacity(size.min(PIECE + PIECE / 4));
+        let more = next(&mut piece)?;
+        let coding = coding.filter(|_| more || piece.len() > above);
+        let mut coder = Coder::new(coding);
+        let ready = coder.put(piece, more)?;
+        Ok((ready, more.then_some((next, coder)), coding))
     };
-    let (body, zipped) = if size > LARGE {
+    let done: Result<_, Error> = if size > LARGE {
         querier.cpu().run(work).await.map_err(|e| Error::Internal(e.to_string()))?
     } else {
         work()
     };
-    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    if zipped {
-        let gzip = HeaderValue::from_static("gzip");
-        response.headers_mut().insert(header::CONTENT_ENCODING, gzip);
-    }
-    Ok(response)
-}
-
-fn zip(json: &Json) -> Option<Bytes> {
-    use std::io::Write;
-
-    let mut encoder = GzEncoder::new(Vec::with_capacity(json.len() / 4), Compression::fast());
-    encoder.write_all(json.as_slice()).ok()?;
-    encoder.finish().ok().map(Bytes::from)
+    let (ready, rest, coding) = done?;
+    let body = match rest {
+        None => Body::from(ready),
+        Some((next, coder)) => Pump { next, coder, cpu: querier.cpu().clone() }.body(ready),
+    };
+    Ok((body, coding))
 }
 
 #[cfg(test)]
@@ -131,15 +178,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_used_only_where_wanted() {
-        let accepts = |v: &'static str| {
+    fn the_best_coding_that_the_client_takes_is_used() {
+        let of = |v: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(v));
-            accepts_gzip(&headers)
+            accepted(&headers)
         };
-        assert!(accepts("gzip") && accepts("deflate, gzip;q=0.5") && accepts("*"));
-        assert!(!accepts("gzip;q=0") && !accepts("br") && !accepts("identity"));
-        assert!(!accepts_gzip(&HeaderMap::new()));
+        for gzip in ["gzip", "GZIP", "gzip, deflate", "deflate;q=0.4, gzip;q=0.5", "*", "br, *"] {
+            assert_eq!(of(gzip), Some(Coding::Gzip), "{gzip}");
+        }
+        for deflate in ["deflate", "deflate, gzip", "gzip;q=0, deflate", "gzip;q=0.1, deflate"] {
+            assert_eq!(of(deflate), Some(Coding::Deflate), "{deflate}");
+        }
+        for none in ["gzip;q=0", "br", "identity", ""] {
+            assert_eq!(of(none), None, "{none}");
+        }
+        assert_eq!(accepted(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::frontend::queue::{Bounds, Permit};
 use crate::frontend::record::{self, Running};
 use crate::http::params::{Params, path_decode};
-use crate::http::reply::{Answer, Api, accepts_gzip, render};
+use crate::http::reply::{Answer, Api, accepted, render};
 use crate::http::time;
 use crate::scope::Scope;
 use crate::{Error, Querier};
@@ -96,7 +96,7 @@ impl Route {
         Fut: Future<Output = Result<Answer, Error>> + Send,
     {
         let begun = Instant::now();
-        let gzip = accepts_gzip(request.headers());
+        let coding = accepted(request.headers());
         let result = match tenant_of(&request) {
             Ok(tenant) => {
                 let scope = Scope::new(tenant.clone(), querier.limits(&tenant));
@@ -108,7 +108,7 @@ impl Route {
             Err(e) => Err(e),
         };
         match result {
-            Ok(answer) => match render(&querier, answer, gzip).await {
+            Ok(answer) => match render(&querier, answer, coding).await {
                 Ok(response) => response,
                 Err(e) => self.api.error(&e),
             },
@@ -146,6 +146,8 @@ impl Route {
             answer
         };
         match timeout {
+            // Whoever gives no time gets no answer, even where it would need none.
+            Some(Duration::ZERO) => Err(Error::Timeout("query timed out after 0s".to_owned())),
             Some(limit) => tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
                 Err(Error::Timeout(format!("query timed out after {limit:?}")))
             }),

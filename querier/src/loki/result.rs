@@ -274,7 +274,7 @@ mod tests {
         let s = Stats { bytes_processed: 10, lines_processed: 2, ..Stats::default() };
         let cost = Cost { elapsed: Duration::from_secs(2), ..Cost::default() };
         stats(&mut json, &s, &cost);
-        let v: serde_json::Value = serde_json::from_slice(json.as_slice()).unwrap();
+        let v: serde_json::Value = serde_json::from_slice(&json.into_vec()).unwrap();
         assert_eq!(v["summary"]["bytesProcessedPerSecond"], 5);
         assert_eq!(v["summary"]["totalLinesProcessed"], 2);
         for key in

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skald_model::Matcher;
 
-use super::{Notes, language, optional_range, success};
+use super::{Notes, language, optional_range, pieces, success_in_pieces};
 use crate::http::reply::Answer;
 use crate::http::route::Call;
 use crate::{Error, Querier, merge};
@@ -24,20 +24,15 @@ pub(super) async fn query(querier: Querier, call: Call) -> Result<Answer, Error>
     }
     let found = merge::exemplars(sources);
     let size = found.iter().map(|(l, e)| 2 * l.as_bytes().len() + 96 * e.len()).sum();
-    Ok(success(size, Notes::default(), move |json| {
-        json.raw("[");
+    let data = pieces(found, |json, (labels, exemplars)| {
+        json.raw(r#"{"seriesLabels":"#).labels(labels).raw(r#","exemplars":["#);
         let mut first = true;
-        for (labels, exemplars) in &found {
-            json.sep(&mut first).raw(r#"{"seriesLabels":"#).labels(labels);
-            json.raw(r#","exemplars":["#);
-            let mut first = true;
-            for e in exemplars {
-                json.sep(&mut first).raw(r#"{"labels":"#).labels(&e.labels);
-                json.raw(r#","value":""#).value(e.value);
-                json.raw(r#"","timestamp":"#).time_ms(e.timestamp_ms).raw("}");
-            }
-            json.raw("]}");
+        for e in exemplars {
+            json.sep(&mut first).raw(r#"{"labels":"#).labels(&e.labels);
+            json.raw(r#","value":""#).value(e.value);
+            json.raw(r#"","timestamp":"#).time_ms(e.timestamp_ms).raw("}");
         }
-        json.raw("]");
-    }))
+        json.raw("]}");
+    });
+    Ok(success_in_pieces(size, Notes::default(), data))
 }

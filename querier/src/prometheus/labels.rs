@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skald_model::{Labels, Matcher, Signal, TimeRange};
 
 use super::name::unescape;
-use super::{Notes, limit_of, match_sets, optional_range, success, truncate};
+use super::{Notes, limit_of, match_sets, optional_range, pieces, success_in_pieces, truncate};
 use crate::fanout::Listing;
 use crate::http::reply::Answer;
 use crate::http::route::Call;
@@ -47,14 +47,10 @@ pub(super) async fn series(querier: Querier, call: Call) -> Result<Answer, Error
     let mut notes = Notes::default();
     truncate(&mut found, limit, &mut notes);
     let size = found.iter().map(|l| l.as_bytes().len() * 2).sum();
-    Ok(success(size, notes, move |json| {
-        json.raw("[");
-        let mut first = true;
-        for labels in &found {
-            json.sep(&mut first).labels(labels);
-        }
-        json.raw("]");
-    }))
+    let data = pieces(found, |json, labels| {
+        json.labels(labels);
+    });
+    Ok(success_in_pieces(size, notes, data))
 }
 
 /// The selectors of a request, or one that selects everything.
@@ -99,7 +95,8 @@ fn list(items: BTreeSet<String>, limit: Option<usize>) -> Answer {
     let mut notes = Notes::default();
     truncate(&mut items, limit, &mut notes);
     let size = items.iter().map(|i| i.len() + 3).sum();
-    success(size, notes, move |json| {
-        json.strings(&items);
-    })
+    let data = pieces(items, |json, item| {
+        json.string(item);
+    });
+    success_in_pieces(size, notes, data)
 }

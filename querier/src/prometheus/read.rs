@@ -1,14 +1,19 @@
-//! Remote read, answered with samples: snappy and protobuf both ways.
+//! Remote read: series in samples or in Prometheus's chunks, whichever the client names first.
 
-use std::sync::Arc;
+mod bits;
+mod chunk;
+mod frame;
+mod histogram;
+mod samples;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use prost::Message;
 use skald_codec::compress;
-use skald_model::{
-    BucketCounts, Histogram, Labels, MatchOp, Matcher, ResetHint, Series, Span, TimeRange,
-};
+use skald_model::{Labels, MatchOp, Matcher, Series, TimeRange};
 use skald_proto::public::prometheus as pb;
+use skald_rpc::ingester::SelectSeries;
 
 use crate::http::reply::Answer;
 use crate::http::route::Call;
@@ -17,18 +22,27 @@ use crate::{Error, Querier};
 /// Most queries of one request.
 const MAX_QUERIES: usize = 256;
 
-pub(super) async fn samples(querier: Querier, call: Call) -> Result<Answer, Error> {
+pub(super) async fn read(querier: Querier, call: Call) -> Result<Answer, Error> {
     let limit = querier.max_request_size();
     let request = decode(&call.body, limit)?;
-    accept(&request)?;
+    match negotiate(&request.accepted_response_types)? {
+        pb::read_request::ResponseType::Samples => samples(&querier, &call, &request).await,
+        pb::read_request::ResponseType::StreamedXorChunks => {
+            chunks(&querier, &call, &request).await
+        }
+    }
+}
+
+async fn samples(
+    querier: &Querier,
+    call: &Call,
+    request: &pb::ReadRequest,
+) -> Result<Answer, Error> {
     let mut results = Vec::with_capacity(request.queries.len());
     let mut n_samples = 0;
     for query in &request.queries {
-        let matchers: Arc<[Matcher]> =
-            query.matchers.iter().map(matcher).collect::<Result<Vec<_>, _>>()?.into();
-        let end = query.end_timestamp_ms.saturating_add(1);
-        let range = TimeRange::new(query.start_timestamp_ms, end);
-        let mut found = querier.fanout().series(&call.scope, &matchers, range).await?;
+        let (matchers, range) = selection(query)?;
+        let mut found = querier.fanout().series(&call.scope, &matchers.into(), range).await?;
         n_samples += found.iter().map(Series::n_samples).sum::<usize>();
         let most = call.scope.limits.max_samples_per_query;
         if most > 0 && n_samples > most {
@@ -39,8 +53,32 @@ pub(super) async fn samples(querier: Querier, call: Call) -> Result<Answer, Erro
         found.sort_by(|a, b| a.labels.cmp(&b.labels));
         results.push(found);
     }
-    let encoded = querier.cpu().run(move || encode(results)).await;
+    let encoded = querier.cpu().run(move || samples::encode(results)).await;
     encoded.map_err(|e| Error::Internal(e.to_string()))?.map(Answer::Protobuf)
+}
+
+/// Series stay encoded as they came until the client takes them, so only memory limits them.
+async fn chunks(
+    querier: &Querier,
+    call: &Call,
+    request: &pb::ReadRequest,
+) -> Result<Answer, Error> {
+    let mut found = Vec::with_capacity(request.queries.len());
+    for query in &request.queries {
+        let (matchers, range) = selection(query)?;
+        let request = SelectSeries { matchers, range, only: None, ids: false };
+        found.push(querier.fanout().encoded(&call.scope, request).await?);
+    }
+    let sorted = querier.cpu().run(move || frame::Frames::new(found)).await;
+    let mut frames = sorted.map_err(|e| Error::Internal(e.to_string()))?;
+    Ok(Answer::Frames(Box::new(move |out| frames.next(out))))
+}
+
+/// What a query asks for. Its hints would not narrow this further.
+fn selection(query: &pb::Query) -> Result<(Vec<Matcher>, TimeRange), Error> {
+    let matchers = query.matchers.iter().map(matcher).collect::<Result<_, _>>()?;
+    let end = query.end_timestamp_ms.saturating_add(1);
+    Ok((matchers, TimeRange::new(query.start_timestamp_ms, end)))
 }
 
 fn decode(body: &Bytes, limit: usize) -> Result<pb::ReadRequest, Error> {
@@ -54,14 +92,19 @@ fn decode(body: &Bytes, limit: usize) -> Result<pb::ReadRequest, Error> {
     Ok(request)
 }
 
-/// Only samples are offered; a client that wants only streamed chunks cannot be served.
-fn accept(request: &pb::ReadRequest) -> Result<(), Error> {
-    let samples = i32::from(pb::read_request::ResponseType::Samples);
-    let accepted = &request.accepted_response_types;
-    if accepted.is_empty() || accepted.contains(&samples) {
-        return Ok(());
+/// The first type that we know; a client that names none wants samples.
+fn negotiate(accepted: &[i32]) -> Result<pb::read_request::ResponseType, Error> {
+    if accepted.is_empty() {
+        return Ok(pb::read_request::ResponseType::Samples);
     }
-    Err(Error::Invalid("none of the accepted response types is supported; SAMPLES is".to_owned()))
+    accepted.iter().find_map(|t| pb::read_request::ResponseType::try_from(*t).ok()).ok_or_else(
+        || {
+            Error::Invalid(format!(
+                "server does not support any of the requested response types: {accepted:?}; \
+             supported: SAMPLES, STREAMED_XOR_CHUNKS"
+            ))
+        },
+    )
 }
 
 fn matcher(m: &pb::LabelMatcher) -> Result<Matcher, Error> {
@@ -75,63 +118,7 @@ fn matcher(m: &pb::LabelMatcher) -> Result<Matcher, Error> {
     Matcher::new(op, &m.name, &m.value).map_err(|e| Error::Invalid(e.to_string()))
 }
 
-fn encode(results: Vec<Vec<Series>>) -> Result<Bytes, Error> {
-    let results = results
-        .into_iter()
-        .map(|found| pb::QueryResult { timeseries: found.into_iter().map(series).collect() })
-        .collect();
-    let plain = pb::ReadResponse { results }.encode_to_vec();
-    let packed = snap::raw::Encoder::new().compress_vec(&plain);
-    packed.map(Bytes::from).map_err(|e| Error::Execution(format!("answer is too large: {e}")))
-}
-
-fn series(s: Series) -> pb::TimeSeries {
-    let samples = s.timestamps.iter().zip(&s.values);
-    pb::TimeSeries {
-        labels: labels(&s.labels),
-        samples: samples.map(|(t, v)| pb::Sample { timestamp: *t, value: *v }).collect(),
-        exemplars: Vec::new(),
-        histograms: s.histograms.into_iter().map(|(t, h)| histogram(t, h)).collect(),
-    }
-}
-
 fn labels(labels: &Labels) -> Vec<pb::Label> {
     let label = |(n, v): (&str, &str)| pb::Label { name: n.to_owned(), value: v.to_owned() };
     labels.iter().map(label).collect()
-}
-
-fn histogram(timestamp: i64, h: Histogram) -> pb::Histogram {
-    let spans = |spans: Vec<Span>| {
-        spans.into_iter().map(|s| pb::BucketSpan { offset: s.offset, length: s.length }).collect()
-    };
-    let hint = match h.reset_hint {
-        ResetHint::Unknown => pb::histogram::ResetHint::Unknown,
-        ResetHint::Yes => pb::histogram::ResetHint::Yes,
-        ResetHint::No => pb::histogram::ResetHint::No,
-        ResetHint::Gauge => pb::histogram::ResetHint::Gauge,
-    };
-    let mut out = pb::Histogram {
-        sum: h.sum,
-        schema: h.schema,
-        zero_threshold: h.zero_threshold,
-        negative_spans: spans(h.negative_spans),
-        positive_spans: spans(h.positive_spans),
-        reset_hint: hint.into(),
-        timestamp,
-        custom_values: h.custom_values,
-        ..pb::Histogram::default()
-    };
-    match h.counts {
-        BucketCounts::Integer { count, zero_count, positive, negative } => {
-            out.count = Some(pb::histogram::Count::CountInt(count));
-            out.zero_count = Some(pb::histogram::ZeroCount::ZeroCountInt(zero_count));
-            (out.positive_deltas, out.negative_deltas) = (positive, negative);
-        }
-        BucketCounts::Float { count, zero_count, positive, negative } => {
-            out.count = Some(pb::histogram::Count::CountFloat(count));
-            out.zero_count = Some(pb::histogram::ZeroCount::ZeroCountFloat(zero_count));
-            (out.positive_counts, out.negative_counts) = (positive, negative);
-        }
-    }
-    out
 }

@@ -5,7 +5,8 @@ use skald_promql::{
 };
 use skald_vector::histogram::Boundary;
 
-use super::{Notes, success};
+use super::{Notes, pieces, success_in_pieces};
+use crate::http::body::PIECE;
 use crate::http::reply::Answer;
 use crate::json::Json;
 
@@ -14,13 +15,20 @@ pub(super) fn write(result: QueryResult, mut notes: Notes, with_stats: bool) -> 
     let QueryResult { value, warnings, infos, stats } = result;
     notes.warnings.extend(warnings);
     notes.infos.extend(infos);
-    success(size(&value) + 64, notes, move |json| {
-        json.raw(r#"{"resultType":"#);
-        data(json, &value);
+    let (size, mut data) = (size(&value) + 64, data(value));
+    let mut begun = false;
+    success_in_pieces(size, notes, move |json| {
+        if !std::mem::replace(&mut begun, true) {
+            json.raw(r#"{"resultType":"#);
+        }
+        if data(json) {
+            return true;
+        }
         if with_stats {
             write_stats(json.raw(r#","stats":"#), &stats);
         }
         json.raw("}");
+        false
     })
 }
 
@@ -39,28 +47,100 @@ fn size(value: &Value) -> usize {
     }
 }
 
-fn data(json: &mut Json, value: &Value) {
+/// Writes `"<type>","result":…` piece by piece.
+fn data(value: Value) -> Box<dyn FnMut(&mut Json) -> bool + Send> {
     match value {
-        Value::Scalar { time_ms, value } => {
-            float(json.raw(r#""scalar","result":"#), *time_ms, *value);
+        Value::Scalar { time_ms, value } => Box::new(move |json| {
+            float(json.raw(r#""scalar","result":"#), time_ms, value);
+            false
+        }),
+        Value::String { time_ms, value } => Box::new(move |json| {
+            json.raw(r#""string","result":["#).time_ms(time_ms).raw(",").string(&value).raw("]");
+            false
+        }),
+        Value::Vector(samples) => {
+            let mut samples = pieces(samples, vector_element);
+            let mut begun = false;
+            Box::new(move |json| {
+                if !std::mem::replace(&mut begun, true) {
+                    json.raw(r#""vector","result":"#);
+                }
+                samples(json)
+            })
         }
-        Value::String { time_ms, value } => {
-            json.raw(r#""string","result":["#).time_ms(*time_ms).raw(",").string(value).raw("]");
+        Value::Matrix(series) => {
+            let mut matrix = Matrix { left: series.into_iter(), open: None, first: true };
+            let mut begun = false;
+            Box::new(move |json| {
+                if !std::mem::replace(&mut begun, true) {
+                    json.raw(r#""matrix","result":["#);
+                }
+                matrix.next(json)
+            })
         }
-        Value::Vector(samples) => list(json.raw(r#""vector","result":"#), samples, vector_element),
-        Value::Matrix(series) => list(json.raw(r#""matrix","result":"#), series, matrix_element),
     }
 }
 
-/// `[` items `]` with commas.
-fn list<T>(json: &mut Json, items: &[T], mut write: impl FnMut(&mut Json, &T)) {
-    json.raw("[");
-    let mut first = true;
-    for item in items {
-        json.sep(&mut first);
-        write(json, item);
+/// The series that are not yet written.
+#[derive(Debug)]
+struct Matrix {
+    left: std::vec::IntoIter<MatrixSeries>,
+    open: Option<Open>,
+    first: bool,
+}
+
+/// A series of which the labels and `n` points are written.
+#[derive(Debug)]
+struct Open {
+    series: MatrixSeries,
+    n: usize,
+}
+
+impl Matrix {
+    /// Writes about a piece; answers whether there is more.
+    fn next(&mut self, json: &mut Json) -> bool {
+        loop {
+            if let Some(open) = &mut self.open {
+                if open.points(json) {
+                    return true;
+                }
+                self.open = None;
+            }
+            let Some(series) = self.left.next() else {
+                json.raw("]");
+                return false;
+            };
+            json.sep(&mut self.first).raw(r#"{"metric":"#).labels(&series.labels);
+            self.open = Some(Open { series, n: 0 });
+        }
     }
-    json.raw("]");
+}
+
+impl Open {
+    /// Floats and histograms apart, each left out when there is none.
+    fn points(&mut self, json: &mut Json) -> bool {
+        let MatrixSeries { points, histograms, .. } = &self.series;
+        let (n_floats, n_points) = (points.len(), points.len() + histograms.len());
+        while self.n < n_points {
+            if json.len() >= PIECE {
+                return true;
+            }
+            json.raw(match self.n {
+                0 if n_floats > 0 => r#","values":["#,
+                0 => r#","histograms":["#,
+                n if n == n_floats => r#"],"histograms":["#,
+                _ => ",",
+            });
+            if let Some((t, v)) = points.get(self.n) {
+                float(json, *t, *v);
+            } else if let Some((t, h)) = histograms.get(self.n - n_floats) {
+                histogram_at(json, *t, h);
+            }
+            self.n += 1;
+        }
+        json.raw(if n_points > 0 { "]}" } else { "}" });
+        false
+    }
 }
 
 fn vector_element(json: &mut Json, s: &VectorSample) {
@@ -70,20 +150,6 @@ fn vector_element(json: &mut Json, s: &VectorSample) {
         SampleValue::Histogram(h) => {
             histogram_at(json.raw(r#","histogram":"#), s.time_ms, h);
         }
-    }
-    json.raw("}");
-}
-
-/// Floats and histograms apart, each left out when there is none.
-fn matrix_element(json: &mut Json, s: &MatrixSeries) {
-    json.raw(r#"{"metric":"#).labels(&s.labels);
-    if !s.points.is_empty() {
-        list(json.raw(r#","values":"#), &s.points, |json, (t, v)| float(json, *t, *v));
-    }
-    if !s.histograms.is_empty() {
-        list(json.raw(r#","histograms":"#), &s.histograms, |json, (t, h)| {
-            histogram_at(json, *t, h);
-        });
     }
     json.raw("}");
 }
@@ -149,6 +215,43 @@ mod tests {
         String::from_utf8(json.into_bytes().to_vec()).unwrap()
     }
 
+    fn whole(value: Value, json: &mut Json) {
+        let mut data = data(value);
+        while data(json) {}
+    }
+
+    #[test]
+    fn large_results_are_written_in_pieces_of_a_bounded_size() {
+        let h = Arc::new(exponential());
+        let one = |i: i64| MatrixSeries {
+            labels: Labels::from_pairs([("i", i.to_string().as_str())]),
+            points: (0..9_000).map(|t| (t * 1000, 0.5)).collect(),
+            histograms: (0..900).map(|t| (t * 1000, Arc::clone(&h))).collect(),
+        };
+        let mut data = data(Value::Matrix((0..5).map(one).collect()));
+        let (mut all, mut n) = (String::new(), 0);
+        loop {
+            let mut more = false;
+            let piece = text(|j| more = data(j));
+            assert!(piece.len() < PIECE + 1000, "{}", piece.len());
+            all.push_str(&piece);
+            n += 1;
+            if !more {
+                break;
+            }
+        }
+        assert!(n > 10, "{n}");
+        let v: serde_json::Value =
+            serde_json::from_str(&format!(r#"{{"resultType":{all}}}"#)).unwrap();
+        let series = v["result"].as_array().unwrap();
+        assert_eq!(series.len(), 5);
+        for (i, s) in series.iter().enumerate() {
+            assert_eq!(s["metric"]["i"], i.to_string());
+            assert_eq!(s["values"].as_array().unwrap().len(), 9_000);
+            assert_eq!(s["histograms"].as_array().unwrap().len(), 900);
+        }
+    }
+
     fn exponential() -> FloatHistogram {
         FloatHistogram {
             schema: 0,
@@ -201,10 +304,10 @@ mod tests {
         };
         let both = MatrixSeries { histograms: vec![(1500, h)], ..floats.clone() };
         assert_eq!(
-            text(|j| data(j, &Value::Matrix(vec![floats, both]))),
+            text(|j| whole(Value::Matrix(vec![floats, both]), j)),
             r#""matrix","result":[{"metric":{"a":"b"},"values":[[1,"1.5"],[2.005,"NaN"]]},{"metric":{"a":"b"},"values":[[1,"1.5"],[2.005,"NaN"]],"histograms":[[1.500,{"count":"0","sum":"0"}]]}]"#
         );
-        assert_eq!(text(|j| data(j, &Value::Matrix(Vec::new()))), r#""matrix","result":[]"#);
+        assert_eq!(text(|j| whole(Value::Matrix(Vec::new()), j)), r#""matrix","result":[]"#);
     }
 
     #[test]
@@ -213,13 +316,13 @@ mod tests {
         let value = SampleValue::Float(f64::INFINITY);
         let vector = Value::Vector(vec![VectorSample { labels, time_ms: -100, value }]);
         assert_eq!(
-            text(|j| data(j, &vector)),
+            text(|j| whole(vector, j)),
             r#""vector","result":[{"metric":{"a":"b"},"value":[-0.100,"+Inf"]}]"#
         );
         let scalar = Value::Scalar { time_ms: 4000, value: 2.0 };
-        assert_eq!(text(|j| data(j, &scalar)), r#""scalar","result":[4,"2"]"#);
+        assert_eq!(text(|j| whole(scalar, j)), r#""scalar","result":[4,"2"]"#);
         let string = Value::String { time_ms: 4000, value: "a\"b".to_owned() };
-        assert_eq!(text(|j| data(j, &string)), r#""string","result":[4,"a\"b"]"#);
+        assert_eq!(text(|j| whole(string, j)), r#""string","result":[4,"a\"b"]"#);
     }
 
     #[test]

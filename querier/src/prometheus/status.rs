@@ -17,6 +17,15 @@ pub(super) async fn buildinfo(_: Querier, _: Call) -> Result<Answer, Error> {
     }))
 }
 
+/// The limits of the tenant who asks, under the names of the overrides file.
+pub(super) async fn user_limits(_: Querier, call: Call) -> Result<Answer, Error> {
+    let text = serde_json::to_string(&*call.scope.limits);
+    let text = text.map_err(|e| Error::Internal(e.to_string()))?;
+    Ok(Answer::json(text.len(), move |json| {
+        json.raw(&text);
+    }))
+}
+
 pub(super) async fn rules(_: Querier, _: Call) -> Result<Answer, Error> {
     Ok(success(32, Notes::default(), |json| {
         json.raw(r#"{"groups":[]}"#);

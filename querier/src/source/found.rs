@@ -189,12 +189,18 @@ impl Found {
         Ok(())
     }
 
+    /// Series `i` decoded; it may have no samples in the range.
+    pub(crate) fn series(&self, i: usize) -> Result<Series, Error> {
+        let mut series = Series::new(self.labels(i));
+        self.samples(i, &mut series).map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(series)
+    }
+
     /// Decodes everything; series without samples in the range are left out.
     pub(crate) fn decode(&self) -> Result<Vec<Series>, Error> {
         let mut out = Vec::with_capacity(self.len());
         for i in 0..self.len() {
-            let mut series = Series::new(self.labels(i));
-            self.samples(i, &mut series).map_err(|e| Error::Internal(e.to_string()))?;
+            let series = self.series(i)?;
             if !series.is_empty() {
                 out.push(series);
             }

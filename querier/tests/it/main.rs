@@ -8,6 +8,7 @@
 
 mod fake;
 mod fanout;
+mod http;
 mod loki;
 mod prometheus;
 mod tail;

@@ -368,7 +368,8 @@ fn read_query() -> pb::Query {
 #[tokio::test]
 async fn remote_read_answers_samples() {
     let world = world().await;
-    let accepted = vec![1, 0];
+    // 0 stands first, 7 is of a later day.
+    let accepted = vec![7, 0, 1];
     let request =
         pb::ReadRequest { queries: vec![read_query()], accepted_response_types: accepted };
     let reply = world.send(read_request(&request), Some(&TenantId::single())).await;
@@ -386,12 +387,83 @@ async fn remote_read_answers_samples() {
     assert_eq!(points, [(0, 1.0), (60_000, 2.5)]);
 }
 
+/// The messages of a stream of frames, their lengths and checksums checked.
+fn frames(mut body: &[u8]) -> Vec<pb::ChunkedReadResponse> {
+    let mut out = Vec::new();
+    while !body.is_empty() {
+        let len = usize::try_from(prost::encoding::decode_varint(&mut body).unwrap()).unwrap();
+        let (crc, rest) = body.split_at(4);
+        let (message, rest) = rest.split_at(len);
+        assert_eq!(crc, crc32c::crc32c(message).to_be_bytes());
+        assert!(len <= 1 << 20, "{len}");
+        out.push(pb::ChunkedReadResponse::decode(message).unwrap());
+        body = rest;
+    }
+    out
+}
+
+#[tokio::test]
+async fn remote_read_streams_chunks_to_who_asks_for_them() {
+    let world = world().await;
+    let t = TenantId::single();
+    // Enough that one series takes several frames, and the answer several pieces.
+    let wide = |i: i64| Histogram {
+        schema: 8,
+        reset_hint: ResetHint::Gauge,
+        zero_threshold: 0.0,
+        sum: 1.0,
+        positive_spans: vec![Span { offset: 0, length: 4000 }],
+        negative_spans: Vec::new(),
+        custom_values: Vec::new(),
+        counts: BucketCounts::Float {
+            count: 1.0,
+            zero_count: 0.0,
+            positive: (0..4000).map(|b| f64::from(b) * 1.1 + i as f64 / 3.0).collect(),
+            negative: Vec::new(),
+        },
+    };
+    world.ingester().put(&t, |r| {
+        let mut big = series(&[("__name__", "up"), ("job", "0")], &[]);
+        big.histograms = (0..50).map(|i| (BASE_MS + i, wide(i))).collect();
+        r.series.push(big);
+    });
+    let request = pb::ReadRequest {
+        queries: vec![read_query(), read_query()],
+        accepted_response_types: vec![1, 0],
+    };
+    let reply = world.send(read_request(&request), Some(&t)).await;
+    assert_eq!(reply.status, 200, "{:?}", reply.body);
+    assert_eq!(
+        reply.headers["content-type"],
+        "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"
+    );
+    assert!(!reply.headers.contains_key("content-encoding"));
+    let frames = frames(&reply.body);
+    let told: Vec<_> = frames
+        .iter()
+        .map(|f| (f.query_index, f.chunked_series[0].labels[1].value.as_str()))
+        .collect();
+    let mut once = told.clone();
+    once.dedup();
+    assert_eq!(once, [(0, "0"), (0, "a"), (0, "b"), (1, "0"), (1, "a"), (1, "b")]);
+    assert!(told.len() > once.len(), "the wide series needs more than one frame");
+    let times = frames[..told.len() / 2 - 2].iter().flat_map(|f| &f.chunked_series[0].chunks);
+    let times: Vec<_> = times.map(|c| (c.min_time_ms, c.max_time_ms, c.r#type)).collect();
+    assert!(times.is_sorted() && times.iter().all(|c| c.2 == 3), "{times:?}");
+    let small = &frames[told.len() / 2 - 2].chunked_series[0];
+    assert_eq!(small.chunks[0].r#type, 1);
+    assert_eq!(
+        (small.chunks[0].min_time_ms, small.chunks[0].max_time_ms),
+        (BASE_MS, BASE_MS + 60_000)
+    );
+}
+
 #[tokio::test]
 async fn remote_read_refuses_what_it_cannot_serve() {
     let world = world().await;
     let t = TenantId::single();
-    let only_chunks = pb::ReadRequest { queries: vec![], accepted_response_types: vec![1] };
-    assert_eq!(world.send(read_request(&only_chunks), Some(&t)).await.status, 400);
+    let unknown = pb::ReadRequest { queries: vec![], accepted_response_types: vec![7] };
+    assert_eq!(world.send(read_request(&unknown), Some(&t)).await.status, 400);
     let mut bad = read_query();
     bad.matchers[0].r#type = 2;
     bad.matchers[0].value = "(".to_owned();
