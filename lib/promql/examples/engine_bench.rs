@@ -1,6 +1,6 @@
 //! CPU time of the engine over encoded chunks in memory, without I/O.
 //!
-//! `cargo run --release -p skald-promql --example engine_bench [shape] [runs]` prints, per query shape, the CPU
+//! `cargo run --release -p skald-promql --example engine_bench [shape] [runs] [threads]` prints, per query shape, the CPU
 //! milliseconds (user) of one evaluation, all threads together, and the wall time.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program run by hand")]
@@ -12,6 +12,7 @@ use skald_model::{ErrorKind, Labels, Matcher};
 use skald_promql::{
     Engine, EngineOptions, QueryOptions, Samples, Select, SeriesSet, SeriesSource, SourceError,
 };
+use skald_runtime::CpuPool;
 use tokio::time::Instant;
 
 const SCRAPE_MS: i64 = 15_000;
@@ -198,7 +199,10 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let small = store(3000);
     let mut large = None;
-    let engine = Engine::new(EngineOptions { max_samples: usize::MAX, ..EngineOptions::default() });
+    let options = EngineOptions { max_samples: usize::MAX, ..EngineOptions::default() };
+    let threads = args.get(3).and_then(|n| n.parse().ok()).unwrap_or(1);
+    // The evaluation itself takes one of the slots.
+    let engine = Engine::new(options).on(CpuPool::new(threads));
     let options = QueryOptions::default();
     for (name, query, step) in SHAPES.iter().filter(|(n, ..)| n.starts_with(only)) {
         let source = if *step == 0 { &*large.get_or_insert_with(|| store(20_000)) } else { &small };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use skald_runtime::CpuPool;
 use skald_vector::{CancelFlag, Context, Grid, NameRemoval, Seen};
 use tokio::time::Instant;
 
@@ -67,6 +68,7 @@ pub struct QueryOptions {
 #[derive(Clone, Debug, Default)]
 pub struct Engine {
     options: EngineOptions,
+    cpu: Option<CpuPool>,
 }
 
 /// What is evaluated.
@@ -90,7 +92,13 @@ impl Drop for CancelOnDrop {
 
 impl Engine {
     pub fn new(options: EngineOptions) -> Self {
-        Self { options }
+        Self { options, cpu: None }
+    }
+
+    /// Lets queries compute on as many threads as `pool` has free. Results do not depend on it.
+    #[must_use]
+    pub fn on(self, pool: CpuPool) -> Self {
+        Self { cpu: Some(pool), ..self }
     }
 
     pub fn options(&self) -> &EngineOptions {
@@ -200,17 +208,26 @@ impl Engine {
         };
         let limit = opts.limit.filter(|limit| *limit > 0);
         let begin = Instant::now();
+        let cpu = self.cpu.clone();
+        let text = text.to_owned();
         let evaluate = move || {
+            // Whether or not a slot is free, the evaluation goes on: many small queries take turns.
+            let _slot = cpu.as_ref().and_then(CpuPool::try_slot);
             let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples, memory);
-            let answer = evaluator.answer(&expr, mode)?;
-            Ok::<_, QueryError>((answer, evaluator.ctx, evaluator.counters))
+            evaluator.cpu = cpu.clone();
+            let answer = evaluator.answer(&expr, mode).map_err(|e| evaluator.explain(e))?;
+            let Context { annotations, seen, .. } = evaluator.ctx;
+            let mut warnings = annotations.warnings(&text);
+            let value = finish(answer, grid.start_ms, mode, limit, &mut warnings);
+            let infos = annotations.infos(&text);
+            let result = QueryResult { value, warnings, infos, stats: Stats::default() };
+            Ok::<_, QueryError>((result, seen, evaluator.counters))
         };
         let joined = tokio::task::spawn_blocking(evaluate).await;
-        let (answer, ctx, counters) = joined.map_err(|e| {
+        let (mut result, seen, counters) = joined.map_err(|e| {
             tracing::error!(error = %e, "query evaluation failed");
             QueryError::Execution("query evaluation failed unexpectedly".to_owned())
         })??;
-        let Context { annotations, seen, .. } = ctx;
         stats.samples_decoded = counters.read as u64;
         stats.samples_read = seen.read;
         stats.samples_total = seen.total;
@@ -218,9 +235,8 @@ impl Engine {
         stats.steps = steps.map(|(time, (total, read))| (time, total, read)).collect();
         stats.peak_samples = counters.peak as u64;
         stats.eval_us = micros(begin);
-        let mut warnings = annotations.warnings(text);
-        let value = finish(answer, grid.start_ms, mode, limit, &mut warnings);
-        Ok(QueryResult { value, warnings, infos: annotations.infos(text), stats })
+        result.stats = stats;
+        Ok(result)
     }
 }
 

@@ -3,8 +3,10 @@
 mod absent;
 mod call;
 mod classic;
+mod common;
 mod histogram;
 mod info;
+mod loaded;
 mod range;
 mod select;
 mod smooth;
@@ -12,35 +14,21 @@ mod smooth;
 use std::sync::Arc;
 
 use skald_model::Labels;
+use skald_runtime::CpuPool;
 use skald_vector::aggregate::remark_on_parameters;
 use skald_vector::{
     BinaryOptions, Column, Context, DivisionRule, FloatHistogram, Grid, Matrix, Param, ScalarSide,
     aggregate, scalar_scalar, vector_scalar, vector_vector,
 };
 
+pub(crate) use self::loaded::Loaded;
 pub(crate) use self::range::column as window_column;
 pub(crate) use self::select::{Pick, Reach, latest};
 use crate::engine::{Mode, Shared};
-use crate::exec::{Fetched, Memory, chain};
+use crate::exec::{Common, Fetched, Memory, chain};
 use crate::expr::{Aggregate, Binary, Expr, Place, Selector, ValueType};
 use crate::plan::{Plan, Span};
-use crate::{MatrixSeries, QueryError, Samples, SeriesSet};
-
-/// One fetched series, histograms in the form in which queries compute.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Loaded {
-    pub labels: Labels,
-    pub drop_name: bool,
-    pub times: Vec<i64>,
-    pub values: Vec<f64>,
-    /// Start timestamps, parallel to `times`; empty when none is known.
-    pub starts: Vec<i64>,
-    pub histogram_times: Vec<i64>,
-    pub histograms: Vec<Arc<FloatHistogram>>,
-    pub histogram_starts: Vec<i64>,
-    /// The samples were computed, not read.
-    pub computed: bool,
-}
+use crate::{MatrixSeries, QueryError};
 
 /// The value of an expression over a grid.
 #[derive(Debug)]
@@ -84,45 +72,11 @@ pub(crate) struct Evaluator {
     loaded: usize,
     /// Samples of operands that wait for their other side.
     waiting: usize,
-}
-
-// === impl Loaded ===
-
-impl Loaded {
-    /// Replaces the samples by those of series `i`, in the same memory.
-    pub(crate) fn read(&mut self, set: &dyn SeriesSet, i: usize) -> Result<(), QueryError> {
-        let mut samples = Samples {
-            times: std::mem::take(&mut self.times),
-            values: std::mem::take(&mut self.values),
-            histogram_times: std::mem::take(&mut self.histogram_times),
-            histograms: std::mem::take(&mut self.histograms),
-            starts: std::mem::take(&mut self.starts),
-            histogram_starts: std::mem::take(&mut self.histogram_starts),
-        };
-        let read = set.read(i, &mut samples).map_err(QueryError::Source);
-        self.times = samples.times;
-        self.values = samples.values;
-        self.histogram_times = samples.histogram_times;
-        self.histograms = samples.histograms;
-        self.starts = samples.starts;
-        self.histogram_starts = samples.histogram_starts;
-        read
-    }
-
-    /// Takes out the stale markers.
-    pub(crate) fn remove_stale(&mut self) {
-        if let std::borrow::Cow::Owned(clean) = select::without_stale(self) {
-            *self = clean;
-        }
-    }
-
-    pub(crate) fn n_samples(&self) -> usize {
-        self.times.len() + self.histograms.iter().map(|h| h.size_in_samples()).sum::<usize>()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.times.is_empty() && self.histogram_times.is_empty()
-    }
+    /// What the query says more than once, and the samples that are kept of it.
+    common: Common,
+    kept: usize,
+    /// Whom to ask for help.
+    pub(crate) cpu: Option<CpuPool>,
 }
 
 // === impl Evaluator ===
@@ -150,6 +104,9 @@ impl Evaluator {
             memory,
             waiting: 0,
             loaded: 0,
+            common: Common::default(),
+            kept: 0,
+            cpu: None,
         }
     }
 
@@ -190,6 +147,7 @@ impl Evaluator {
 
     pub(crate) fn answer(&mut self, expr: &Expr, mode: Mode) -> Result<Answer, QueryError> {
         self.check_samples(0)?;
+        self.common = Common::find(expr);
         let grid = self.span.grid;
         if let Expr::Range { .. } | Expr::Subquery(_) = expr {
             return self.raw_series(expr, grid).map(Answer::Series);
@@ -207,9 +165,22 @@ impl Evaluator {
         })
     }
 
+    /// `error`, or the limit that made the operation fail which only counts slots.
+    pub(crate) fn explain(&self, error: QueryError) -> QueryError {
+        let by_memory = self.memory.max_samples() < self.max_samples;
+        match error == QueryError::too_many_samples() && by_memory {
+            true => {
+                let more = self.memory.max_samples().saturating_add(1);
+                self.memory.check_samples(more).err().unwrap_or(error)
+            }
+            false => error,
+        }
+    }
+
     /// Accounts for `held` samples beside those that are kept anyway.
     pub(crate) fn check_samples(&mut self, held: usize) -> Result<(), QueryError> {
-        let total = self.loaded.saturating_add(self.waiting).saturating_add(held);
+        let total = self.loaded.saturating_add(self.waiting).saturating_add(self.kept);
+        let total = total.saturating_add(held);
         self.counters.peak = self.counters.peak.max(total);
         if total > self.max_samples {
             return Err(QueryError::too_many_samples());
@@ -229,12 +200,19 @@ impl Evaluator {
 
     /// Fails when `bytes` beside what was fetched and decoded are more than the query may hold.
     pub(crate) fn check_bytes(&self, bytes: usize) -> Result<(), QueryError> {
-        let kept = self.loaded.saturating_add(self.waiting).saturating_mul(2 * size_of::<f64>());
-        self.memory.check(bytes.saturating_add(kept))
+        let kept = self.loaded.saturating_add(self.waiting).saturating_add(self.kept);
+        self.memory.check(bytes.saturating_add(kept.saturating_mul(2 * size_of::<f64>())))
     }
 
     pub(crate) fn eval(&mut self, expr: &Expr, grid: Grid) -> Result<Val, QueryError> {
         self.ctx.check()?;
+        match self.common.begin(expr) {
+            Some((class, kept)) => self.eval_common(expr, grid, class, kept),
+            None => self.eval_once(expr, grid),
+        }
+    }
+
+    fn eval_once(&mut self, expr: &Expr, grid: Grid) -> Result<Val, QueryError> {
         if let Some(chain) = chain(expr)
             && let Some(out) = self.collect(&chain, grid)?
         {
@@ -389,6 +367,7 @@ impl Evaluator {
 /// The unary minus.
 pub(crate) fn negate(mut m: Matrix, ctx: &mut Context) -> Result<Matrix, QueryError> {
     for column in &mut m.columns {
+        ctx.check()?;
         column.values.iter_mut().for_each(|v| *v = -*v);
         for h in column.histograms.iter_mut().flat_map(|h| h.iter_mut().flatten()) {
             let mut negative = FloatHistogram::clone(h);

@@ -9,12 +9,15 @@
 //! Invariant: what streams equals what would come out if every operation were applied to all series
 //! at once. Where series could collide after losing their names, nothing streams.
 
+mod batches;
 mod chain;
+mod common;
 mod fetched;
 mod fold;
 mod memory;
 mod pipeline;
 
 pub(crate) use self::chain::chain;
+pub(crate) use self::common::{Common, Kept};
 pub(crate) use self::fetched::Fetched;
 pub(crate) use self::memory::Memory;

@@ -1,5 +1,7 @@
 //! Bounds, cancellation and limits of the engine; what queries mean is tested in `tests/it`.
 
+mod limits;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Runs closures on blocking threads, at most `n` at a time. Clones share the bound.
 #[derive(Clone, Debug)]
@@ -14,6 +14,12 @@ pub struct CpuPool {
 #[derive(Debug, thiserror::Error)]
 #[error("computation did not finish: {0}")]
 pub struct Failed(String);
+
+/// Keeps a slot of the pool until it is dropped.
+#[derive(Debug)]
+pub struct Slot {
+    _permit: OwnedSemaphorePermit,
+}
 
 impl CpuPool {
     pub fn new(n: usize) -> Self {
@@ -40,5 +46,43 @@ impl CpuPool {
         })
         .await
         .map_err(|e| Failed(e.to_string()))
+    }
+
+    /// A slot, if one is free, for work that runs anyway and should count.
+    pub fn try_slot(&self) -> Option<Slot> {
+        Arc::clone(&self.slots).try_acquire_owned().ok().map(|permit| Slot { _permit: permit })
+    }
+
+    /// Starts `work` if a slot is free, and says whether it was. Must be called within a runtime, else none is.
+    pub fn try_start(&self, work: impl FnOnce() + Send + 'static) -> bool {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
+        let Some(slot) = self.try_slot() else { return false };
+        drop(runtime.spawn_blocking(move || {
+            let _slot = slot;
+            work();
+        }));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn starts_only_what_has_a_slot() {
+        let pool = CpuPool::new(1);
+        let (ended, end) = tokio::sync::oneshot::channel();
+        let slot = pool.try_slot();
+        assert!(slot.is_some() && pool.try_slot().is_none());
+        assert!(!pool.try_start(|| {}));
+        drop(slot);
+        assert!(pool.try_start(move || ended.send(7).unwrap()));
+        assert_eq!(end.await, Ok(7));
+    }
+
+    #[test]
+    fn starts_nothing_outside_a_runtime() {
+        assert!(!CpuPool::new(1).try_start(|| {}));
     }
 }

@@ -91,7 +91,7 @@ pub fn aggregate(
     param: Param<'_>,
     ctx: &mut Context,
 ) -> Result<Matrix, VectorError> {
-    let groups = groups(grouping, input);
+    let groups = groups(grouping, input, ctx)?;
     let name = op.as_str();
     match (op, param) {
         (
@@ -122,10 +122,11 @@ pub fn aggregate(
 }
 
 /// Groups in order of first appearance.
-fn groups(grouping: &Grouping, input: &Matrix) -> Vec<Group> {
+fn groups(grouping: &Grouping, input: &Matrix, ctx: &Context) -> Result<Vec<Group>, VectorError> {
     let mut index: HashMap<Labels, usize> = HashMap::new();
     let mut out: Vec<Group> = Vec::new();
     for (i, column) in input.columns.iter().enumerate().filter(|(_, c)| !c.is_empty()) {
+        ctx.check()?;
         let key = grouping.key(&column.labels);
         let at = *index.entry(key).or_insert_with_key(|key| {
             let labels = key.clone();
@@ -134,7 +135,7 @@ fn groups(grouping: &Grouping, input: &Matrix) -> Vec<Group> {
         });
         out[at].members.push(i);
     }
-    out
+    Ok(out)
 }
 
 // === impl Group ===

@@ -63,6 +63,11 @@ impl Annotations {
         add(&mut self.infos, text, Note { place: self.place, detail: Some(detail) });
     }
 
+    /// Whether nothing was remarked.
+    pub fn is_empty(&self) -> bool {
+        self.warnings.is_empty() && self.infos.is_empty()
+    }
+
     /// Adds what `other` has, as if it had been said here, after what was.
     pub fn append(&mut self, other: &Self) {
         other.warnings.iter().for_each(|(text, note)| add(&mut self.warnings, text, *note));

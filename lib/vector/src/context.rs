@@ -1,21 +1,48 @@
 //! What travels along with an evaluation: annotations, the stop flag, and how names are dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Annotations, Column, VectorError};
 
 /// A flag that asks an evaluation to stop; clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct CancelFlag(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub struct CancelFlag(Arc<AtomicU64>);
+
+/// Not cancelled, and nobody counts.
+const GO_ON: u64 = u64::MAX;
+
+impl Default for CancelFlag {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(GO_ON)))
+    }
+}
 
 impl CancelFlag {
+    /// Cancels itself when it was asked `polls` times: to test, without a clock, how much is done between
+    /// two questions.
+    pub fn after(polls: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(polls)))
+    }
+
+    /// How many questions are left of those given to [`after`](Self::after).
+    pub fn polls_left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(0, Ordering::Relaxed);
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        match self.0.load(Ordering::Relaxed) {
+            GO_ON => false,
+            0 => true,
+            _ => {
+                let less = |left: u64| left.checked_sub(1);
+                self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err()
+            }
+        }
     }
 }
 
@@ -44,6 +71,22 @@ impl Seen {
     /// With counts for each of `n` steps.
     pub fn per_step(n: usize) -> Self {
         Self { steps: Some(vec![(0, 0); n]), ..Self::default() }
+    }
+
+    /// Counts of the same kind, all zero.
+    pub fn empty(&self) -> Self {
+        self.steps.as_ref().map_or_else(Self::default, |steps| Self::per_step(steps.len()))
+    }
+
+    /// Adds the counts of `other`, which is of the same kind.
+    pub fn merge(&mut self, other: &Self) {
+        self.total = self.total.saturating_add(other.total);
+        self.read = self.read.saturating_add(other.read);
+        let steps = self.steps.iter_mut().flatten().zip(other.steps.iter().flatten());
+        for ((total, read), (more_total, more_read)) in steps {
+            *total = total.saturating_add(*more_total);
+            *read = read.saturating_add(*more_read);
+        }
     }
 
     #[inline]
@@ -91,5 +134,22 @@ impl Context {
             }
             NameRemoval::Delayed => column.drop_name = true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_may_cancel_itself_after_some_questions() {
+        let flag = CancelFlag::after(2);
+        let asked: Vec<bool> = (0..4).map(|_| flag.clone().is_cancelled()).collect();
+        assert_eq!(asked, [false, false, true, true]);
+        assert_eq!(flag.polls_left(), 0);
+        let flag = CancelFlag::default();
+        assert!(!flag.is_cancelled());
+        flag.cancel();
+        assert!(flag.is_cancelled());
     }
 }

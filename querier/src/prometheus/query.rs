@@ -89,7 +89,8 @@ fn engine(querier: &Querier, scope: &Scope) -> (Engine, MetricSource) {
             limit => limit,
         },
         ..defaults
-    });
+    })
+    .on(querier.cpu().clone());
     (engine, MetricSource::new(querier.fanout().clone(), scope.clone()))
 }
 

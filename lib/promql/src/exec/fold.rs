@@ -1,11 +1,13 @@
 //! Runs pipelines: into a matrix, or folded into the groups of an aggregation.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use skald_model::Labels;
 use skald_vector::aggregate::Accumulator;
 use skald_vector::{Column, Context, Grid, Grouping, Matrix, NameRemoval, without_metadata};
 
+use super::batches::{self, Batches};
 use super::chain::{Chain, folds};
 use super::pipeline::Pipeline;
 use crate::QueryError;
@@ -32,7 +34,7 @@ impl Evaluator {
         chain: &Chain<'_>,
         grid: Grid,
     ) -> Result<Option<Matrix>, QueryError> {
-        let Some(pipeline) = self.pipeline(chain, grid)? else { return Ok(None) };
+        let Some(pipeline) = self.pipeline(chain, grid)?.map(Arc::new) else { return Ok(None) };
         let mut out = Matrix::new(grid);
         let mut held = 0usize;
         self.run(&pipeline, |me, mut column, _| {
@@ -58,7 +60,7 @@ impl Evaluator {
         if !folds(a.op) {
             return Ok(None);
         }
-        let Some(pipeline) = self.pipeline(chain, grid)? else { return Ok(None) };
+        let Some(pipeline) = self.pipeline(chain, grid)?.map(Arc::new) else { return Ok(None) };
         let mut groups = Groups::new(&a.grouping, pipeline.drops_names);
         self.run(&pipeline, |me, mut column, ctx| {
             if column.has_histograms() && pipeline.drops_names && column.drop_name {
@@ -92,31 +94,76 @@ impl Evaluator {
         Ok(Some(out))
     }
 
-    /// Gives the column of every series that has one to `sink`.
+    /// Gives the column of every series that has one to `sink`, in order.
     fn run(
         &mut self,
-        pipeline: &Pipeline,
-        mut sink: impl FnMut(&mut Self, Column, &mut Context) -> Result<(), QueryError>,
+        pipeline: &Arc<Pipeline>,
+        sink: impl FnMut(&mut Self, Column, &mut Context) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
         let mut ctx = std::mem::take(&mut self.ctx);
         let names = std::mem::replace(&mut ctx.names, NameRemoval::Delayed);
         // The evaluator's own context only serves to ask whether to stop.
         self.ctx.cancel = ctx.cancel.clone();
-        let mut samples = Loaded::default();
-        let mut each = |me: &mut Self, i: usize| -> Result<(), QueryError> {
-            pipeline.data.read(i, &mut samples)?;
-            let n = samples.n_samples();
-            me.counters.read = me.counters.read.saturating_add(n);
-            me.check_samples(n)?;
-            match pipeline.column(&mut samples, &mut ctx)? {
-                Some(column) => sink(me, column, &mut ctx),
-                None => Ok(()),
-            }
+        let result = match self.shared(pipeline, &ctx) {
+            Some(batches) => self.run_batches(batches, &mut ctx, sink),
+            None => self.run_alone(pipeline, &mut ctx, sink),
         };
-        let result = (0..pipeline.data.len()).try_for_each(|i| each(self, i));
         ctx.names = names;
         self.ctx = ctx;
         result
+    }
+
+    /// The batches of a pipeline, when there is something to be shared, somebody to share it with, and
+    /// room for what waits to be folded.
+    fn shared(&self, pipeline: &Arc<Pipeline>, ctx: &Context) -> Option<Batches> {
+        let pool = self.cpu.as_ref()?;
+        let per_batch = batches::size(pipeline)?;
+        let waiting = per_batch.saturating_mul(batches::AHEAD);
+        let room =
+            ctx.max_slots.is_none_or(|max| waiting.saturating_mul(pipeline.grid.n) <= max / 8);
+        room.then(|| Batches::start(pool, Arc::clone(pipeline), per_batch, ctx))
+    }
+
+    fn run_alone(
+        &mut self,
+        pipeline: &Pipeline,
+        ctx: &mut Context,
+        mut sink: impl FnMut(&mut Self, Column, &mut Context) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let mut samples = Loaded::default();
+        for i in 0..pipeline.data.len() {
+            pipeline.data.read(i, &mut samples)?;
+            self.count_read(samples.n_samples())?;
+            if let Some(column) = pipeline.column(&mut samples, ctx)? {
+                sink(self, column, ctx)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run_batches(
+        &mut self,
+        mut batches: Batches,
+        ctx: &mut Context,
+        mut sink: impl FnMut(&mut Self, Column, &mut Context) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        while let Some(batch) = batches.next() {
+            let batch = batch?;
+            ctx.seen.merge(&batch.seen);
+            for one in batch.series {
+                self.count_read(one.n_samples)?;
+                ctx.annotations.append(&one.notes);
+                if let Some(column) = one.column {
+                    sink(self, column, ctx)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count_read(&mut self, n: usize) -> Result<(), QueryError> {
+        self.counters.read = self.counters.read.saturating_add(n);
+        self.check_samples(n)
     }
 }
 

@@ -48,9 +48,8 @@ pub(super) fn top(
         let mut kept = vec![Bitmap::new(n); group.members.len()];
         remark_on_histograms(group, input, &k, order, ctx);
         for (i, k) in k.iter().copied().enumerate().take(n).filter(|(_, k)| *k > 0) {
-            if i % 64 == 0 {
-                ctx.check()?;
-            }
+            // Each step goes through all members.
+            ctx.check()?;
             let mut best = Heap::new(k, order);
             let floats =
                 group.columns(input).enumerate().filter_map(|(m, c)| Some((c.float(i)?, m)));
@@ -137,9 +136,8 @@ pub(super) fn quantile(
             drop(fold::each_float(column, "quantile", ctx));
         }
         for (i, phi) in phi.iter().enumerate().take(input.grid.n) {
-            if i % 64 == 0 {
-                ctx.check()?;
-            }
+            // Each step goes through all members.
+            ctx.check()?;
             at_step.clear();
             at_step.extend(group.columns(input).filter_map(|c| c.float(i)));
             if !at_step.is_empty() {

@@ -1,0 +1,105 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use skald_model::Labels;
+
+use crate::{
+    Engine, EngineOptions, QueryOptions, QueryResult, Samples, Select, SeriesSet, SeriesSource,
+    SourceError, Value,
+};
+
+/// Two counters; counts how often one was decoded.
+#[derive(Clone, Debug, Default)]
+struct Counters(Arc<AtomicUsize>);
+
+impl SeriesSet for Counters {
+    fn len(&self) -> usize {
+        2
+    }
+
+    fn labels(&self, i: usize) -> Labels {
+        Labels::from_pairs([(Labels::NAME, "m"), ("i", &i.to_string())])
+    }
+
+    fn n_samples(&self, _: usize) -> usize {
+        100
+    }
+
+    fn size_bytes(&self) -> usize {
+        0
+    }
+
+    fn read(&self, i: usize, out: &mut Samples) -> Result<(), SourceError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        out.clear();
+        out.times.extend((0..100).map(|t| t * 1000));
+        out.values.extend((0..100).map(|v| f64::from(v) * if i == 0 { 1.0 } else { 7.0 }));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SeriesSource for Counters {
+    async fn select(&self, _: &Select) -> Result<Box<dyn SeriesSet>, SourceError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+async fn run(query: &str, max_samples: usize) -> (QueryResult, usize) {
+    let source = Counters::default();
+    let engine = Engine::new(EngineOptions { max_samples, ..EngineOptions::default() });
+    let options = QueryOptions { step_stats: true, ..QueryOptions::default() };
+    let result = engine.range(&source, query, 0, 99_000, 1000, &options).await.unwrap();
+    (result, source.0.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn what_is_said_twice_is_decoded_once() {
+    let cases = [
+        ("sum(m) / sum(m)", 2),
+        ("m - m", 2),
+        ("topk(1, sum by (i) (m)) + topk(1, sum by (i) (m)) - sum by (i) (m)", 2),
+        ("max_over_time(sum(m)[9s:1s]) - max_over_time(sum(m)[9s:1s])", 2),
+        // These are not the same.
+        ("sum(m) / avg(m)", 4),
+        ("sum(m) / sum by (i) (m)", 4),
+        ("sum(m) / sum(m offset 1s)", 4),
+        ("sum(m > 1) / sum(m > 2)", 4),
+        ("sum(m) / max_over_time(sum(m)[9s:1s])", 4),
+        ("max_over_time(sum(m)[9s:1s]) - max_over_time(sum(m)[9s:2s])", 4),
+        ("quantile(0.5, -m) - quantile(0.6, -m)", 4),
+    ];
+    for (query, want) in cases {
+        assert_eq!(run(query, usize::MAX).await.1, want, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn values_and_counts_are_those_of_separate_evaluations() {
+    let queries = [
+        "sum by (i) (irate(m[9s])) - sum by (i) (irate(m[9s]))",
+        "m - m",
+        "max_over_time(sum(m)[9s:1s]) - max_over_time(sum(m)[9s:1s])",
+        "topk(1, m) and topk(1, m)",
+    ];
+    for query in queries {
+        let (once, _) = run(query, usize::MAX).await;
+        // Too little room to keep anything, yet enough to evaluate.
+        let (apart, decoded) = run(query, 790).await;
+        assert_eq!(decoded, 4, "{query}");
+        assert_eq!(once.value, apart.value, "{query}");
+        assert_eq!(once.stats.samples_total, apart.stats.samples_total, "{query}");
+        assert_eq!(once.stats.samples_read, apart.stats.samples_read, "{query}");
+        assert_eq!(once.stats.steps, apart.stats.steps, "{query}");
+        assert!(!matches!(&once.value, Value::Matrix(m) if m.is_empty()), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn remarks_stay_with_each_place() {
+    let (result, decoded) = run("sum(rate(m[9s])) + sum(rate(m[9s]))", usize::MAX).await;
+    let want = "PromQL info: metric might not be a counter, name does not end in \
+                _total/_sum/_count/_bucket: \"m\" (1:29)";
+    assert_eq!((result.infos.as_slice(), decoded), (&[want.to_owned()][..], 4));
+}
