@@ -58,6 +58,8 @@ pub(crate) struct Data {
     known: HashMap<(String, SeriesId), Labels>,
     pub(crate) floats: BTreeMap<String, Vec<(i64, f64)>>,
     pub(crate) histograms: BTreeMap<String, Vec<(i64, Histogram)>>,
+    /// Start timestamps of floats and of histograms, where some are known.
+    pub(crate) starts: BTreeMap<String, Vec<i64>>,
     pub(crate) exemplars: BTreeMap<String, Vec<Exemplar>>,
     pub(crate) metadata: Vec<MetricMetadata>,
     pub(crate) lines: BTreeMap<String, Vec<Line>>,
@@ -100,6 +102,11 @@ impl Data {
                     outcome.samples += samples.floats.len() as u64;
                     outcome.histograms += samples.histograms.len() as u64;
                     outcome.exemplars += samples.exemplars.len() as u64;
+                    for starts in [&mut samples.starts, &mut samples.histogram_starts] {
+                        if !starts.is_empty() {
+                            self.starts.entry(name.clone()).or_default().append(starts);
+                        }
+                    }
                     self.floats.entry(name.clone()).or_default().append(&mut samples.floats);
                     self.histograms
                         .entry(name.clone())

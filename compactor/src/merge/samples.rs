@@ -3,13 +3,16 @@
 //! Chunks that overlap no other stay encoded as they are; the others are decoded, merged and encoded
 //! anew. Of several samples at one time the same one stays whatever the order of the inputs: a
 //! histogram before a float, the float with the larger bits (as an unsigned number, so that a stale
-//! marker wins over a positive value), the histogram with the larger encoding.
+//! marker wins over a positive value), the histogram with the larger encoding; of equal ones that with
+//! the later start timestamp.
+
+use std::iter::repeat;
 
 use bytes::Bytes;
 use skald_blocks::SeriesRow;
 use skald_codec::chunk::{self, ChunkError};
 use skald_codec::histogram;
-use skald_model::{Exemplar, Histogram};
+use skald_model::{Exemplar, Histogram, Series, TimeRange};
 
 use super::BadInput;
 
@@ -123,26 +126,38 @@ fn merge_floats(
             return Ok(());
         }
     }
-    let (mut times, mut values) = (Vec::new(), Vec::new());
-    for chunk in &run {
-        chunk::decode_floats(&chunk.bytes, &mut times, &mut values).map_err(bad(chunk.input))?;
-    }
-    let mut samples: Vec<(i64, u64)> = times
+    let decoded = decode(&run)?;
+    let starts = decoded.starts.into_iter().chain(repeat(0));
+    let mut samples: Vec<(i64, u64, i64)> = decoded
+        .timestamps
         .into_iter()
-        .zip(values)
-        .filter(|(ts, _)| *ts >= cutoff && taken.binary_search(ts).is_err())
-        .map(|(ts, value)| (ts, value.to_bits()))
+        .zip(decoded.values)
+        .zip(starts)
+        .filter(|((ts, _), _)| *ts >= cutoff && taken.binary_search(ts).is_err())
+        .map(|((ts, value), start)| (ts, value.to_bits(), start))
         .collect();
-    samples.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
-    samples.dedup_by_key(|(ts, _)| *ts);
+    samples.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(b.2.cmp(&a.2)));
+    samples.dedup_by_key(|(ts, ..)| *ts);
     for piece in samples.chunks(FLOATS_PER_CHUNK) {
-        let (times, values): (Vec<i64>, Vec<f64>) =
-            piece.iter().map(|(ts, bits)| (*ts, f64::from_bits(*bits))).unzip();
+        let mut series = Series::default();
+        for (ts, bits, start) in piece {
+            series.push(*ts, f64::from_bits(*bits), *start);
+        }
         let mut bytes = Vec::new();
-        chunk::encode_floats(&times, &values, &mut bytes);
+        let Series { timestamps, values, starts, .. } = &series;
+        chunk::encode_started_floats(timestamps, values, starts, &mut bytes);
         out.push(bytes.into());
     }
     Ok(())
+}
+
+/// All samples of overlapping chunks of one kind, as they stand.
+fn decode(run: &[Chunk]) -> Result<Series, BadInput> {
+    let mut series = Series::default();
+    for chunk in run {
+        chunk::decode_into(&chunk.bytes, TimeRange::ALL, &mut series).map_err(bad(chunk.input))?;
+    }
+    Ok(series)
 }
 
 fn merge_histograms(run: Vec<Chunk>, cutoff: i64, out: &mut Vec<Bytes>) -> Result<(), BadInput> {
@@ -152,31 +167,31 @@ fn merge_histograms(run: Vec<Chunk>, cutoff: i64, out: &mut Vec<Bytes>) -> Resul
         out.push(chunk.bytes.clone());
         return Ok(());
     }
-    let mut samples: Vec<(i64, Histogram)> = Vec::new();
-    for chunk in &run {
-        chunk::decode_histograms(&chunk.bytes, &mut samples).map_err(bad(chunk.input))?;
-    }
-    samples.retain(|(ts, _)| *ts >= cutoff);
-    samples.sort_by_key(|(ts, _)| *ts);
+    let decoded = decode(&run)?;
+    let starts = decoded.histogram_starts.into_iter().chain(repeat(0));
+    let mut samples: Vec<((i64, Histogram), i64)> =
+        decoded.histograms.into_iter().zip(starts).collect();
+    samples.retain(|((ts, _), _)| *ts >= cutoff);
+    samples.sort_by_key(|((ts, _), _)| *ts);
     samples.dedup_by(|next, kept| {
-        let same_time = next.0 == kept.0;
-        if same_time && encoded(&next.1) > encoded(&kept.1) {
+        let same_time = next.0.0 == kept.0.0;
+        let rank = |((_, h), start): &((i64, Histogram), i64)| (encoded(h), *start);
+        if same_time && rank(next) > rank(kept) {
             std::mem::swap(next, kept);
         }
         same_time
     });
-    let (mut times, mut histograms, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for (ts, histogram) in samples {
-        if times.len() >= HISTOGRAMS_PER_CHUNK || bytes >= HISTOGRAM_BYTES {
-            out.push(encode_histograms(&mut times, &mut histograms));
+    let (mut piece, mut bytes) = (Series::default(), 0);
+    for ((ts, histogram), start) in samples {
+        if piece.histograms.len() >= HISTOGRAMS_PER_CHUNK || bytes >= HISTOGRAM_BYTES {
+            out.push(encode_histograms(std::mem::take(&mut piece)));
             bytes = 0;
         }
         bytes += histogram.size_bytes();
-        times.push(ts);
-        histograms.push(histogram);
+        piece.push_histogram(ts, histogram, start);
     }
-    if !times.is_empty() {
-        out.push(encode_histograms(&mut times, &mut histograms));
+    if !piece.histograms.is_empty() {
+        out.push(encode_histograms(piece));
     }
     Ok(())
 }
@@ -187,11 +202,10 @@ fn encoded(histogram: &Histogram) -> Vec<u8> {
     bytes
 }
 
-fn encode_histograms(times: &mut Vec<i64>, histograms: &mut Vec<Histogram>) -> Bytes {
+fn encode_histograms(piece: Series) -> Bytes {
+    let (times, histograms): (Vec<i64>, Vec<Histogram>) = piece.histograms.into_iter().unzip();
     let mut bytes = Vec::new();
-    chunk::encode_histograms(times, histograms, &mut bytes);
-    times.clear();
-    histograms.clear();
+    chunk::encode_started_histograms(&times, &histograms, &piece.histogram_starts, &mut bytes);
     bytes.into()
 }
 

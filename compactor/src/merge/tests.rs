@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
 use skald_blocks::SeriesRow;
-use skald_model::{Labels, stale_nan};
+use skald_codec::chunk;
+use skald_model::{Labels, Series, TimeRange, stale_nan};
 use skald_runtime::Rng;
 
 use super::*;
@@ -63,6 +64,48 @@ async fn chunks_that_overlap_nothing_are_not_touched() {
     let written = merged(&store, &inputs, None, usize::MAX).await;
     let [out] = &metric_rows(&store, &written).await[..] else { panic!("one row") };
     assert_eq!(out.floats, [rows[0].floats[0].clone(), rows[1].floats[0].clone()]);
+}
+
+#[tokio::test]
+async fn start_timestamps_stay_with_the_sample_that_is_kept() {
+    let store = memory_store();
+    let row = |samples: &[(i64, f64, i64)]| {
+        let mut s = Series::new(series(1));
+        for (t, v, start) in samples {
+            s.push(*t, *v, *start);
+            s.push_histogram(*t + 100, native(1), *start);
+        }
+        let (mut floats, mut histograms) = (Vec::new(), Vec::new());
+        chunk::encode_started_floats(&s.timestamps, &s.values, &s.starts, &mut floats);
+        let (times, all): (Vec<i64>, Vec<_>) = s.histograms.into_iter().unzip();
+        chunk::encode_started_histograms(&times, &all, &s.histogram_starts, &mut histograms);
+        SeriesRow {
+            labels: s.labels,
+            floats: vec![floats.into()],
+            histograms: vec![histograms.into()],
+            ..SeriesRow::default()
+        }
+    };
+    let rows = [
+        row(&[(1, 1.0, 5), (3, 3.0, 5), (5, 5.0, 0)]),
+        row(&[(2, 2.0, 0), (3, 9.0, 6), (5, 5.0, 7)]),
+    ];
+    let mut inputs = Vec::new();
+    for (n, row) in (0..).zip(rows) {
+        inputs.push(metric_block(&store, n, "a", vec![row]).await);
+    }
+    for _ in 0..2 {
+        let written = merged(&store, &inputs, None, usize::MAX).await;
+        let mut got = Series::default();
+        for row in metric_rows(&store, &written).await {
+            for bytes in row.floats.iter().chain(&row.histograms) {
+                chunk::decode_into(bytes, TimeRange::ALL, &mut got).unwrap();
+            }
+        }
+        assert_eq!((got.timestamps, got.starts), (vec![1, 2, 3, 5], vec![5, 0, 6, 7]));
+        assert_eq!(got.histogram_starts, [5, 0, 6, 7]);
+        inputs.reverse();
+    }
 }
 
 #[tokio::test]

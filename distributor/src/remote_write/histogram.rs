@@ -25,11 +25,17 @@ pub(super) enum Fault {
     CustomMismatch(&'static str),
 }
 
-/// Reads and checks one `Histogram` message; the timestamp is in milliseconds.
-pub(super) fn read(
-    message: &[u8],
-    limits: &Limits,
-) -> Result<Result<(i64, Histogram), Fault>, Malformed> {
+/// A histogram with its times in milliseconds.
+#[derive(Debug)]
+pub(super) struct Stamped {
+    pub(super) ts: i64,
+    /// 0 = unknown.
+    pub(super) start: i64,
+    pub(super) histogram: Histogram,
+}
+
+/// Reads and checks one `Histogram` message.
+pub(super) fn read(message: &[u8], limits: &Limits) -> Result<Result<Stamped, Fault>, Malformed> {
     let mut parts = Parts::default();
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
@@ -41,6 +47,7 @@ pub(super) fn read(
 #[derive(Debug, Default)]
 struct Parts {
     ts: i64,
+    start: i64,
     is_float: bool,
     count_int: u64,
     count_float: f64,
@@ -101,6 +108,8 @@ impl Parts {
                 self.custom_values.push(v);
                 self.count_value()
             })?,
+            // Only in version 2.
+            17 => self.start = value.int64().unwrap_or(0),
             _ => {}
         }
         Ok(())
@@ -118,7 +127,7 @@ impl Parts {
         Ok(())
     }
 
-    fn build(self, limits: &Limits) -> Result<(i64, Histogram), Fault> {
+    fn build(self, limits: &Limits) -> Result<Stamped, Fault> {
         self.check(limits)?;
         let (positive, negative) = (self.positive, self.negative);
         let counts = if self.is_float {
@@ -152,7 +161,7 @@ impl Parts {
             custom_values: self.custom_values,
             counts,
         };
-        Ok((self.ts, histogram))
+        Ok(Stamped { ts: self.ts, start: self.start, histogram })
     }
 
     fn check(&self, limits: &Limits) -> Result<(), Fault> {

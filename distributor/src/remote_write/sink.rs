@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skald_codec::batch::MetricsBuilder;
+use skald_codec::batch::{MetricsBuilder, Starts};
 use skald_model::{Exemplar, Histogram, Labels, MetricMetadata, SeriesId};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -24,6 +24,8 @@ const NS_PER_MS: i64 = 1_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Raw<'a> {
     pub(super) floats: Vec<(i64, f64)>,
+    /// Start timestamps of the floats, 0 = unknown; empty when none is known.
+    starts: Vec<i64>,
     pub(super) histograms: Vec<&'a [u8]>,
     pub(super) exemplars: Vec<&'a [u8]>,
 }
@@ -48,6 +50,7 @@ pub(super) struct Sink<'c> {
     pub(super) rejects: Rejects,
     pub(super) spill: Vec<u8>,
     histograms: Vec<(i64, Histogram)>,
+    histogram_starts: Vec<i64>,
     pub(super) exemplars: Vec<Exemplar>,
     body: &'c [u8],
     /// Only in version 2.
@@ -61,6 +64,7 @@ pub(super) struct Sink<'c> {
 impl<'a> Raw<'a> {
     pub(super) fn clear(&mut self) {
         self.floats.clear();
+        self.starts.clear();
         self.histograms.clear();
         self.exemplars.clear();
     }
@@ -74,12 +78,25 @@ impl<'a> Raw<'a> {
         self.n_samples() == 0 && self.exemplars.is_empty()
     }
 
-    pub(super) fn push_float(&mut self, ts: i64, value: f64) -> Result<(), Malformed> {
+    pub(super) fn push_float(&mut self, ts: i64, value: f64, start: i64) -> Result<(), Malformed> {
         if self.floats.len() >= MAX_SAMPLES_PER_SERIES {
             return Err(Malformed("more than 1048576 samples of one series"));
         }
+        if start != 0 || !self.starts.is_empty() {
+            self.starts.resize(self.floats.len(), 0);
+            self.starts.push(start);
+        }
         self.floats.push((ts, value));
         Ok(())
+    }
+
+    /// Keeps the floats whose time passes `check`.
+    fn retain_floats(&mut self, mut check: impl FnMut(i64) -> bool) {
+        let kept: Vec<bool> = self.floats.iter().map(|(ts, _)| check(*ts)).collect();
+        let mut keep = kept.iter().copied();
+        self.floats.retain(|_| keep.next().unwrap_or(true));
+        let mut keep = kept.iter().copied();
+        self.starts.retain(|_| keep.next().unwrap_or(true));
     }
 }
 
@@ -116,6 +133,7 @@ impl<'c> Sink<'c> {
             rejects: Rejects::default(),
             spill: Vec::new(),
             histograms: Vec::new(),
+            histogram_starts: Vec::new(),
             exemplars: Vec::new(),
             body,
             symbols,
@@ -170,40 +188,49 @@ impl<'c> Sink<'c> {
     pub(super) fn write(&mut self, series: &Resolved, raw: &mut Raw<'_>) -> Result<(), Malformed> {
         self.count(raw);
         if !raw.floats.iter().all(|(ts, _)| self.is_in_time(*ts)) {
-            raw.floats.retain(|(ts, _)| self.check_time(series, *ts));
+            raw.retain_floats(|ts| self.check_time(series, ts));
         }
         let mut exemplars = std::mem::take(&mut self.exemplars);
         exemplars.retain(|e| self.check_time(series, e.timestamp_ms));
         let ctx = self.ctx;
         let mut held = 0;
         for bytes in &raw.histograms {
-            let (ts, h) = match histogram::read(bytes, &ctx.limits)? {
-                Ok(read) => read,
-                Err(bad) => {
-                    self.reject(bad.id(), series, || bad.describe(&ctx.limits));
-                    continue;
-                }
-            };
+            let histogram::Stamped { ts, start, histogram: h } =
+                match histogram::read(bytes, &ctx.limits)? {
+                    Ok(read) => read,
+                    Err(bad) => {
+                        self.reject(bad.id(), series, || bad.describe(&ctx.limits));
+                        continue;
+                    }
+                };
             if !self.check_time(series, ts) {
                 continue;
             }
             held += h.size_bytes();
             self.histograms.push((ts, h));
+            self.histogram_starts.push(start);
             if held > MAX_HELD_HISTOGRAM_BYTES {
-                self.flush(series, &raw.floats, &exemplars);
+                self.flush(series, &raw.floats, &raw.starts, &exemplars);
                 raw.floats.clear();
+                raw.starts.clear();
                 exemplars.clear();
                 held = 0;
             }
         }
-        self.flush(series, &raw.floats, &exemplars);
+        self.flush(series, &raw.floats, &raw.starts, &exemplars);
         // Its memory is used again by the next series.
         exemplars.clear();
         self.exemplars = exemplars;
         Ok(())
     }
 
-    fn flush(&mut self, series: &Resolved, floats: &[(i64, f64)], exemplars: &[Exemplar]) {
+    fn flush(
+        &mut self,
+        series: &Resolved,
+        floats: &[(i64, f64)],
+        starts: &[i64],
+        exemplars: &[Exemplar],
+    ) {
         if floats.is_empty() && exemplars.is_empty() && self.histograms.is_empty() {
             return;
         }
@@ -213,8 +240,11 @@ impl<'c> Sink<'c> {
         if labels.is_some() {
             part.fresh.push(series.key);
         }
-        part.builder.series(series.id, labels, floats, &self.histograms, exemplars);
+        let starts = Starts { floats: starts, histograms: &self.histogram_starts };
+        let floats = floats.iter().copied();
+        part.builder.series_iter(series.id, labels, floats, &self.histograms, exemplars, starts);
         self.histograms.clear();
+        self.histogram_starts.clear();
     }
 
     /// Sends `metadata` to the partition of its name.

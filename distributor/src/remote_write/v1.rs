@@ -78,8 +78,9 @@ impl<'a> Walk<'a> {
                     end = message.len() - fields.rest().len();
                 }
                 2 => {
-                    let (ts, sample) = sample(value.bytes()?)?;
-                    self.raw.push_float(ts, sample)?;
+                    // Field 3 means nothing in version 1.
+                    let (ts, sample, _) = sample(value.bytes()?)?;
+                    self.raw.push_float(ts, sample, 0)?;
                 }
                 3 => self.raw.exemplars.push(value.bytes()?),
                 4 => self.raw.histograms.push(value.bytes()?),
@@ -118,17 +119,19 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Timestamp and value of a `Sample`, the same in both versions; a start timestamp (field 3) is not kept yet.
+/// Timestamp and value of a `Sample`, the same in both versions, and the start timestamp of version 2.
 #[inline]
-pub(super) fn sample(message: &[u8]) -> Result<(i64, f64), Malformed> {
-    let (mut ts, mut sample) = (0, 0.0);
+pub(super) fn sample(message: &[u8]) -> Result<(i64, f64, i64), Malformed> {
+    let (mut ts, mut sample, mut start) = (0, 0.0, 0);
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
             1 => sample = value.double()?,
             2 => ts = value.int64()?,
+            // Another type here is another protocol's field, not an error.
+            3 => start = value.int64().unwrap_or(0),
             _ => {}
         }
     }
-    Ok((ts, sample))
+    Ok((ts, sample, start))
 }

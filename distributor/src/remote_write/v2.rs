@@ -1,8 +1,7 @@
 //! Remote write 2.0: `io.prometheus.write.v2.Request`.
 //!
 //! Labels are references into the request's symbols. Each symbol is hashed once; the key of a series
-//! is the hash of its symbols' hashes. Start and created timestamps are read over: the batch format has
-//! no place for them yet.
+//! is the hash of its symbols' hashes. The created timestamp of a series, which drafts had, is read over.
 
 use std::collections::HashSet;
 
@@ -188,8 +187,8 @@ impl<'a> Walk<'a> {
                 (1, Value::Bytes(packed)) if refs.is_none() => refs = Some(Refs::Packed(packed)),
                 (1, _) => refs = Some(Refs::Pieces),
                 (2, _) => {
-                    let (ts, sample) = sample(value.bytes()?)?;
-                    self.raw.push_float(ts, sample)?;
+                    let (ts, sample, start) = sample(value.bytes()?)?;
+                    self.raw.push_float(ts, sample, start)?;
                 }
                 (3, _) => self.raw.histograms.push(value.bytes()?),
                 (4, _) => self.raw.exemplars.push(value.bytes()?),

@@ -5,7 +5,7 @@ use skald_rpc::ingester::PushOutcome;
 
 use super::reject::{Sample, reject, reject_sample};
 use super::{Applied, Mode, Rules, position, shown};
-use crate::head::metrics::{MetricsHead, Window};
+use crate::head::metrics::{MetricsHead, Stamp, Window};
 use crate::index::Ref;
 use crate::parsed::{MetricsBatch, MetricsItem};
 
@@ -131,7 +131,8 @@ fn append(
     let Applied { outcome, refused, .. } = applied;
     for i in item.floats() {
         let (timestamp_ms, value) = batch.floats[i];
-        match head.append(r, timestamp_ms, value, window) {
+        let stamp = Stamp { ts: timestamp_ms, start: batch.start(i) };
+        match head.append(r, stamp, value, window) {
             Ok(()) => outcome.samples += 1,
             Err(conflict) => {
                 refused.floats.push(position(i));
@@ -143,7 +144,8 @@ fn append(
     }
     for i in item.histograms() {
         let (timestamp_ms, histogram) = &batch.histograms[i];
-        match head.append_histogram(r, *timestamp_ms, histogram, window) {
+        let stamp = Stamp { ts: *timestamp_ms, start: batch.histogram_start(i) };
+        match head.append_histogram(r, stamp, histogram, window) {
             Ok(()) => outcome.histograms += 1,
             Err(conflict) => {
                 refused.histograms.push(position(i));

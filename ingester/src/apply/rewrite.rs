@@ -1,7 +1,7 @@
 //! Batches that the ingester writes itself: what was accepted of a batch, and labels once more.
 
 use bytes::Bytes;
-use skald_codec::batch::{LogsBuilder, MetricsBuilder};
+use skald_codec::batch::{LogsBuilder, MetricsBuilder, Starts};
 use skald_model::{Histogram, Labels, SeriesId};
 
 use super::{Refused, position};
@@ -32,18 +32,23 @@ pub(crate) fn accepted_metrics(batch: &MetricsBatch, refused: &Refused) -> Optio
     let mut skip_histograms = Skip::new(&refused.histograms);
     let mut floats: Vec<(i64, f64)> = Vec::new();
     let mut histograms: Vec<(i64, Histogram)> = Vec::new();
+    let (mut starts, mut histogram_starts) = (Vec::new(), Vec::new());
     for (at, item) in batch.items.iter().enumerate() {
         if items.has(at) {
             continue;
         }
         floats.clear();
-        floats.extend(item.floats().filter(|i| !skip_floats.has(*i)).map(|i| batch.floats[i]));
+        starts.clear();
+        for i in item.floats().filter(|i| !skip_floats.has(*i)) {
+            floats.push(batch.floats[i]);
+            starts.push(batch.start(i));
+        }
         histograms.clear();
-        histograms.extend(
-            item.histograms()
-                .filter(|i| !skip_histograms.has(*i))
-                .map(|i| batch.histograms[i].clone()),
-        );
+        histogram_starts.clear();
+        for i in item.histograms().filter(|i| !skip_histograms.has(*i)) {
+            histograms.push(batch.histograms[i].clone());
+            histogram_starts.push(batch.histogram_start(i));
+        }
         let exemplars = &batch.exemplars[item.exemplars()];
         if floats.is_empty()
             && histograms.is_empty()
@@ -52,7 +57,10 @@ pub(crate) fn accepted_metrics(batch: &MetricsBatch, refused: &Refused) -> Optio
         {
             continue;
         }
-        builder.series(item.id, item.labels.as_ref(), &floats, &histograms, exemplars);
+        let starts = Starts { floats: &starts, histograms: &histogram_starts };
+        let floats = floats.iter().copied();
+        let labels = item.labels.as_ref();
+        builder.series_iter(item.id, labels, floats, &histograms, exemplars, starts);
     }
     batch.metadata.iter().for_each(|m| builder.metadata(m));
     (!builder.is_empty()).then(|| builder.finish())

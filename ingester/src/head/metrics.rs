@@ -8,6 +8,7 @@ mod data;
 mod encode;
 mod find;
 mod read;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub(crate) use self::append::{Conflict, Window};
 pub(crate) use self::data::{Extra, SeriesData};
 pub(crate) use self::encode::EncodedSelection;
 pub(crate) use self::read::{Selection, chunks_of};
+pub(crate) use self::starts::Stamp;
 use super::{Ageing, Cuttable, LogState};
 use crate::index::{Index, Ref, retain_mapped};
 
@@ -73,6 +75,7 @@ pub(crate) enum Kind {
 struct Scratch {
     ts: Vec<i64>,
     values: Vec<f64>,
+    starts: Vec<i64>,
     bytes: Vec<u8>,
     samples: Samples,
 }

@@ -16,6 +16,9 @@ pub(crate) struct MetricsBatch {
     pub(crate) histograms: Vec<(i64, Histogram)>,
     pub(crate) exemplars: Vec<Exemplar>,
     pub(crate) metadata: Vec<MetricMetadata>,
+    /// Start timestamps, 0 = unknown; columns end where no further one is known.
+    starts: Vec<i64>,
+    histogram_starts: Vec<i64>,
 }
 
 /// One series of a batch: ranges of its columns.
@@ -42,6 +45,9 @@ impl MetricsBatch {
             if times.chain(samples.histograms.iter().map(|(t, _)| *t)).any(|t| t == i64::MAX) {
                 return Err(InvalidBatch::Timestamp { item });
             }
+            take_starts(&mut out.starts, out.floats.len(), &mut samples.starts);
+            let at = out.histograms.len();
+            take_starts(&mut out.histogram_starts, at, &mut samples.histogram_starts);
             out.items.push(MetricsItem {
                 id: series.id,
                 labels,
@@ -52,6 +58,24 @@ impl MetricsBatch {
         }
         out.metadata = batch.metadata()?;
         Ok(out)
+    }
+
+    /// Start timestamp of a float, 0 = unknown.
+    pub(crate) fn start(&self, float: usize) -> i64 {
+        self.starts.get(float).copied().unwrap_or(0)
+    }
+
+    /// Start timestamp of a histogram, 0 = unknown.
+    pub(crate) fn histogram_start(&self, histogram: usize) -> i64 {
+        self.histogram_starts.get(histogram).copied().unwrap_or(0)
+    }
+}
+
+/// Moves the start timestamps of samples that will stand at `at`.
+fn take_starts(into: &mut Vec<i64>, at: usize, from: &mut Vec<i64>) {
+    if !from.is_empty() {
+        into.resize(at, 0);
+        into.append(from);
     }
 }
 

@@ -7,11 +7,12 @@
 //! ```text
 //! batch    := version u8 = 1, kind u8 (1 metrics, 2 logs), base ivarint, n u32 LE, item*n, metadata
 //! item     := id 16 B LE, flags u8, [labels: bytes if bit 0], body: bytes
-//! body     := metrics: [floats if bit 1] [histograms if bit 2] [exemplars if bit 3]
+//! body     := metrics: [floats if bit 1] [histograms if bit 2] [exemplars if bit 3] [starts if bit 4]
 //!           | logs:    uvarint(n) { ivarint(ts - previous ts) bytes(line) bytes(structured metadata) }*n
 //! floats   := uvarint(n) { ivarint(ts - previous ts) f64 }*n        the first ts is relative to base
 //! histograms := uvarint(n) { ivarint(ts - previous ts) histogram }*n
 //! exemplars  := uvarint(n) { ivarint(ts - previous ts) f64 bytes(labels) }*n
+//! starts   := { uvarint(run) ivarint(start - previous start) }*      for all floats, then all histograms
 //! metadata := nothing for logs; metrics: uvarint(n) { bytes(name) bytes(kind) bytes(help) bytes(unit) }*n
 //! bytes    := uvarint(len) byte*len
 //! ```
@@ -23,7 +24,7 @@ mod metrics;
 mod tests;
 
 pub use logs::{EntryView, LogsBuilder, StreamView};
-pub use metrics::{MetricsBuilder, Samples, SeriesView};
+pub use metrics::{MetricsBuilder, Samples, SeriesView, Starts};
 
 use skald_model::{MetricMetadata, SeriesId, Signal};
 

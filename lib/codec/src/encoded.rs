@@ -22,7 +22,7 @@ mod tests;
 use bytes::Bytes;
 use skald_model::{Histogram, Labels, Series, SeriesId, TimeRange};
 
-use crate::chunk::{self, ChunkError, ChunkKind};
+use crate::chunk::{self, ChunkError};
 use crate::histogram;
 
 /// The version of the sections written.
@@ -30,6 +30,9 @@ pub const VERSION: u32 = 1;
 
 /// Bytes after which an [`Encoder`] is full.
 const FULL: usize = 1 << 20;
+
+/// Samples of a chunk that is encoded here.
+const PIECE: usize = 240;
 
 const CHUNK: u8 = 0;
 const FLOATS: u8 = 1;
@@ -96,6 +99,30 @@ impl Encoder {
         self.patch(at + 1, at + HEADER);
     }
 
+    /// Appends samples that ascend, of which some have start timestamps, to the series under way: as chunks.
+    pub fn started(&mut self, samples: &Series) {
+        let (times, values) = (&samples.timestamps, &samples.values);
+        let pieces = times.chunks(PIECE).zip(values.chunks(PIECE));
+        let mut starts = samples.starts.chunks(PIECE);
+        for (times, values) in pieces {
+            let starts = starts.next().unwrap_or_default();
+            self.encode(|out| chunk::encode_started_floats(times, values, starts, out));
+        }
+        let mut starts = samples.histogram_starts.chunks(PIECE);
+        for piece in samples.histograms.chunks(PIECE) {
+            let (times, all): (Vec<i64>, Vec<Histogram>) = piece.iter().cloned().unzip();
+            let starts = starts.next().unwrap_or_default();
+            self.encode(|out| chunk::encode_started_histograms(&times, &all, starts, out));
+        }
+    }
+
+    fn encode(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.data.len();
+        self.header(CHUNK, 0);
+        put(&mut self.data);
+        self.patch(at + 1, at + HEADER);
+    }
+
     /// Whether anything was appended to the series under way.
     pub fn has_data(&self) -> bool {
         self.data.len() > self.data_ends.last().map_or(0, |end| *end as usize)
@@ -150,10 +177,14 @@ impl EncodedSeries {
         let mut encoder = Encoder::default();
         let mut floats = Vec::new();
         for s in series {
-            floats.clear();
-            floats.extend(s.timestamps.iter().copied().zip(s.values.iter().copied()));
-            encoder.floats(&floats);
-            encoder.histograms(&s.histograms);
+            if s.starts.is_empty() && s.histogram_starts.is_empty() {
+                floats.clear();
+                floats.extend(s.timestamps.iter().copied().zip(s.values.iter().copied()));
+                encoder.floats(&floats);
+                encoder.histograms(&s.histograms);
+            } else {
+                encoder.started(s);
+            }
             encoder.finish_series(None, |out| out.extend_from_slice(s.labels.as_bytes()));
             if encoder.is_full() {
                 out.push(std::mem::take(&mut encoder).finish());
@@ -216,7 +247,7 @@ impl EncodedSeries {
     pub fn decode(&self, i: usize, range: TimeRange, into: &mut Series) -> Result<(), ChunkError> {
         for section in Sections(self.bytes(i)) {
             match section? {
-                (CHUNK, bytes) => decode_chunk(bytes, range, into)?,
+                (CHUNK, bytes) => chunk::decode_into(bytes, range, into)?,
                 (FLOATS, bytes) => decode_floats(bytes, range, into),
                 (HISTOGRAMS, bytes) => {
                     for h in Histograms(bytes) {
@@ -231,7 +262,8 @@ impl EncodedSeries {
                 _ => return Err(ChunkError::Malformed("section kind")),
             }
         }
-        sort(into);
+        into.pad_starts();
+        into.sort();
         Ok(())
     }
 
@@ -258,28 +290,6 @@ fn span(ends: &[u32], i: usize) -> (usize, usize) {
     (i.checked_sub(1).map_or(0, end), end(i))
 }
 
-fn decode_chunk(bytes: &[u8], range: TimeRange, into: &mut Series) -> Result<(), ChunkError> {
-    let header = chunk::peek(bytes)?;
-    if header.count == 0 || !range.overlaps(header.min_ts, header.max_ts) {
-        return Ok(());
-    }
-    match header.kind {
-        ChunkKind::Floats => {
-            chunk::decode_floats_range(bytes, range, &mut into.timestamps, &mut into.values)?;
-        }
-        ChunkKind::Histograms => {
-            let from = into.histograms.len();
-            chunk::decode_histograms(bytes, &mut into.histograms)?;
-            let mut at = 0;
-            into.histograms.retain(|(t, _)| {
-                at += 1;
-                at <= from || range.contains(*t)
-            });
-        }
-    }
-    Ok(())
-}
-
 fn decode_floats(bytes: &[u8], range: TimeRange, into: &mut Series) {
     let (all, _) = bytes.as_chunks::<FLOAT>();
     into.timestamps.reserve(all.len());
@@ -292,21 +302,6 @@ fn decode_floats(bytes: &[u8], range: TimeRange, into: &mut Series) {
             into.timestamps.push(ts);
             into.values.push(f64::from_bits(bits));
         }
-    }
-}
-
-/// Sorts and keeps one sample per time, the first written.
-fn sort(series: &mut Series) {
-    if !series.timestamps.is_sorted_by(|a, b| a < b) {
-        let times = series.timestamps.iter().copied();
-        let mut all: Vec<(i64, f64)> = times.zip(series.values.iter().copied()).collect();
-        all.sort_by_key(|(t, _)| *t);
-        all.dedup_by_key(|(t, _)| *t);
-        (series.timestamps, series.values) = all.into_iter().unzip();
-    }
-    if !series.histograms.is_sorted_by(|(a, _), (b, _)| a < b) {
-        series.histograms.sort_by_key(|(t, _)| *t);
-        series.histograms.dedup_by_key(|(t, _)| *t);
     }
 }
 

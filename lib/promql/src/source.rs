@@ -130,6 +130,8 @@ impl SeriesSet for Vec<Series> {
         out.clear();
         out.times.extend_from_slice(&series.timestamps);
         out.values.extend_from_slice(&series.values);
+        out.starts.extend_from_slice(&series.starts);
+        out.histogram_starts.extend_from_slice(&series.histogram_starts);
         for (t, h) in &series.histograms {
             out.histogram_times.push(*t);
             out.histograms.push(Arc::new(FloatHistogram::from(h)));

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
-use skald_codec::batch::{Batch, LogsBuilder, MetricsBuilder, Samples};
+use skald_codec::batch::{Batch, LogsBuilder, MetricsBuilder, Samples, Starts};
 use skald_codec::encoded::{self, EncodedSeries};
 use skald_codec::wire::WireError;
 use skald_model::{
@@ -119,7 +119,8 @@ pub(crate) fn series_to_batches(series: &[Series]) -> Vec<Bytes> {
     for s in series {
         let floats = s.timestamps.iter().copied().zip(s.values.iter().copied());
         let labels = Some(&s.labels);
-        builder.series_iter(s.labels.id(), labels, Exact(floats), &s.histograms, &[]);
+        let starts = Starts { floats: &s.starts, histograms: &s.histogram_starts };
+        builder.series_iter(s.labels.id(), labels, Exact(floats), &s.histograms, &[], starts);
         if builder.len() >= FRAME {
             let full = std::mem::replace(&mut builder, MetricsBuilder::new(base));
             out.push(full.finish());
@@ -156,7 +157,9 @@ pub(crate) fn series_from_batch(bytes: &Bytes, out: &mut Vec<Series>) -> Result<
         item.decode(&mut samples).map_err(corrupt)?;
         let (timestamps, values) = samples.floats.iter().copied().unzip();
         let histograms = std::mem::take(&mut samples.histograms);
-        out.push(Series { labels, timestamps, values, histograms });
+        let starts = std::mem::take(&mut samples.starts);
+        let histogram_starts = std::mem::take(&mut samples.histogram_starts);
+        out.push(Series { labels, timestamps, values, starts, histograms, histogram_starts });
     }
     Ok(())
 }
@@ -317,7 +320,7 @@ mod tests {
                 labels: Labels::from_pairs([("i", i.to_string())]),
                 timestamps: (0..5000).collect(),
                 values: (0..5000).map(f64::from).collect(),
-                histograms: Vec::new(),
+                ..Series::default()
             })
             .collect();
         let batches = series_to_batches(&series);
@@ -334,7 +337,7 @@ mod tests {
             labels: Labels::from_pairs([("i", i.to_string())]),
             timestamps: vec![i],
             values: vec![1.5],
-            histograms: Vec::new(),
+            ..Series::default()
         };
         let series: Vec<Series> = (0..4).map(one).collect();
         let sets = EncodedSeries::of(&series);

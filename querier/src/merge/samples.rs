@@ -1,7 +1,9 @@
 //! Samples of one series from several sources: one per timestamp.
 //!
 //! Where sources disagree on a timestamp the winner does not depend on their order: a histogram
-//! before a float, a sample before a staleness marker, then the larger value.
+//! before a float, a sample before a staleness marker, then the larger value, then the later start timestamp.
+
+mod started;
 
 use std::cmp::Ordering;
 
@@ -13,6 +15,9 @@ pub(crate) fn unite(mut parts: Vec<Series>) -> Series {
         return parts.pop().unwrap_or_default();
     }
     parts.sort_by_key(first_time);
+    if parts.iter().any(|p| !p.starts.is_empty() || !p.histogram_starts.is_empty()) {
+        return started::unite(parts);
+    }
     let mut parts = parts.into_iter();
     let mut out = parts.next().unwrap_or_default();
     for part in parts {

@@ -21,7 +21,7 @@ fn set(name: &str) -> Labels {
 
 fn one(points: &[(i64, f64)]) -> Series {
     let (timestamps, values) = points.iter().copied().unzip();
-    Series { labels: set("a"), timestamps, values, histograms: Vec::new() }
+    Series { labels: set("a"), timestamps, values, ..Series::default() }
 }
 
 fn points(s: &Series) -> Vec<(i64, f64)> {
@@ -45,6 +45,23 @@ fn replicas_and_neighbours_give_each_sample_once() {
     let got = series(vec![vec![head.clone()], vec![behind], vec![head], vec![block]]);
     let want = vec![(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0), (50, 5.0)];
     assert_eq!(got.iter().map(points).collect::<Vec<_>>(), vec![want]);
+}
+
+#[test]
+fn start_timestamps_follow_the_sample_that_wins() {
+    let mut a = one(&[(1, 1.0), (3, 3.0)]);
+    let mut b = one(&[]);
+    for (t, v, start) in [(1, 1.0, 5), (2, 2.0, 6), (3, 9.0, 7)] {
+        b.push(t, v, start);
+    }
+    a.push(4, 4.0, 8);
+    a.push(5, stale_nan(), 9);
+    b.push(5, 5.0, 0);
+    for sources in [vec![vec![a.clone()], vec![b.clone()]], vec![vec![b], vec![a]]] {
+        let got = series(sources);
+        let want = vec![(1, 1.0), (2, 2.0), (3, 9.0), (4, 4.0), (5, 5.0)];
+        assert_eq!((points(&got[0]), &got[0].starts[..]), (want, &[5, 6, 7, 8, 0][..]));
+    }
 }
 
 #[test]

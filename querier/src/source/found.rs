@@ -171,7 +171,9 @@ impl Found {
     fn samples(&self, i: usize, out: &mut Series) -> Result<(), ChunkError> {
         out.timestamps.clear();
         out.values.clear();
+        out.starts.clear();
         out.histograms.clear();
+        out.histogram_starts.clear();
         let mut parts = self.parts_of(i);
         let Some((set, at)) = parts.next() else { return Ok(()) };
         set.decode(at, self.range, out)?;
@@ -234,11 +236,13 @@ impl SeriesSet for Found {
 
     fn read(&self, i: usize, out: &mut Samples) -> Result<(), SourceError> {
         out.clear();
-        let (timestamps, values) =
-            (std::mem::take(&mut out.times), std::mem::take(&mut out.values));
-        let mut series = Series { timestamps, values, ..Series::default() };
+        let timestamps = std::mem::take(&mut out.times);
+        let values = std::mem::take(&mut out.values);
+        let starts = std::mem::take(&mut out.starts);
+        let mut series = Series { timestamps, values, starts, ..Series::default() };
         let result = self.samples(i, &mut series);
         (out.times, out.values) = (series.timestamps, series.values);
+        (out.starts, out.histogram_starts) = (series.starts, series.histogram_starts);
         result.map_err(|e| SourceError { kind: ErrorKind::Corrupt, message: e.to_string() })?;
         for (t, h) in &series.histograms {
             out.histogram_times.push(*t);

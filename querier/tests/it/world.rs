@@ -270,7 +270,7 @@ pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
 /// Samples at seconds after the base.
 pub(crate) fn series(pairs: &[(&str, &str)], points: &[(i64, f64)]) -> Series {
     let (timestamps, values) = points.iter().map(|(s, v)| (BASE_MS + s * 1000, *v)).unzip();
-    Series { labels: labels(pairs), timestamps, values, histograms: Vec::new() }
+    Series { labels: labels(pairs), timestamps, values, ..Series::default() }
 }
 
 /// Lines at seconds after the base.

@@ -14,6 +14,7 @@ mod documents;
 mod operations;
 mod recorded;
 mod roundtrip;
+mod starts;
 mod tenancy;
 
 use skald_testkit::{Client, ServerBuilder};

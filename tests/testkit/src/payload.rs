@@ -72,6 +72,44 @@ pub fn write_v2(series: &[(Pairs<'_>, i64, f64)]) -> Bytes {
     snappy(&request)
 }
 
+/// A snappy remote write 2.0 body of one counter: (ms, value, start in ms).
+pub fn write_v2_started(labels: Pairs<'_>, samples: &[(i64, f64, i64)]) -> Bytes {
+    let sample = |&(timestamp, value, start_timestamp): &(i64, f64, i64)| prometheus_v2::Sample {
+        value,
+        timestamp,
+        start_timestamp,
+    };
+    let samples = samples.iter().map(sample).collect();
+    one_v2(labels, prometheus_v2::TimeSeries { samples, ..Default::default() })
+}
+
+/// A snappy remote write 2.0 body of one native histogram with a single bucket: (ms, count, start in ms).
+pub fn write_v2_started_histograms(labels: Pairs<'_>, samples: &[(i64, u32, i64)]) -> Bytes {
+    use prometheus_v2::histogram::Count;
+    let histogram =
+        |&(timestamp, count, start_timestamp): &(i64, u32, i64)| prometheus_v2::Histogram {
+            timestamp,
+            start_timestamp,
+            count: Some(Count::CountInt(count.into())),
+            sum: count.into(),
+            positive_spans: vec![prometheus_v2::BucketSpan { offset: 0, length: 1 }],
+            positive_deltas: vec![count.into()],
+            ..Default::default()
+        };
+    let histograms = samples.iter().map(histogram).collect();
+    one_v2(labels, prometheus_v2::TimeSeries { histograms, ..Default::default() })
+}
+
+fn one_v2(labels: Pairs<'_>, series: prometheus_v2::TimeSeries) -> Bytes {
+    let mut labels = labels.to_vec();
+    labels.sort_unstable();
+    let texts = labels.into_iter().flat_map(|(n, v)| [n.to_owned(), v.to_owned()]);
+    let symbols: Vec<String> = std::iter::once(String::new()).chain(texts).collect();
+    let labels_refs = (1..).take(symbols.len() - 1).collect();
+    let timeseries = vec![prometheus_v2::TimeSeries { labels_refs, ..series }];
+    snappy(&prometheus_v2::Request { symbols, timeseries })
+}
+
 /// Labels of a stream and its (ns, line) pairs.
 pub type StreamOf<'a> = (Pairs<'a>, &'a [(i64, &'a str)]);
 

@@ -77,6 +77,24 @@ async fn success_says_what_was_written() {
 }
 
 #[tokio::test]
+async fn start_timestamps_go_along_with_the_samples_that_are_taken() {
+    let cluster = Cluster::one(Limits::default());
+    let at = |timestamp, start_timestamp| pb::Sample { value: 1.0, timestamp, start_timestamp };
+    let far = NOW_MS + 100 * 86_400_000;
+    let samples = vec![at(NOW_MS, 0), at(far, 2), at(NOW_MS + 1, 3), at(NOW_MS + 2, 0)];
+    let histograms = pb::TimeSeries {
+        labels_refs: vec![1, 9, 3, 4],
+        histograms: vec![histogram()],
+        ..pb::TimeSeries::default()
+    };
+    assert_eq!(push(&cluster, vec![up(samples), histograms]).await.status, 400);
+    let data = cluster.data();
+    assert_eq!(data.floats[UP_TEXT].len(), 3);
+    assert_eq!(data.starts[UP_TEXT], [0, 3, 0]);
+    assert_eq!(data.starts[r#"{__name__="req_count", job="x"}"#], [7]);
+}
+
+#[tokio::test]
 async fn both_versions_mean_the_same_series() {
     use skald_proto::public::prometheus as v1;
     let cluster = Cluster::one(Limits::default());

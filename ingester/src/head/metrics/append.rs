@@ -4,7 +4,7 @@ use skald_codec::histogram;
 use skald_model::{Exemplar, Histogram};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Kind, MetricsHead, Newest};
+use super::{Kind, MetricsHead, Newest, Stamp};
 use crate::index::Ref;
 
 /// How far behind a series' newest sample a sample may be.
@@ -44,22 +44,30 @@ impl MetricsHead {
     pub(crate) fn append(
         &mut self,
         r: Ref,
-        ts: i64,
+        stamp: impl Into<Stamp>,
         value: f64,
         window: Window,
     ) -> Result<(), Conflict> {
+        let stamp = stamp.into();
+        let ts = stamp.ts;
         let bits = value.to_bits();
         match self.place(r, ts, Kind::Float, bits, window)? {
             Place::Newest => {
                 self.set_newest(r, ts, bits, Kind::Float);
                 let data = &mut self.data[r as usize];
+                if stamp.start != 0 || data.starts().is_some() {
+                    let mut scratch = std::mem::take(&mut self.scratch);
+                    self.sized(r, |data| data.push(stamp, value, &mut scratch));
+                    self.scratch = scratch;
+                    return Ok(());
+                }
                 // Only a push that fills or grows a buffer changes its size.
                 let before = data.sealed.capacity() + 16 * data.tail.capacity();
-                data.push(ts, value, &mut self.scratch);
+                data.push(stamp, value, &mut self.scratch);
                 let after = data.sealed.capacity() + 16 * data.tail.capacity();
                 self.data_bytes = (self.data_bytes + after).saturating_sub(before);
             }
-            Place::Late => self.sized(r, |data| data.insert_late(ts, value)),
+            Place::Late => self.sized(r, |data| data.insert_late(stamp, value)),
             Place::Repeated => {}
         }
         Ok(())
@@ -69,19 +77,21 @@ impl MetricsHead {
     pub(crate) fn append_histogram(
         &mut self,
         r: Ref,
-        ts: i64,
+        stamp: impl Into<Stamp>,
         h: &Histogram,
         window: Window,
     ) -> Result<(), Conflict> {
+        let stamp = stamp.into();
+        let ts = stamp.ts;
         let bits = hash(h, &mut self.scratch.bytes);
         match self.place(r, ts, Kind::Histogram, bits, window)? {
             Place::Newest => {
                 self.set_newest(r, ts, bits, Kind::Histogram);
                 let mut scratch = std::mem::take(&mut self.scratch);
-                self.sized(r, |data| data.push_histogram(ts, h, &mut scratch));
+                self.sized(r, |data| data.push_histogram(stamp, h, &mut scratch));
                 self.scratch = scratch;
             }
-            Place::Late => self.sized(r, |data| data.insert_late_histogram(ts, h)),
+            Place::Late => self.sized(r, |data| data.insert_late_histogram(stamp, h)),
             Place::Repeated => {}
         }
         Ok(())

@@ -3,13 +3,14 @@
 //! ```text
 //! sealed := { u32 LE len, chunk }*      chunks of 32 samples (skald_codec::chunk), ascending
 //! tail   := samples behind them, ascending, raw
-//! extra  := what few series have: late samples, histograms, exemplars
+//! extra  := what few series have: late samples, histograms, exemplars, start timestamps
 //! ```
 
 use skald_codec::chunk::{self, ChunkError, ChunkHeader};
 use skald_model::{Exemplar, Histogram};
 
-use super::Scratch;
+use super::starts::Starts;
+use super::{Scratch, Stamp};
 
 /// Samples of the tail that make a sealed chunk.
 const SEAL_AT: usize = 32;
@@ -30,6 +31,7 @@ pub(crate) struct Extra {
     pub(crate) late_histograms: Vec<(i64, Histogram)>,
     /// By time, newest last.
     pub(crate) exemplars: Vec<Exemplar>,
+    pub(super) starts: Option<Box<Starts>>,
     /// Bytes of histograms and exemplars.
     pub(super) bytes: usize,
 }
@@ -65,47 +67,77 @@ impl SeriesData {
     }
 
     /// Appends a float newer than all before.
-    pub(super) fn push(&mut self, ts: i64, value: f64, scratch: &mut Scratch) {
-        self.tail.push((ts, value));
+    pub(super) fn push(&mut self, stamp: Stamp, value: f64, scratch: &mut Scratch) {
+        self.tail.push((stamp.ts, value));
+        if let Some(starts) = self.starts_for(stamp) {
+            starts.floats.push(stamp);
+        }
         if self.tail.len() < SEAL_AT {
             return;
         }
         scratch.ts.clear();
         scratch.values.clear();
+        scratch.starts.clear();
         scratch.ts.extend(self.tail.iter().map(|(t, _)| *t));
         scratch.values.extend(self.tail.iter().map(|(_, v)| *v));
+        if let Some(steps) = self.starts().map(|s| &s.floats).filter(|s| !s.is_empty()) {
+            scratch.starts.extend(scratch.ts.iter().map(|t| steps.at(*t)));
+        }
         scratch.bytes.clear();
-        chunk::encode_floats(&scratch.ts, &scratch.values, &mut scratch.bytes);
+        let Scratch { ts, values, starts, bytes, .. } = scratch;
+        chunk::encode_started_floats(ts, values, starts, bytes);
         put_chunk(&mut self.sealed, &scratch.bytes);
         self.tail.clear();
+        if let Some(starts) = self.extra.as_mut().and_then(|e| e.starts.as_mut()) {
+            starts.floats.clear();
+        }
     }
 
     /// Appends a histogram newer than all before.
-    pub(super) fn push_histogram(&mut self, ts: i64, h: &Histogram, scratch: &mut Scratch) {
+    pub(super) fn push_histogram(&mut self, stamp: Stamp, h: &Histogram, scratch: &mut Scratch) {
+        if let Some(starts) = self.starts_for(stamp) {
+            starts.histograms.push(stamp);
+        }
         let extra = self.extra_mut();
         extra.bytes += h.size_bytes();
-        extra.histograms.push((ts, h.clone()));
+        extra.histograms.push((stamp.ts, h.clone()));
         if extra.histograms.len() < SEAL_AT {
             return;
         }
         let (times, all): (Vec<i64>, Vec<Histogram>) = extra.histograms.drain(..).unzip();
         let raw: usize = all.iter().map(Histogram::size_bytes).sum();
         scratch.bytes.clear();
-        chunk::encode_histograms(&times, &all, &mut scratch.bytes);
+        scratch.starts.clear();
+        if let Some(steps) = extra.starts.as_mut().map(|s| &mut s.histograms) {
+            scratch.starts.extend(times.iter().map(|t| steps.at(*t)));
+            steps.clear();
+        }
+        let Scratch { starts, bytes, .. } = scratch;
+        chunk::encode_started_histograms(&times, &all, starts, bytes);
         put_chunk(&mut extra.sealed_histograms, &scratch.bytes);
         extra.bytes = extra.bytes.saturating_sub(raw);
     }
 
     /// Puts a late float in its place.
-    pub(super) fn insert_late(&mut self, ts: i64, value: f64) {
-        insert_sorted(&mut self.extra_mut().late, ts, value);
+    pub(super) fn insert_late(&mut self, stamp: Stamp, value: f64) {
+        self.late_start(stamp);
+        insert_sorted(&mut self.extra_mut().late, stamp.ts, value);
     }
 
     /// Puts a late histogram in its place.
-    pub(super) fn insert_late_histogram(&mut self, ts: i64, h: &Histogram) {
+    pub(super) fn insert_late_histogram(&mut self, stamp: Stamp, h: &Histogram) {
+        self.late_start(stamp);
         let extra = self.extra_mut();
         extra.bytes += h.size_bytes();
-        insert_sorted(&mut extra.late_histograms, ts, h.clone());
+        insert_sorted(&mut extra.late_histograms, stamp.ts, h.clone());
+    }
+
+    fn late_start(&mut self, stamp: Stamp) {
+        if stamp.start != 0
+            && let Some(starts) = self.starts_for(stamp)
+        {
+            starts.insert_late(stamp);
+        }
     }
 
     /// Keeps the newest `max` exemplars; whether this one is new and kept.
@@ -139,6 +171,7 @@ impl Extra {
         size_of::<Self>()
             + self.late.capacity() * size_of::<(i64, f64)>()
             + self.sealed_histograms.capacity()
+            + self.starts.as_ref().map_or(0, |starts| starts.heap_bytes())
             + self.bytes
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use skald_codec::chunk::ChunkError;
 use skald_codec::encoded::{EncodedSeries, Encoder};
-use skald_model::{Series, SeriesId, TimeRange};
+use skald_model::{Histogram, Series, SeriesId, TimeRange};
 use skald_rpc::ingester::SelectSeries;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -102,15 +102,42 @@ impl EncodedSelection {
 impl SeriesData {
     /// Appends what reaches into `range`: in order, then late ones.
     fn encode(&self, range: TimeRange, into: &mut Encoder) -> Result<(), ChunkError> {
+        let starts = self.starts();
         put_chunks(&self.sealed, range, into)?;
-        into.floats(cut(&self.tail, range));
+        put_floats(cut(&self.tail, range), starts.map(|s| |ts| s.floats.at(ts)), into);
         let Some(extra) = &self.extra else { return Ok(()) };
-        into.floats(cut(&extra.late, range));
+        let late = starts.filter(|s| !s.late.is_empty()).map(|s| |ts| s.of_late(ts));
+        put_floats(cut(&extra.late, range), late, into);
         put_chunks(&extra.sealed_histograms, range, into)?;
-        into.histograms(cut(&extra.histograms, range));
-        into.histograms(cut(&extra.late_histograms, range));
+        let in_order = starts.map(|s| |ts| s.histograms.at(ts));
+        put_histograms(cut(&extra.histograms, range), in_order, into);
+        put_histograms(cut(&extra.late_histograms, range), late, into);
         Ok(())
     }
+}
+
+/// Floats as they are, or with their start timestamps when there may be some.
+fn put_floats(column: &[(i64, f64)], start: Option<impl Fn(i64) -> i64>, into: &mut Encoder) {
+    let Some(start) = start else { return into.floats(column) };
+    let mut samples = Series::default();
+    for (t, v) in column {
+        samples.push(*t, *v, start(*t));
+    }
+    into.started(&samples);
+}
+
+/// As [`put_floats`].
+fn put_histograms(
+    column: &[(i64, Histogram)],
+    start: Option<impl Fn(i64) -> i64>,
+    into: &mut Encoder,
+) {
+    let Some(start) = start else { return into.histograms(column) };
+    let mut samples = Series::default();
+    for (t, h) in column {
+        samples.push_histogram(*t, h.clone(), start(*t));
+    }
+    into.started(&samples);
 }
 
 fn put_chunks(sealed: &[u8], range: TimeRange, into: &mut Encoder) -> Result<(), ChunkError> {

@@ -7,6 +7,7 @@ use skald_codec::chunk::{self, ChunkError};
 use skald_model::{Exemplar, Histogram, Labels, Matcher, Series, TimeRange};
 
 use super::data::Chunks;
+use super::starts::Starts;
 use super::{Extra, MetricsHead, MetricsSnapshot, SeriesData};
 use crate::index::Ref;
 
@@ -137,38 +138,27 @@ impl SeriesData {
 
     /// Appends the samples in `range` to `into`: in order, then late ones.
     fn decode(&self, range: TimeRange, into: &mut Series) -> Result<(), ChunkError> {
+        let none = Starts::default();
+        let starts = self.starts().unwrap_or(&none);
         for chunk in Chunks::new(&self.sealed) {
-            let (header, bytes) = chunk?;
-            if !range.overlaps(header.min_ts, header.max_ts) {
-                continue;
-            }
-            let from = into.timestamps.len();
-            chunk::decode_floats(bytes, &mut into.timestamps, &mut into.values)?;
-            keep_range(into, from, range);
+            chunk::decode_into(chunk?.1, range, into)?;
         }
-        let mut push = |column: &[(i64, f64)]| {
-            for (t, v) in cut(column, range) {
-                into.timestamps.push(*t);
-                into.values.push(*v);
-            }
-        };
-        push(&self.tail);
+        for (t, v) in cut(&self.tail, range) {
+            into.push(*t, *v, starts.floats.at(*t));
+        }
         let Some(extra) = &self.extra else { return Ok(()) };
-        push(&extra.late);
-        for chunk in Chunks::new(&extra.sealed_histograms) {
-            let (header, bytes) = chunk?;
-            if range.overlaps(header.min_ts, header.max_ts) {
-                let from = into.histograms.len();
-                chunk::decode_histograms(bytes, &mut into.histograms)?;
-                let mut at = 0;
-                into.histograms.retain(|(t, _)| {
-                    at += 1;
-                    at <= from || range.contains(*t)
-                });
-            }
+        for (t, v) in cut(&extra.late, range) {
+            into.push(*t, *v, starts.of_late(*t));
         }
-        into.histograms.extend_from_slice(cut(&extra.histograms, range));
-        into.histograms.extend_from_slice(cut(&extra.late_histograms, range));
+        for chunk in Chunks::new(&extra.sealed_histograms) {
+            chunk::decode_into(chunk?.1, range, into)?;
+        }
+        for (t, h) in cut(&extra.histograms, range) {
+            into.push_histogram(*t, h.clone(), starts.histograms.at(*t));
+        }
+        for (t, h) in cut(&extra.late_histograms, range) {
+            into.push_histogram(*t, h.clone(), starts.of_late(*t));
+        }
         Ok(())
     }
 }
@@ -177,25 +167,27 @@ impl SeriesData {
 pub(crate) fn chunks_of(data: &SeriesData) -> Result<(Vec<Bytes>, Vec<Bytes>), ChunkError> {
     let mut series = Series::default();
     data.decode(TimeRange::ALL, &mut series)?;
-    sort_floats(&mut series);
-    sort_histograms(&mut series.histograms);
+    series.sort();
+    let mut starts = series.starts.chunks(BLOCK_CHUNK);
     let floats = series
         .timestamps
         .chunks(BLOCK_CHUNK)
         .zip(series.values.chunks(BLOCK_CHUNK))
         .map(|(ts, values)| {
             let mut out = Vec::new();
-            chunk::encode_floats(ts, values, &mut out);
+            let starts = starts.next().unwrap_or_default();
+            chunk::encode_started_floats(ts, values, starts, &mut out);
             out.into()
         })
         .collect();
     let mut histograms = Vec::new();
+    let mut starts = series.histogram_starts.chunks(BLOCK_CHUNK);
     let mut rest = series.histograms;
     while !rest.is_empty() {
         let tail = rest.split_off(BLOCK_CHUNK.min(rest.len()));
         let (ts, all): (Vec<i64>, Vec<Histogram>) = rest.into_iter().unzip();
         let mut out = Vec::new();
-        chunk::encode_histograms(&ts, &all, &mut out);
+        chunk::encode_started_histograms(&ts, &all, starts.next().unwrap_or_default(), &mut out);
         histograms.push(out.into());
         rest = tail;
     }
@@ -214,37 +206,4 @@ pub(super) fn cut<T>(column: &[(i64, T)], range: TimeRange) -> &[(i64, T)] {
     let from = column.partition_point(|(t, _)| *t < range.start);
     let to = column.partition_point(|(t, _)| *t < range.end);
     column.get(from..to).unwrap_or_default()
-}
-
-/// Drops floats outside `range` from position `from` on; they ascend.
-fn keep_range(series: &mut Series, from: usize, range: TimeRange) {
-    let new = &series.timestamps[from..];
-    let end = from + new.partition_point(|t| *t < range.end);
-    let skip = new.partition_point(|t| *t < range.start);
-    series.timestamps.truncate(end);
-    series.values.truncate(end);
-    if skip > 0 {
-        let to = (from + skip).min(end);
-        series.timestamps.drain(from..to);
-        series.values.drain(from..to);
-    }
-}
-
-/// Sorts and keeps one sample per time, the first written.
-fn sort_floats(series: &mut Series) {
-    if series.timestamps.is_sorted_by(|a, b| a < b) {
-        return;
-    }
-    let times = series.timestamps.iter().copied();
-    let mut all: Vec<(i64, f64)> = times.zip(series.values.iter().copied()).collect();
-    all.sort_by_key(|(t, _)| *t);
-    all.dedup_by_key(|(t, _)| *t);
-    (series.timestamps, series.values) = all.into_iter().unzip();
-}
-
-fn sort_histograms(all: &mut Vec<(i64, Histogram)>) {
-    if !all.is_sorted_by(|(a, _), (b, _)| a < b) {
-        all.sort_by_key(|(t, _)| *t);
-        all.dedup_by_key(|(t, _)| *t);
-    }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use skald_model::{BucketCounts, Histogram, ResetHint, Series, Span, TimeRange, stale_nan};
 use skald_rpc::ingester::SelectSeries;
@@ -40,6 +42,46 @@ fn histogram(n: u64) -> Histogram {
             negative: vec![],
         },
     }
+}
+
+#[test]
+fn start_timestamps_stay_with_their_samples() {
+    let mut head = MetricsHead::default();
+    let (r, plain) = (series(&mut head, "started"), series(&mut head, "plain"));
+    let window = Window::Ms(i64::MAX);
+    // Sealed and raw samples, from the third on with another start; then late ones.
+    let start = |i: i64| if i < 2 { 0 } else { 1 + i / 20 };
+    for i in 0..50 {
+        let stamp = Stamp { ts: 100 + 10 * i, start: start(i) };
+        head.append(r, stamp, 1.0, window).unwrap();
+        let stamp = Stamp { ts: stamp.ts + 1, ..stamp };
+        head.append_histogram(r, stamp, &histogram(7), window).unwrap();
+        head.append(plain, stamp.ts, 1.0, window).unwrap();
+    }
+    head.append(r, Stamp { ts: 505, start: 77 }, 1.0, window).unwrap();
+    head.append(r, 515, 1.0, window).unwrap();
+    head.append_histogram(r, Stamp { ts: 506, start: 78 }, &histogram(7), window).unwrap();
+    let check = |all: &[Series], what: &str| {
+        let found = all.iter().find(|s| s.labels.get("__name__") == Some("started")).unwrap();
+        let mut want: BTreeMap<i64, i64> = (0..50).map(|i| (100 + 10 * i, start(i))).collect();
+        let histograms: BTreeMap<i64, i64> = want.iter().map(|(t, s)| (t + 1, *s)).collect();
+        want.extend([(505, 77), (515, 0)]);
+        let got = found.timestamps.iter().copied().zip(found.starts.iter().copied());
+        assert_eq!(got.collect::<BTreeMap<_, _>>(), want, "{what}");
+        let times = found.histograms.iter().map(|(t, _)| *t);
+        let got: BTreeMap<i64, i64> = times.zip(found.histogram_starts.iter().copied()).collect();
+        assert_eq!(got, histograms.into_iter().chain([(506, 78)]).collect(), "{what}");
+        let plain = all.iter().find(|s| s.labels.get("__name__") == Some("plain")).unwrap();
+        assert!(plain.starts.is_empty(), "{what}");
+    };
+    check(&read(&head, TimeRange::ALL), "read");
+    let (floats, histograms) = chunks_of(head.buffers(r)).unwrap();
+    let mut flushed = Series::new(head.index.labels(r));
+    for chunk in floats.iter().chain(&histograms) {
+        skald_codec::chunk::decode_into(chunk, TimeRange::ALL, &mut flushed).unwrap();
+    }
+    let plain = Series::new(head.index.labels(plain));
+    check(&[flushed, plain], "flushed");
 }
 
 #[test]

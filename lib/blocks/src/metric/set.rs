@@ -121,11 +121,17 @@ impl MetricSet {
             start: range.start.max(self.range.start),
             end: range.end.min(self.range.end),
         };
-        if let Some(page) = self.floats.get(found.floats.page as usize) {
-            decode_floats(page, found.floats.chunks.clone(), range, into)?;
+        let lists = [(&self.floats, &found.floats), (&self.histograms, &found.histograms)];
+        let mut ascending = true;
+        for (pages, place) in lists {
+            let Some(page) = pages.get(place.page as usize) else { continue };
+            for (bytes, ascends) in page.encoded(place.chunks.clone(), range) {
+                chunk::decode_into(bytes, range, into)?;
+                ascending &= ascends;
+            }
         }
-        if let Some(page) = self.histograms.get(found.histograms.page as usize) {
-            decode_histograms(page, found.histograms.chunks.clone(), range, into)?;
+        if !ascending {
+            into.sort();
         }
         Ok(())
     }
@@ -143,44 +149,4 @@ impl MetricSet {
         }
         Ok(out)
     }
-}
-
-fn decode_floats(
-    page: &Page,
-    chunks: Range<u32>,
-    range: TimeRange,
-    into: &mut Series,
-) -> Result<(), ChunkError> {
-    let (ts, vals) = (&mut into.timestamps, &mut into.values);
-    let mut ascending = true;
-    for (bytes, ascends) in page.encoded(chunks, range) {
-        chunk::decode_floats_range(bytes, range, ts, vals)?;
-        ascending &= ascends;
-    }
-    if !ascending {
-        let mut pairs: Vec<(i64, f64)> = ts.drain(..).zip(vals.drain(..)).collect();
-        pairs.sort_by_key(|(t, _)| *t);
-        pairs.dedup_by_key(|(t, _)| *t);
-        (*ts, *vals) = pairs.into_iter().unzip();
-    }
-    Ok(())
-}
-
-fn decode_histograms(
-    page: &Page,
-    chunks: Range<u32>,
-    range: TimeRange,
-    into: &mut Series,
-) -> Result<(), ChunkError> {
-    let mut ascending = true;
-    for (bytes, ascends) in page.encoded(chunks, range) {
-        chunk::decode_histograms(bytes, &mut into.histograms)?;
-        ascending &= ascends;
-    }
-    if !ascending {
-        into.histograms.sort_by_key(|(t, _)| *t);
-        into.histograms.dedup_by_key(|(t, _)| *t);
-    }
-    into.histograms.retain(|(t, _)| range.contains(*t));
-    Ok(())
 }

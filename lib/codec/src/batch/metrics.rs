@@ -7,12 +7,13 @@ use super::{Item, finish, header, put_item};
 use crate::histogram;
 use crate::wire::{
     WireError, count, put_bytes, put_f64, put_ivarint, put_uvarint, take_bytes, take_f64,
-    take_ivarint,
+    take_ivarint, uvarint,
 };
 
 const FLOATS: u8 = 2;
 const HISTOGRAMS: u8 = 4;
 const EXEMPLARS: u8 = 8;
+const STARTS: u8 = 16;
 
 /// Writes a metrics batch.
 #[derive(Debug)]
@@ -42,6 +43,17 @@ pub struct Samples {
     pub floats: Vec<(i64, f64)>,
     pub histograms: Vec<(i64, Histogram)>,
     pub exemplars: Vec<Exemplar>,
+    /// Start timestamps of the floats, 0 = unknown; as many as floats, or none when none is known.
+    pub starts: Vec<i64>,
+    /// As `starts`, of the histograms.
+    pub histogram_starts: Vec<i64>,
+}
+
+/// Start timestamps of the samples of one series: as many as there are of each kind, or none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Starts<'a> {
+    pub floats: &'a [i64],
+    pub histograms: &'a [i64],
 }
 
 // === impl MetricsBuilder ===
@@ -81,10 +93,11 @@ impl MetricsBuilder {
         histograms: &[(i64, Histogram)],
         exemplars: &[Exemplar],
     ) {
-        self.series_iter(id, labels, floats.iter().copied(), histograms, exemplars);
+        let floats = floats.iter().copied();
+        self.series_iter(id, labels, floats, histograms, exemplars, Starts::default());
     }
 
-    /// As [`Self::series`], with floats from wherever they are.
+    /// As [`Self::series`], with floats from wherever they are, and with start timestamps.
     pub fn series_iter(
         &mut self,
         id: SeriesId,
@@ -92,13 +105,15 @@ impl MetricsBuilder {
         floats: impl ExactSizeIterator<Item = (i64, f64)>,
         histograms: &[(i64, Histogram)],
         exemplars: &[Exemplar],
+        starts: Starts<'_>,
     ) {
+        let n_floats = floats.len();
         let mut flags = 0;
         self.body.clear();
         let body = &mut self.body;
-        if floats.len() > 0 {
+        if n_floats > 0 {
             flags |= FLOATS;
-            put_uvarint(body, floats.len() as u64);
+            put_uvarint(body, n_floats as u64);
             let mut last = self.base;
             for (ts, value) in floats {
                 put_ivarint(body, ts.wrapping_sub(last));
@@ -126,6 +141,10 @@ impl MetricsBuilder {
                 put_bytes(body, e.labels.as_bytes());
                 last = e.timestamp_ms;
             }
+        }
+        if starts.any() {
+            flags |= STARTS;
+            starts.put(self.base, n_floats, histograms.len(), body);
         }
         put_item(&mut self.out, id, flags, labels.map(|l| &l.as_bytes()[..]), &self.body);
         self.n += 1;
@@ -190,8 +209,58 @@ impl<'a> SeriesView<'a> {
                 into.exemplars.push(Exemplar { labels, timestamp_ms: ts, value });
             }
         }
+        if self.flags & STARTS != 0 {
+            take_starts(&mut rest, self.base, into)?;
+        }
         Ok(())
     }
+}
+
+// === impl Starts ===
+
+impl Starts<'_> {
+    fn any(&self) -> bool {
+        self.floats.iter().chain(self.histograms).any(|start| *start != 0)
+    }
+
+    /// Appends runs that cover all floats, then all histograms.
+    fn put(&self, base: i64, n_floats: usize, n_histograms: usize, out: &mut Vec<u8>) {
+        let mut all = Vec::with_capacity(n_floats + n_histograms);
+        for (starts, n) in [(self.floats, n_floats), (self.histograms, n_histograms)] {
+            all.extend(starts.iter().copied().chain(std::iter::repeat(0)).take(n));
+        }
+        let mut last = base;
+        for run in all.chunk_by(|a, b| a == b) {
+            let start = run.first().copied().unwrap_or(0);
+            put_uvarint(out, run.len() as u64);
+            put_ivarint(out, start.wrapping_sub(last));
+            last = start;
+        }
+    }
+}
+
+/// Takes the start timestamps of the floats and histograms that `into` has.
+fn take_starts(rest: &mut &[u8], base: i64, into: &mut Samples) -> Result<(), WireError> {
+    let (n_floats, n_all) = (into.floats.len(), into.floats.len() + into.histograms.len());
+    let mut start = base;
+    let mut at = 0;
+    while at < n_all {
+        let run = usize::try_from(uvarint(rest)?).unwrap_or(usize::MAX);
+        start = start.wrapping_add(take_ivarint(rest)?);
+        if run == 0 || run > n_all - at {
+            return Err(WireError::Range("run of start timestamps"));
+        }
+        let n = run.min(n_floats.saturating_sub(at));
+        into.starts.extend(std::iter::repeat_n(start, n));
+        into.histogram_starts.extend(std::iter::repeat_n(start, run - n));
+        at += run;
+    }
+    for starts in [&mut into.starts, &mut into.histogram_starts] {
+        if starts.iter().all(|start| *start == 0) {
+            starts.clear();
+        }
+    }
+    Ok(())
 }
 
 // === impl Samples ===
@@ -201,5 +270,7 @@ impl Samples {
         self.floats.clear();
         self.histograms.clear();
         self.exemplars.clear();
+        self.starts.clear();
+        self.histogram_starts.clear();
     }
 }

@@ -67,6 +67,48 @@ fn golden_bytes_of_version_1() {
     assert_eq!(hex, include_str!("../../testdata/batch-v1.hex").trim());
 }
 
+fn started() -> Bytes {
+    let mut b = MetricsBuilder::new(1000);
+    let starts = Starts { floats: &[500, 500], histograms: &[0, 7] };
+    let floats = [(1000, 1.0), (2000, 2.0)].into_iter();
+    let histograms = [(1, histogram(true)), (2, histogram(false))];
+    b.series_iter(SeriesId(7), None, floats, &histograms, &[], starts);
+    b.series(SeriesId(8), None, &[(3000, 1.0)], &[], &[]);
+    b.finish()
+}
+
+#[test]
+fn roundtrip_start_timestamps() {
+    let bytes = started();
+    let mut batch = Batch::parse(&bytes).unwrap();
+    let mut samples = Samples::default();
+    batch.next_series().unwrap().unwrap().decode(&mut samples).unwrap();
+    assert_eq!(samples.starts, [500, 500]);
+    assert_eq!(samples.histogram_starts, [0, 7]);
+    batch.next_series().unwrap().unwrap().decode(&mut samples).unwrap();
+    assert!(samples.starts.is_empty() && samples.histogram_starts.is_empty());
+}
+
+#[test]
+fn start_timestamps_that_do_not_fit_the_samples_are_refused() {
+    let bytes = started();
+    // The first run covers two floats.
+    let at = bytes.windows(3).rposition(|w| w[0] == 2 && w[1..] == [0xe7, 0x07]).unwrap();
+    for run in [0, 9] {
+        let mut bad = bytes.to_vec();
+        bad[at] = run;
+        let mut batch = Batch::parse(&bad).unwrap();
+        let series = batch.next_series().unwrap().unwrap();
+        assert!(series.decode(&mut Samples::default()).is_err(), "{run}");
+    }
+}
+
+#[test]
+fn golden_bytes_of_start_timestamps() {
+    let hex: String = started().iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(hex, include_str!("../../testdata/batch-v1-starts.hex").trim());
+}
+
 #[test]
 fn roundtrip_logs() {
     let labels = Labels::from_pairs([("app", "x")]);

@@ -1,11 +1,12 @@
 //! Histogram chunks: the histograms of one series, each as the codec writes it, together in one zstd frame.
 
-use skald_model::Histogram;
 use skald_model::labels::put_uvarint;
+use skald_model::{Histogram, Series, TimeRange};
 
 use super::blocks::Scratch;
 use super::{
-    ChunkError, ChunkHeader, ChunkKind, MAX_SAMPLES, finished, take_bytes, take_varint, time,
+    ChunkError, ChunkHeader, ChunkKind, MAX_SAMPLES, finished, starts, take_bytes, take_varint,
+    time,
 };
 use crate::histogram;
 
@@ -18,12 +19,21 @@ const LEVEL: i32 = 1;
 /// The same contract as [`super::encode_floats`]; moreover the histograms must take less than
 /// 64 MiB. Should compression fail (it does not, short of memory) the chunk is not decodable.
 pub fn encode_histograms(ts: &[i64], hs: &[Histogram], out: &mut Vec<u8>) {
+    encode_started_histograms(ts, hs, &[], out);
+}
+
+/// As [`encode_histograms`], with start timestamps: as many as samples, 0 = unknown, or none.
+pub fn encode_started_histograms(ts: &[i64], hs: &[Histogram], starts: &[i64], out: &mut Vec<u8>) {
     debug_assert_eq!(ts.len(), hs.len());
     debug_assert!(ts.len() <= MAX_SAMPLES && ts.is_sorted_by(|a, b| a < b));
     let n = ts.len().min(hs.len());
-    ChunkHeader::new(ChunkKind::Histograms, &ts[..n]).put(out);
+    let header = ChunkHeader::new(ChunkKind::Histograms, &ts[..n], starts);
+    header.put(out);
     if n == 0 {
         return;
+    }
+    if header.has_starts {
+        starts::put(&ts[..n], starts, out);
     }
     time::encode(&ts[..n], out);
     let mut raw = Vec::new();
@@ -50,9 +60,32 @@ pub fn decode_histograms(bytes: &[u8], out: &mut Vec<(i64, Histogram)>) -> Resul
     result
 }
 
+/// Appends the histograms in `range` of a chunk that has some there, with their `starts`.
+pub(super) fn decode_into(
+    bytes: &[u8],
+    header: &ChunkHeader,
+    starts: &[u8],
+    range: TimeRange,
+    into: &mut Series,
+) -> Result<(), ChunkError> {
+    let mut all = Vec::new();
+    decode_histograms(bytes, &mut all)?;
+    let mut known = Vec::new();
+    if header.has_starts {
+        let times: Vec<i64> = all.iter().map(|(t, _)| *t).collect();
+        starts::decode(starts, header, 0..header.count, &times, &mut known)?;
+    }
+    for ((t, h), start) in all.into_iter().zip(known.into_iter().chain(std::iter::repeat(0))) {
+        if range.contains(t) {
+            into.push_histogram(t, h, start);
+        }
+    }
+    Ok(())
+}
+
 fn append(bytes: &[u8], out: &mut Vec<(i64, Histogram)>) -> Result<(), ChunkError> {
     let mut rest = bytes;
-    let header = ChunkHeader::take(&mut rest)?;
+    let (header, _) = ChunkHeader::take_with_starts(&mut rest)?;
     if header.kind != ChunkKind::Histograms {
         return Err(ChunkError::Kind(bytes[0]));
     }

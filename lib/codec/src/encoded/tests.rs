@@ -56,6 +56,19 @@ fn sections_of_a_series_become_sorted_samples_each_time_once() {
 }
 
 #[test]
+fn start_timestamps_stay_with_their_samples() {
+    let mut series = Series::new(names(1));
+    for i in 0..1000 {
+        series.push(i * 10, 1.0, if i < 700 { 5 } else { 0 });
+    }
+    series.push_histogram(3, histogram(1), 2);
+    let sets = EncodedSeries::of(std::slice::from_ref(&series));
+    let got = decoded(&sets[0], 0, TimeRange::ALL);
+    assert_eq!((&got.starts, &got.histogram_starts), (&series.starts, &series.histogram_starts));
+    assert_eq!(decoded(&sets[0], 0, TimeRange::new(6980, 7010)).starts, [5, 5, 0]);
+}
+
+#[test]
 fn samples_outside_the_range_are_left_out() {
     let got = decoded(&mixed(), 0, TimeRange::new(20, 70));
     assert_eq!(got.timestamps, [20, 25, 30, 40, 50]);
@@ -71,6 +84,7 @@ fn roundtrip_decoded_series_over_several_sets() {
             timestamps: (0..3000).collect(),
             values: (0..3000).map(f64::from).collect(),
             histograms: vec![(1, histogram(3))],
+            ..Series::default()
         })
         .collect();
     let sets = EncodedSeries::of(&series);

@@ -107,7 +107,8 @@ fn dataset(dir: &Path) -> Option<Dataset> {
     }
     let series = all.into_iter().map(|(labels, (floats, histograms))| {
         let (timestamps, values) = floats.into_iter().unzip();
-        Series { labels, timestamps, values, histograms: histograms.into_iter().collect() }
+        let histograms = histograms.into_iter().collect();
+        Series { labels, timestamps, values, histograms, ..Series::default() }
     });
     Some(Dataset(series.collect()))
 }

@@ -206,7 +206,7 @@ fn histograms(data: &[u8], integer: bool) -> (u8, Vec<(i64, Histogram)>) {
 
 fn series(points: Vec<(i64, f64)>, histograms: Vec<(i64, Histogram)>) -> Series {
     let (timestamps, values) = points.into_iter().unzip();
-    Series { labels: Labels::empty(), timestamps, values, histograms }
+    Series { labels: Labels::empty(), timestamps, values, histograms, ..Series::default() }
 }
 
 fn integer(count: u64, positive: &[i64]) -> Histogram {
