@@ -44,8 +44,15 @@ pub(super) fn evaluate(
         }
         MetricExpr::LabelReplace(call) => {
             let inner = evaluate(&call.inner, grid, leaves, ctx)?.into_matrix(grid);
-            label_replace(inner, &call.dst, &call.replacement, &call.src, &call.regex)
-                .map_err(refused)?
+            label_replace::<VectorError>(
+                inner,
+                &call.dst,
+                &call.replacement,
+                &call.src,
+                &call.regex,
+                |_| Ok(()),
+            )
+            .map_err(refused)?
         }
         MetricExpr::Binary(expr) => {
             let left = evaluate(&expr.left, grid, leaves, ctx)?;

@@ -142,12 +142,14 @@ impl Evaluator {
     fn labels(&mut self, func: Function, args: &[Expr], grid: Grid) -> Result<Matrix, QueryError> {
         let texts: Vec<&str> = args[1..].iter().map(|a| self.text(a)).collect::<Result<_, _>>()?;
         let input = self.vector(&args[0], grid)?;
+        // Values grow without bound when such calls are nested.
+        let charge = |bytes| self.memory.made(bytes);
         match (func, texts.as_slice()) {
             (Function::LabelReplace, [dst, replacement, src, regex]) => {
-                Ok(label_replace(input, dst, replacement, src, regex)?)
+                label_replace(input, dst, replacement, src, regex, charge)
             }
             (Function::LabelJoin, [dst, separator, sources @ ..]) => {
-                Ok(label_join(input, dst, separator, sources)?)
+                label_join(input, dst, separator, sources, charge)
             }
             _ => Err(QueryError::Execution("wrong number of arguments".to_owned())),
         }

@@ -13,6 +13,7 @@ pub(crate) struct Memory {
     limit: Option<usize>,
     /// Selectors as text and the bytes that were fetched for them.
     selectors: Vec<(String, usize)>,
+    /// Bytes of what was fetched, and of labels made of it.
     fetched: usize,
 }
 
@@ -29,6 +30,12 @@ impl Memory {
         if self.limit.is_some() {
             self.selectors.push((text(&select.matchers), bytes));
         }
+        self.check(0)
+    }
+
+    /// Adds label values that the query makes; like what was fetched, they stay until it ends.
+    pub(crate) fn made(&mut self, bytes: usize) -> Result<(), QueryError> {
+        self.fetched = self.fetched.saturating_add(bytes);
         self.check(0)
     }
 

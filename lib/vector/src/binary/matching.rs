@@ -67,10 +67,15 @@ pub(super) fn join(
     for (signature, pairing) in &pairings {
         join.refuse_duplicates(signature, pairing, &any_many);
     }
+    // Nothing can clash earlier: do not join each series of a large group with each other one.
+    let first = any_many.ones().next();
+    if let Some((_, error)) = join.clash.take_if(|(step, _)| first.is_none_or(|f| *step <= f)) {
+        return Err(error);
+    }
     for (signature, pairing) in &pairings {
         ctx.check()?;
         match matching.card {
-            Cardinality::OneToOne => join.one_to_one(signature, pairing, &mut out, ctx),
+            Cardinality::OneToOne => join.one_to_one(signature, pairing, &mut out, ctx)?,
             _ => join.grouped(signature, pairing, &mut out, ctx)?,
         }
     }
@@ -181,10 +186,11 @@ impl Join<'_> {
         pairing: &Pairing<'_>,
         out: &mut Matrix,
         ctx: &Context,
-    ) {
+    ) -> Result<(), VectorError> {
         let there = union(&pairing.one, self.n);
         let mut taken = Bitmap::new(self.n);
         for many in &pairing.many {
+            ctx.check()?;
             let mut result = self.result_column(many.column, None, ctx);
             // A match counts even if the comparison filters it away.
             let mut matched = Bitmap::new(self.n);
@@ -201,6 +207,7 @@ impl Join<'_> {
                 out.push(result);
             }
         }
+        Ok(())
     }
 
     fn grouped(
@@ -214,6 +221,7 @@ impl Join<'_> {
         let stand_in = Column::absent(signature.clone(), self.n);
         let mut results = Results::default();
         for many in &pairing.many {
+            ctx.check()?;
             let present = &many.column.present;
             for one in pairing.one.iter().filter(|one| one.column.present.intersects(present)) {
                 let mut fresh = self.result_column(many.column, Some(one.column), ctx);

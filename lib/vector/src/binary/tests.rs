@@ -174,3 +174,17 @@ fn one_sides_that_follow_each_other_continue_one_result() {
     let err = vector_vector(BinaryOp::Mul, &many, &one, &m, options, &mut ctx);
     assert_eq!(err, Err(VectorError::TooManySamples));
 }
+
+#[test]
+fn duplicates_are_refused_before_anything_is_joined() {
+    let side = matrix(&[(&[("i", "0")], &[Some(1.0)]), (&[("i", "1")], &[Some(1.0)])]);
+    for card in [Cardinality::OneToOne, Cardinality::ManyToOne] {
+        // Joining would look at the flag.
+        let mut ctx = Context::default();
+        ctx.cancel.cancel();
+        let options = BinaryOptions::default();
+        let m = on(&[], card, &[]);
+        let err = vector_vector(BinaryOp::Mul, &side, &side, &m, options, &mut ctx).unwrap_err();
+        assert!(matches!(err, VectorError::DuplicateMatch { .. }), "{err}");
+    }
+}

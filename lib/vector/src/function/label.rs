@@ -5,21 +5,25 @@ use skald_model::{Labels, regex};
 use crate::{Matrix, VectorError};
 
 /// Where `regex` matches all of `src`, sets `dst` to `replacement` with `$1`, `${name}` expanded.
-pub fn label_replace(
+/// `charge` is told the bytes of each value, at most, before it is made, and may refuse it.
+pub fn label_replace<E: From<VectorError>>(
     mut input: Matrix,
     dst: &str,
     replacement: &str,
     src: &str,
     pattern: &str,
-) -> Result<Matrix, VectorError> {
+    mut charge: impl FnMut(usize) -> Result<(), E>,
+) -> Result<Matrix, E> {
     let regex = regex::anchored(pattern).map_err(|_| {
         VectorError::Parameter(format!("invalid regular expression in label_replace(): {pattern}"))
     })?;
     check_name(dst, "label_replace")?;
+    let references = replacement.matches('$').count();
     let mut value = String::new();
     for column in &mut input.columns {
         let from = column.labels.get(src).unwrap_or("");
         if let Some(captures) = regex.captures(from) {
+            charge(replacement.len().saturating_add(references.saturating_mul(from.len())))?;
             value.clear();
             captures.expand(replacement, &mut value);
             column.labels = with_label(&column.labels, dst, &value);
@@ -28,30 +32,33 @@ pub fn label_replace(
             }
         }
     }
-    input.merge_same_labels()
+    Ok(input.merge_same_labels()?)
 }
 
-/// Sets `dst` to the values of `sources` with `separator` between them.
-pub fn label_join(
+/// Sets `dst` to the values of `sources` with `separator` between them; `charge` as above.
+pub fn label_join<E: From<VectorError>>(
     mut input: Matrix,
     dst: &str,
     separator: &str,
     sources: &[&str],
-) -> Result<Matrix, VectorError> {
+    mut charge: impl FnMut(usize) -> Result<(), E>,
+) -> Result<Matrix, E> {
     check_name(dst, "label_join")?;
     if let Some(source) = sources.iter().find(|s| s.is_empty()) {
         let text = format!("invalid source label name in label_join(): {source}");
-        return Err(VectorError::Parameter(text));
+        return Err(VectorError::Parameter(text).into());
     }
+    let separators = separator.len().saturating_mul(sources.len().saturating_sub(1));
     for column in &mut input.columns {
         let values: Vec<&str> =
             sources.iter().map(|s| column.labels.get(s).unwrap_or("")).collect();
+        charge(values.iter().fold(separators, |sum, v| sum.saturating_add(v.len())))?;
         column.labels = with_label(&column.labels, dst, &values.join(separator));
         if dst == Labels::NAME {
             column.drop_name = false;
         }
     }
-    input.merge_same_labels()
+    Ok(input.merge_same_labels()?)
 }
 
 fn with_label(labels: &Labels, name: &str, value: &str) -> Labels {
