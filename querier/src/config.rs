@@ -25,6 +25,14 @@ pub struct Config {
     pub max_concurrent: usize,
     /// Queries that took at least this long are logged at level info, others at debug. Default 0s: all.
     pub log_queries_longer_than: HumanDuration,
+    /// Range queries over more than one such interval, counted from 1970, are evaluated in pieces. 0s = as a whole. Default 1d.
+    pub split_queries_by_interval: HumanDuration,
+    /// Pieces of one query that are evaluated at the same time. Default 2.
+    pub split_concurrency: usize,
+    /// Memory for answers of range queries, shared by all tenants; 0 = none are kept, as without `split_queries_by_interval`. Default 64MiB.
+    pub results_cache_size: ByteSize,
+    /// Steps younger than this are not kept; nor are those that look at anything that is not in blocks yet. Default 10m.
+    pub results_cache_min_age: HumanDuration,
     /// Frames that wait for a slow reader of a live tail; then entries are dropped and reported. Default 32.
     pub tail_queue: usize,
     /// Longest life of a live tail. Default 1h.
@@ -54,6 +62,10 @@ impl Default for Config {
             lookback_delta: HumanDuration::from_secs(300),
             max_concurrent: 20,
             log_queries_longer_than: HumanDuration::default(),
+            split_queries_by_interval: HumanDuration::from_secs(86_400),
+            split_concurrency: 2,
+            results_cache_size: ByteSize(64 << 20),
+            results_cache_min_age: HumanDuration::from_secs(600),
             tail_queue: 32,
             tail_max_duration: HumanDuration::from_secs(3600),
             compress_above: ByteSize(1 << 10),
@@ -67,6 +79,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let at_least_one = [
             ("block_concurrency", self.block_concurrency),
+            ("split_concurrency", self.split_concurrency),
             ("tail_queue", self.tail_queue),
             ("max_request_size", usize::try_from(self.max_request_size.0).unwrap_or(usize::MAX)),
         ];

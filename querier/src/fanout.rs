@@ -12,6 +12,7 @@ use skald_blocks::{LabelWant, LogSelect};
 use skald_model::{
     Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TimeRange,
 };
+use skald_rpc::IngesterApi;
 use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, StreamStats};
 
 use crate::blocks::{Blocks, Wanted};
@@ -93,6 +94,22 @@ impl Fanout {
         scope.memory.return_to(held);
         let request = Arc::new(SelectSeries { ids: true, ..(*request).clone() });
         Ok(Found::unite(self.sources(scope, &request).await?, range))
+    }
+
+    /// Whether any head has samples of the request, and the newest commit that the heads rely on.
+    pub(crate) async fn heads_have(
+        &self,
+        scope: &Scope,
+        request: SelectSeries,
+    ) -> Result<(bool, u64), Error> {
+        let (tenant, request) = (&scope.tenant, Arc::new(request));
+        let ask = |ingester: Arc<dyn IngesterApi>| {
+            let (tenant, request) = (tenant.clone(), Arc::clone(&request));
+            async move { ingester.encoded_series(&tenant, &request).await }.boxed()
+        };
+        let heads = self.ingesters.ask(scope, ask).await?;
+        let version = heads.manifest_version;
+        Ok((taken(scope, heads)?.iter().any(|series| !series.is_empty()), version))
     }
 
     /// What heads and blocks answer; sources without any series are left out.

@@ -18,7 +18,18 @@ pub(crate) struct QueryMemory(Arc<State>);
 #[derive(Debug)]
 struct State {
     used: AtomicU64,
+    peak: AtomicU64,
     limit: u64,
+    /// What this is a part of: everything counts there too, until this is dropped.
+    whole: Option<QueryMemory>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(whole) = &self.whole {
+            whole.give(self.used.load(Ordering::Relaxed));
+        }
+    }
 }
 
 // === impl QueryMemory ===
@@ -26,18 +37,36 @@ struct State {
 impl QueryMemory {
     /// `limit` of 0 bytes means unlimited.
     pub(crate) fn new(limit: ByteSize) -> Self {
-        let limit = if limit.0 == 0 { u64::MAX } else { limit.0 };
-        Self(Arc::new(State { used: AtomicU64::new(0), limit }))
+        Self::with(if limit.0 == 0 { u64::MAX } else { limit.0 }, None)
     }
 
-    /// Bytes counted so far; the peak, since nothing is given back before the query ends.
+    fn with(limit: u64, whole: Option<Self>) -> Self {
+        let (used, peak) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self(Arc::new(State { used, peak, limit, whole }))
+    }
+
+    /// Memory of a part of the query, under the limit of the whole; given back on drop.
+    pub(crate) fn part(&self) -> Self {
+        Self::with(self.0.limit, Some(self.clone()))
+    }
+
+    /// Bytes counted now.
     pub(crate) fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
     }
 
+    /// The most that was counted at a time.
+    pub(crate) fn peak(&self) -> u64 {
+        self.0.peak.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn take(&self, bytes: usize) -> Result<(), Error> {
-        let bytes = bytes as u64;
-        let used = self.0.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let taken = bytes as u64;
+        let used = self.0.used.fetch_add(taken, Ordering::Relaxed).saturating_add(taken);
+        self.0.peak.fetch_max(used, Ordering::Relaxed);
+        if let Some(whole) = &self.0.whole {
+            return whole.take(bytes);
+        }
         if used <= self.0.limit {
             return Ok(());
         }
@@ -50,7 +79,15 @@ impl QueryMemory {
 
     /// Forgets what was taken after `used` was read, when that is dropped and read anew.
     pub(crate) fn return_to(&self, used: u64) {
-        self.0.used.store(used, Ordering::Relaxed);
+        let before = self.0.used.swap(used, Ordering::Relaxed);
+        if let Some(whole) = &self.0.whole {
+            whole.give(before.saturating_sub(used));
+        }
+    }
+
+    fn give(&self, bytes: u64) {
+        let less = |used: u64| Some(used.saturating_sub(bytes));
+        let _ = self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 
@@ -122,5 +159,20 @@ mod tests {
         let message = memory.take(1).unwrap_err().to_string();
         assert!(message.contains("max_query_memory") && message.contains("100"), "{message}");
         assert!(QueryMemory::new(ByteSize(0)).take(usize::MAX).is_ok());
+    }
+
+    #[test]
+    fn parts_share_the_limit_of_the_whole_and_give_back() {
+        let whole = QueryMemory::new(ByteSize(100));
+        let (one, two) = (whole.part(), whole.part());
+        one.take(60).unwrap();
+        two.take(40).unwrap();
+        assert!(two.take(1).is_err());
+        two.return_to(10);
+        assert_eq!(whole.used(), 70);
+        drop(one);
+        two.take(80).unwrap();
+        drop(two);
+        assert_eq!((whole.used(), whole.peak()), (0, 101));
     }
 }

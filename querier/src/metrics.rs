@@ -37,6 +37,10 @@ pub(crate) struct Metrics {
     pub(crate) queued: Histogram,
     pub(crate) series: Counter,
     pub(crate) samples: Counter,
+    pub(crate) pieces: Counter,
+    pub(crate) results_hits: Counter,
+    pub(crate) results_misses: Counter,
+    pub(crate) results_bytes: Gauge,
     pub(crate) memory: Histogram,
     pub(crate) tails: Gauge,
     pub(crate) tail_dropped: Counter,
@@ -64,6 +68,10 @@ impl Metrics {
             queued: latency_histogram(),
             series: Counter::default(),
             samples: Counter::default(),
+            pieces: Counter::default(),
+            results_hits: Counter::default(),
+            results_misses: Counter::default(),
+            results_bytes: Gauge::default(),
             memory: bytes_histogram(),
             tails: Gauge::default(),
             tail_dropped: Counter::default(),
@@ -92,6 +100,13 @@ impl Metrics {
         counter("fetched_series", "Series fetched for metrics queries", &this.series);
         let help = "Samples that the steps of metrics queries looked at";
         counter("read_samples", help, &this.samples);
+        counter("query_pieces", "Pieces into which range queries were split", &this.pieces);
+        let help = "Pieces of range queries of which the cache of results had at least a part";
+        counter("results_cache_hits", help, &this.results_hits);
+        let help = "Pieces of range queries of which the cache of results had nothing";
+        counter("results_cache_misses", help, &this.results_misses);
+        let help = "Memory that the cache of results takes";
+        registry.register_with_unit("results_cache", help, Unit::Bytes, this.results_bytes.clone());
         let help = "Queries that wait for their turn";
         registry.register("queue_length", help, this.queue.waiting.clone());
         registry.register("running", "Queries that run", this.queue.running.clone());
@@ -103,9 +118,15 @@ impl Metrics {
         this
     }
 
-    pub(crate) fn add_work(&self, series: u64, samples: u64) {
+    pub(crate) fn add_work(&self, series: u64, samples: u64, pieces: u64) {
         self.series.inc_by(series);
         self.samples.inc_by(samples);
+        self.pieces.inc_by(pieces);
+    }
+
+    pub(crate) fn add_cached(&self, hits: u64, misses: u64) {
+        self.results_hits.inc_by(hits);
+        self.results_misses.inc_by(misses);
     }
 
     pub(crate) fn add_reads(&self, blocks: u64, reads: StatsSnapshot) {

@@ -13,6 +13,7 @@ use skald_runtime::{CpuPool, SharedClock};
 use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::fanout::Fanout;
+use crate::frontend::cache::ResultsCache;
 use crate::frontend::queue::{Gauges, Queue};
 use crate::heads::{IngesterDirectory, Ingesters};
 use crate::metrics::Metrics;
@@ -26,6 +27,7 @@ struct Parts {
     config: Config,
     fanout: Fanout,
     queue: Queue,
+    results: ResultsCache,
     tails: Queue,
     overrides: Overrides,
     clock: SharedClock,
@@ -54,10 +56,13 @@ impl Querier {
         let ingesters = Ingesters::new(coordinator, directory, metrics.clone());
         let blocks = Blocks::new(catalog, store, &config, metrics.clone());
         let queue = Queue::new(config.max_concurrent, metrics.queue.clone());
+        let bytes = usize::try_from(config.results_cache_size.0).unwrap_or(usize::MAX);
+        let results = ResultsCache::new(bytes, metrics.results_bytes.clone());
         Self(Arc::new(Parts {
             config,
             fanout: Fanout { ingesters, blocks },
             queue,
+            results,
             tails: Queue::new(0, Gauges::default()),
             overrides: limits,
             clock,
@@ -76,6 +81,10 @@ impl Querier {
 
     pub(crate) fn queue(&self) -> &Queue {
         &self.0.queue
+    }
+
+    pub(crate) fn results(&self) -> &ResultsCache {
+        &self.0.results
     }
 
     /// As [`Self::queue`], for live tails.

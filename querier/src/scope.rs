@@ -51,6 +51,11 @@ impl Scope {
         Self { memory, ..self.clone() }
     }
 
+    /// A part of the same request, whose memory is given back at its end.
+    pub(crate) fn piece(&self) -> Self {
+        Self { memory: self.memory.part(), ..self.clone() }
+    }
+
     pub(crate) fn add_block(&self) {
         self.counts.blocks.fetch_add(1, Ordering::Relaxed);
     }

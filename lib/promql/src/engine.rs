@@ -220,7 +220,8 @@ impl Engine {
             let mut warnings = annotations.warnings(&text);
             let value = finish(answer, grid.start_ms, mode, limit, &mut warnings);
             let infos = annotations.infos(&text);
-            let result = QueryResult { value, warnings, infos, stats: Stats::default() };
+            let stats = Stats::default();
+            let result = QueryResult { value, warnings, infos, annotations, stats };
             Ok::<_, QueryError>((result, seen, evaluator.counters))
         };
         let joined = tokio::task::spawn_blocking(evaluate).await;

@@ -26,7 +26,7 @@ pub mod syntax;
 #[cfg(test)]
 mod tests;
 
-pub use skald_vector::FloatHistogram;
+pub use skald_vector::{Annotations, FloatHistogram};
 
 pub use crate::engine::{Engine, EngineOptions, QueryOptions};
 pub use crate::error::QueryError;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use skald_model::Labels;
-use skald_vector::{FloatHistogram, Matrix, Sample};
+use skald_vector::{Annotations, FloatHistogram, Matrix, Sample};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum SampleValue {
@@ -69,6 +69,8 @@ pub struct QueryResult {
     pub value: Value,
     pub warnings: Vec<String>,
     pub infos: Vec<String>,
+    /// What `warnings` and `infos` were written from.
+    pub annotations: Annotations,
     pub stats: Stats,
 }
 

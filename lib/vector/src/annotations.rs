@@ -63,15 +63,27 @@ impl Annotations {
         add(&mut self.infos, text, Note { place: self.place, detail: Some(detail) });
     }
 
+    /// Adds what `other` has, as if it had been said here, after what was.
+    pub fn append(&mut self, other: &Self) {
+        other.warnings.iter().for_each(|(text, note)| add(&mut self.warnings, text, *note));
+        other.infos.iter().for_each(|(text, note)| add(&mut self.infos, text, *note));
+    }
+
     /// Whether nothing was remarked.
     pub fn is_empty(&self) -> bool {
         self.warnings.is_empty() && self.infos.is_empty()
     }
 
-    /// Adds what `other` has, as if it had been said here, after what was.
-    pub fn append(&mut self, other: &Self) {
-        other.warnings.iter().for_each(|(text, note)| add(&mut self.warnings, text, *note));
-        other.infos.iter().for_each(|(text, note)| add(&mut self.infos, text, *note));
+    /// Whether no text that both have names different places, and there is room for all: then
+    /// [`append`](Self::append) says the same in either order.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let agree = |ours: &BTreeMap<String, Note>, theirs: &BTreeMap<String, Note>| {
+            let same = |(text, note): (&String, &Note)| {
+                theirs.get(text).is_none_or(|other| other.place == note.place)
+            };
+            ours.len() + theirs.len() < MAX_ANNOTATIONS && ours.iter().all(same)
+        };
+        agree(&self.warnings, &other.warnings) && agree(&self.infos, &other.infos)
     }
 
     /// The whole texts of the warnings, sorted, with their places in `query`.

@@ -28,6 +28,9 @@ pub(crate) struct Record {
     queued_us: AtomicU64,
     series: AtomicU64,
     samples: AtomicU64,
+    pieces: AtomicU64,
+    cache_hits: AtomicU64,
+    cache_misses: AtomicU64,
 }
 
 /// The parameters that tell one query from another.
@@ -74,6 +77,16 @@ impl Record {
 
     pub(crate) fn add_series(&self, n: usize) {
         self.series.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
+    /// Pieces of which the cache of results had something, and others.
+    pub(crate) fn add_cached(&self, hits: usize, misses: usize) {
+        self.cache_hits.fetch_add(hits as u64, Ordering::Relaxed);
+        self.cache_misses.fetch_add(misses as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_pieces(&self, n: usize) {
+        self.pieces.fetch_add(n as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn add_samples(&self, n: u64) {
@@ -125,11 +138,14 @@ impl Running {
         let metrics = querier.metrics();
         metrics.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
         metrics.add_reads(touched.blocks, reads);
-        metrics.add_work(series, samples);
+        let pieces = count(&record.pieces);
+        metrics.add_work(series, samples, pieces);
+        let cached = (count(&record.cache_hits), count(&record.cache_misses));
+        metrics.add_cached(cached.0, cached.1);
         if route.class == Class::Reads {
             metrics.queued.observe(queued.as_secs_f64());
             #[expect(clippy::cast_precision_loss, reason = "a metric")]
-            metrics.memory.observe(scope.memory.used() as f64);
+            metrics.memory.observe(scope.memory.peak() as f64);
         }
         let asked = record.asked.get().cloned().unwrap_or_default();
         macro_rules! line {
@@ -145,11 +161,13 @@ impl Running {
                     queued = ?queued,
                     series,
                     samples,
+                    pieces,
+                    cache_hits = cached.0,
                     bytes = reads.bytes,
                     blocks = touched.blocks,
                     gets = reads.gets,
                     heads = touched.heads,
-                    memory = scope.memory.used(),
+                    memory = scope.memory.peak(),
                     outcome = outcome(error),
                     error = error.map(tracing::field::display),
                     "query"

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use http::{HeaderMap, header};
 use skald_promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult};
 use skald_runtime::HumanDuration;
 
 use super::result::write;
 use super::{Notes, limit_of, optional_time, parse_time};
+use crate::frontend::range::RangeQuery;
+use crate::frontend::split::Steps;
 use crate::http::params::Params;
 use crate::http::reply::Answer;
 use crate::http::route::{Call, not_a_duration};
@@ -46,10 +49,24 @@ pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error>
     }
     check_length(&call.scope, end - start)?;
     let options = options(&call.params)?;
-    let (engine, source) = engine(&querier, &call.scope);
-    let query = call.params.get("query").unwrap_or("");
-    let result = engine.range(&source, query, start, end, step, &options).await;
+    let (engine, _) = engine(&querier, &call.scope);
+    let text = call.params.get("query").unwrap_or("");
+    let no_store = no_store(&call.headers);
+    let steps = Steps { start_ms: start, end_ms: end, step_ms: step };
+    let (querier, scope, engine, options) = (&querier, &call.scope, &engine, &options);
+    let query = RangeQuery { querier, scope, engine, text, steps, options, no_store };
+    // Statistics are about the whole.
+    let result = match call.params.get("stats") {
+        Some(_) => query.whole().await,
+        None => query.evaluate().await,
+    };
     answer(&call, result)
+}
+
+/// Whether the client wants nothing of caches.
+fn no_store(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(',')).any(|d| d.trim().eq_ignore_ascii_case("no-store"))
 }
 
 fn answer(call: &Call, result: Result<QueryResult, QueryError>) -> Result<Answer, Error> {

@@ -12,7 +12,7 @@ use crate::json::Json;
 
 /// The whole answer to a query; `with_stats` adds what it cost.
 pub(super) fn write(result: QueryResult, mut notes: Notes, with_stats: bool) -> Answer {
-    let QueryResult { value, warnings, infos, stats } = result;
+    let QueryResult { value, warnings, infos, stats, .. } = result;
     notes.warnings.extend(warnings);
     notes.infos.extend(infos);
     let (size, mut data) = (size(&value) + 64, data(value));

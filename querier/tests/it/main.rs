@@ -8,6 +8,7 @@
 
 mod fake;
 mod fanout;
+mod frontend;
 mod http;
 mod loki;
 mod prometheus;

@@ -39,6 +39,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) catalog: Catalog,
     pub(crate) router: Router,
+    parts: Dependencies,
     registry: Registry,
     rng: Rng,
 }
@@ -122,12 +123,19 @@ impl World {
             clock,
         };
         let mut registry = Registry::default();
-        let querier = Querier::new(Config::default(), parts, &mut registry);
+        let querier = Querier::new(Config::default(), parts.clone(), &mut registry);
         let router = prometheus_router()
             .merge(Router::new().nest("/prometheus", prometheus_router()))
             .merge(loki_router())
             .with_state(querier);
-        Self { ingesters, store, catalog, router, registry, rng }
+        Self { ingesters, store, catalog, router, parts, registry, rng }
+    }
+
+    /// One more querier over the same data.
+    pub(crate) fn another(&self, config: Config) -> Another {
+        let mut registry = Registry::default();
+        let querier = Querier::new(config, self.parts.clone(), &mut registry);
+        Another { router: prometheus_router().with_state(querier), registry }
     }
 
     pub(crate) fn ingester(&self) -> &FakeIngester {
@@ -197,10 +205,7 @@ impl World {
 
     /// The value of a metric without labels.
     pub(crate) fn metric(&self, name: &str) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+        metric(&self.registry, name)
     }
 
     fn block_id(&self) -> BlockId {
@@ -244,6 +249,42 @@ impl World {
             .unwrap();
         self.send(request, Some(&TenantId::single())).await
     }
+}
+
+/// A querier with a configuration of its own.
+pub(crate) struct Another {
+    router: Router,
+    registry: Registry,
+}
+
+impl Another {
+    pub(crate) async fn get(&self, path: &str, params: &[(&str, &str)]) -> Reply {
+        self.get_with(path, params, &[]).await
+    }
+
+    pub(crate) async fn get_with(
+        &self,
+        path: &str,
+        params: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let uri = format!("{path}?{}", encode(params));
+        let request = headers.iter().fold(Request::get(uri), |r, (n, v)| r.header(*n, *v));
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(TenantId::single());
+        Reply::of(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    pub(crate) fn metric(&self, name: &str) -> String {
+        metric(&self.registry, name)
+    }
+}
+
+fn metric(registry: &Registry, name: &str) -> String {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
 }
 
 fn encode(params: &[(&str, &str)]) -> String {
