@@ -216,7 +216,9 @@ impl Engine {
             let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples, memory);
             evaluator.cpu = cpu.clone();
             let answer = evaluator.answer(&expr, mode).map_err(|e| evaluator.explain(e))?;
-            let Context { annotations, seen, .. } = evaluator.ctx;
+            let Context { mut annotations, seen, .. } = evaluator.ctx;
+            // Where the evaluation stood last is nobody's business.
+            annotations.place = None;
             let mut warnings = annotations.warnings(&text);
             let value = finish(answer, grid.start_ms, mode, limit, &mut warnings);
             let infos = annotations.infos(&text);
