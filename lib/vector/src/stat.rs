@@ -104,6 +104,33 @@ impl Variance {
     }
 }
 
+/// Population variance by Welford's recurrence without compensation: what Prometheus's `stddev` and
+/// `stdvar` over series are, whose last digits would differ otherwise, and more than these where the
+/// values are large beside their distances.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlainVariance {
+    n: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl PlainVariance {
+    pub fn add(&mut self, v: f64) {
+        self.n += 1.0;
+        let delta = v - self.mean;
+        self.mean += delta / self.n;
+        self.squares += delta * (v - self.mean);
+    }
+
+    pub fn variance(&self) -> f64 {
+        self.squares / self.n
+    }
+
+    pub fn stddev(&self) -> f64 {
+        self.variance().sqrt()
+    }
+}
+
 /// The `phi`-quantile with linear interpolation between ranks; sorts `values`.
 ///
 /// No values or a NaN `phi` give NaN, `phi` below 0 −Inf, above 1 +Inf. NaN sorts first.

@@ -63,8 +63,8 @@ fn math(name: &str) -> Option<fn(f64) -> f64> {
         "asin" => f64::asin,
         "acos" => f64::acos,
         "atan" => f64::atan,
-        "sinh" => f64::sinh,
-        "cosh" => f64::cosh,
+        "sinh" => sinh,
+        "cosh" => cosh,
         "tanh" => f64::tanh,
         "asinh" => asinh,
         "acosh" => acosh,
@@ -158,6 +158,17 @@ fn asinh(v: f64) -> f64 {
     v.asinh()
 }
 
+/// From here on Go takes half of e^|x|, which is infinite a little earlier than the result.
+const STEEP: f64 = 21.0;
+
+fn cosh(v: f64) -> f64 {
+    if v.abs() > STEEP { v.abs().exp() * 0.5 } else { v.cosh() }
+}
+
+fn sinh(v: f64) -> f64 {
+    if v.abs() > STEEP { (v.abs().exp() * 0.5).copysign(v) } else { v.sinh() }
+}
+
 /// The natural logarithm as Go has it on amd64, where a subnormal counts as 2^-1023 and more.
 fn ln(v: f64) -> f64 {
     if v > 0.0 && v < f64::MIN_POSITIVE {
@@ -175,6 +186,19 @@ fn log10(v: f64) -> f64 {
 mod tests {
     use super::function;
     use crate::syntax::FUNCTIONS;
+
+    #[test]
+    fn steep_functions_end_where_those_of_prometheus_do() {
+        let at = |name: &str, v: f64| super::math(name).unwrap()(v);
+        assert!(at("cosh", 710.0).is_infinite() && at("sinh", 710.0).is_infinite());
+        assert!(at("sinh", -710.0).is_infinite() && at("sinh", -710.0).is_sign_negative());
+        assert!((at("acosh", f64::MAX) - 710.475_860_073_943_9).abs() < 1e-9);
+        assert!((at("asinh", -f64::MAX) + 710.475_860_073_943_9).abs() < 1e-9);
+        for v in [0.5, 20.9, 21.1, 300.0] {
+            assert!((at("cosh", v) / v.cosh() - 1.0).abs() < 1e-12, "{v}");
+            assert!((at("sinh", v) / v.sinh() - 1.0).abs() < 1e-12, "{v}");
+        }
+    }
 
     #[test]
     fn every_function_of_the_language_is_evaluated() {

@@ -5,7 +5,7 @@ use skald_model::Labels;
 use super::fold::{Count, Extreme, Spread};
 use super::sum::{Total, Want};
 use super::{AggregateOp, Group};
-use crate::stat::{self, Variance};
+use crate::stat::{self, PlainVariance};
 use crate::{Column, Context, Matrix, VectorError};
 
 /// What a group of an aggregation has gathered so far.
@@ -41,8 +41,8 @@ impl Accumulator {
             AggregateOp::Max => State::Extreme(Extreme::new(n, "max", stat::max_ignoring_nan)),
             AggregateOp::Count => State::Count(Count::new(n, 1.0)),
             AggregateOp::Group => State::Count(Count::new(n, 0.0)),
-            AggregateOp::Stddev => State::Spread(Spread::new(n, "stddev", Variance::stddev)),
-            AggregateOp::Stdvar => State::Spread(Spread::new(n, "stdvar", Variance::variance)),
+            AggregateOp::Stddev => State::Spread(Spread::new(n, "stddev", PlainVariance::stddev)),
+            AggregateOp::Stdvar => State::Spread(Spread::new(n, "stdvar", PlainVariance::variance)),
             _ => {
                 let text = format!("{} does not go by one column at a time", op.as_str());
                 return Err(VectorError::Parameter(text));

@@ -1,6 +1,6 @@
 //! Aggregations that look at one value at a time.
 
-use crate::stat::Variance;
+use crate::stat::PlainVariance;
 use crate::{Column, Context};
 
 /// Folds the floats of each step; histograms are ignored with a remark.
@@ -59,16 +59,16 @@ impl Count {
 
 #[derive(Debug)]
 pub(super) struct Spread {
-    steps: Vec<Variance>,
+    steps: Vec<PlainVariance>,
     out: Column,
     op: &'static str,
-    finish: fn(&Variance) -> f64,
+    finish: fn(&PlainVariance) -> f64,
 }
 
 impl Spread {
-    pub(super) fn new(n: usize, op: &'static str, finish: fn(&Variance) -> f64) -> Self {
+    pub(super) fn new(n: usize, op: &'static str, finish: fn(&PlainVariance) -> f64) -> Self {
         let out = Column::absent(skald_model::Labels::empty(), n);
-        Self { steps: vec![Variance::default(); n], out, op, finish }
+        Self { steps: vec![PlainVariance::default(); n], out, op, finish }
     }
 
     pub(super) fn add(&mut self, column: &Column, ctx: &mut Context) {

@@ -69,6 +69,20 @@ fn folds_without_group_labels() {
 }
 
 #[test]
+fn variances_round_as_those_of_prometheus() {
+    let mut input = Matrix::new(Grid::instant(0));
+    let values = [1_700_006_455.979, 1_700_006_440.979, 1_700_006_470.123, 1_700_006_433.5];
+    for (name, v) in ["a", "b", "c", "d"].into_iter().zip(values) {
+        input.push(Column::full(Labels::from_pairs([("x", name)]), vec![v]));
+    }
+    let mut ctx = Context::default();
+    let all = Grouping::all();
+    let out = aggregate(AggregateOp::Stdvar, &all, &input, Param::None, &mut ctx).unwrap();
+    // The exact variance is 198.556904101….
+    assert_eq!(out.columns[0].float(0), Some(198.556_904_432_100_57));
+}
+
+#[test]
 fn topk_keeps_labels_and_only_the_best_steps() {
     let got = run(AggregateOp::Topk, &Grouping::all(), Param::Scalar(&[1.0, 2.0, 0.0]));
     assert_eq!(
