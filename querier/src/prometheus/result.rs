@@ -196,7 +196,7 @@ fn write_stats(json: &mut Json, s: &Stats) {
     json.raw(r#","resultSortTime":0,"queryPreparationTime":"#).number(fetch);
     json.raw(r#","innerEvalTime":"#).number(eval);
     json.raw(r#","execQueueTime":0,"execTotalTime":"#).number(fetch + eval);
-    json.raw(r#"},"samples":{"totalQueryableSamples":"#).uint(s.samples_read);
+    json.raw(r#"},"samples":{"totalQueryableSamples":"#).uint(s.samples_total);
     json.raw(r#","samplesRead":"#).uint(s.samples_read);
     json.raw(r#","peakSamples":"#).uint(s.peak_samples).raw("}}");
 }
@@ -327,9 +327,11 @@ mod tests {
 
     #[test]
     fn stats_have_the_keys_of_the_api() {
-        let stats = Stats { samples_read: 7, peak_samples: 9, ..Stats::default() };
+        let stats =
+            Stats { samples_read: 7, samples_total: 11, peak_samples: 9, ..Stats::default() };
         let v: serde_json::Value = serde_json::from_str(&text(|j| write_stats(j, &stats))).unwrap();
-        assert_eq!(v["samples"]["totalQueryableSamples"], 7);
+        assert_eq!(v["samples"]["totalQueryableSamples"], 11);
+        assert_eq!(v["samples"]["samplesRead"], 7);
         assert!(v["timings"]["execTotalTime"].is_number());
     }
 }
