@@ -101,8 +101,19 @@ impl Engine {
         Self { cpu: Some(pool), ..self }
     }
 
+    /// The same engine, on the same pool, with other bounds.
+    #[must_use]
+    pub fn with_options(&self, options: EngineOptions) -> Self {
+        Self { options, ..self.clone() }
+    }
+
     pub fn options(&self) -> &EngineOptions {
         &self.options
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_helpers(&self) -> bool {
+        self.cpu.is_some()
     }
 
     /// Evaluates `query` at one time. Cancel-safe: dropping the future stops the work.

@@ -15,8 +15,6 @@ pub(super) struct Joined {
     stats: Stats,
     /// Points of all series.
     pub(super) n_points: usize,
-    /// Some of it was evaluated now.
-    pub(super) ran: bool,
 }
 
 /// The pieces do not say what the whole would say.

@@ -3,7 +3,7 @@
 //! Invariant: the answer is that of the whole query. Where pieces cannot tell (an error, a limit, a
 //! remark whose place they name differently), the whole is evaluated and its answer counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
@@ -57,6 +57,18 @@ enum Stopped {
     Unclear,
     /// The whole would fail too.
     Failed(QueryError),
+}
+
+// === impl Part ===
+
+impl Part<'_> {
+    /// The number of its piece if it must be evaluated.
+    fn runs(&self) -> Option<usize> {
+        match self {
+            Self::Known(..) => None,
+            Self::Run(i, _) => Some(*i),
+        }
+    }
 }
 
 // === impl RangeQuery ===
@@ -114,11 +126,14 @@ impl RangeQuery<'_> {
         keeps: bool,
     ) -> Result<(QueryResult, Vec<(usize, QueryResult)>), Stopped> {
         let parts = parts(plan, found);
-        let n_runs = parts.iter().filter(|part| matches!(part, Part::Run(..))).count();
+        // Of these the answers are kept, so they are put together on their own as well.
+        let fresh: BTreeSet<usize> =
+            parts.iter().filter_map(Part::runs).filter(|_| keeps).collect();
+        let n_runs = parts.iter().filter_map(Part::runs).count();
         let is_whole = parts.len() == 1 && n_runs == 1;
         let parallel = self.querier.config().split_concurrency.clamp(1, n_runs.max(1));
         let whole = self.engine.options();
-        let engine = Engine::new(EngineOptions {
+        let engine = self.engine.with_options(EngineOptions {
             // So that all that run at a time hold no more than the whole might.
             max_memory_bytes: whole.max_memory_bytes.map(|bytes| bytes / parallel),
             ..whole.clone()
@@ -133,10 +148,10 @@ impl RangeQuery<'_> {
             let scope = self.scope.piece();
             Box::pin(async move {
                 match part {
-                    Part::Known(i, found) => (i, false, Ok(found.result())),
+                    Part::Known(i, found) => (i, Ok(found.result())),
                     Part::Run(i, steps) => {
                         let run = run(engine, &scope, self.querier, self.text, steps, options);
-                        (i, true, run.await)
+                        (i, run.await)
                     }
                 }
             })
@@ -144,12 +159,11 @@ impl RangeQuery<'_> {
         let runs: Vec<_> = runs.collect();
         let mut runs = stream::iter(runs).buffered(parallel);
         let (mut joined, mut pieces) = (Joined::default(), BTreeMap::<usize, Joined>::new());
-        while let Some((i, ran, part)) = runs.next().await {
+        while let Some((i, part)) = runs.next().await {
             let part = part.map_err(|e| if is_whole { Stopped::Failed(e) } else { stopped(e) })?;
             self.scope.memory.take(size_bytes(&part)).map_err(|_| Stopped::Unclear)?;
-            if keeps {
+            if fresh.contains(&i) {
                 let piece = pieces.entry(i).or_default();
-                piece.ran |= ran;
                 piece.push(part.clone()).map_err(|_| Stopped::Unclear)?;
             }
             joined.push(part).map_err(|_| Stopped::Unclear)?;
@@ -157,8 +171,8 @@ impl RangeQuery<'_> {
                 return Err(Stopped::Unclear);
             }
         }
-        let fresh = pieces.into_iter().filter(|(_, piece)| piece.ran);
-        let fresh = fresh.map(|(i, piece)| (i, piece.finish(self.text, None))).collect();
+        let fresh = pieces.into_iter().map(|(i, piece)| (i, piece.finish(self.text, None)));
+        let fresh = fresh.collect();
         Ok((joined.finish(self.text, self.options.limit), fresh))
     }
 }

@@ -9,8 +9,20 @@ use skald_model::MatchOp;
 use skald_promql::syntax::ast::{Expr, Extension, Length, VectorSelector};
 use skald_vector::BinaryOp;
 
-/// Functions that look at the whole query, or may make one series of two.
-const WHOLE: [&str; 6] = ["start", "end", "range", "label_replace", "label_join", "info"];
+/// Functions that look at the whole query, or may make one series of two; sorts are remarked upon
+/// where there are several steps, which a piece may not have.
+const WHOLE: [&str; 10] = [
+    "start",
+    "end",
+    "range",
+    "label_replace",
+    "label_join",
+    "info",
+    "sort",
+    "sort_desc",
+    "sort_by_label",
+    "sort_by_label_desc",
+];
 
 /// How far before and behind a step its value may look, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,6 +168,7 @@ mod tests {
             "{__name__=~\"x|y\"}",
             "label_replace(x, \"a\", \"b\", \"c\", \"d\")",
             "-(x or y)",
+            "sort(x)",
             "rate((x or y)[5m:])",
         ] {
             assert_eq!(of(query), None, "{query}");

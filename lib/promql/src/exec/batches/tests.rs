@@ -100,6 +100,14 @@ async fn results_remarks_and_counts_do_not_depend_on_helpers() {
     }
 }
 
+#[test]
+fn an_engine_with_other_options_has_the_same_helpers() {
+    let engine = Engine::new(EngineOptions::default()).on(CpuPool::new(2));
+    let other = engine.with_options(EngineOptions { max_samples: 5, ..EngineOptions::default() });
+    assert!(other.has_helpers() && !Engine::default().has_helpers());
+    assert_eq!(other.options().max_samples, 5);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_of_a_helper_is_an_error() {
     let source = Gauges { panics: true, ..Gauges::default() };
