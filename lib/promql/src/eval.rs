@@ -343,16 +343,17 @@ impl Evaluator {
             None => None,
             Some(p) => Some(self.eval(p, grid)?),
         };
-        if let Some(Val::Scalar(values)) = &param {
-            self.at(a.places.1);
-            remark_on_parameters(a.op, values, &mut self.ctx);
-        }
         if let Some(chain) = chain(&a.expr)
             && let Some(out) = self.fold(a, &chain, grid)?
         {
             return self.held(out);
         }
         let input = self.vector(&a.expr, grid)?;
+        // Behind those of the input: of equal remarks the last place counts.
+        if let Some(Val::Scalar(values)) = &param {
+            self.at(a.places.1);
+            remark_on_parameters(a.op, values, &mut self.ctx);
+        }
         let param = match &param {
             Some(Val::Scalar(v)) => Param::Scalar(v),
             Some(Val::Text(label)) => Param::Label(label),

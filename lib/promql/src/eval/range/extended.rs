@@ -30,7 +30,7 @@ pub(super) fn rate(f: RangeFunction, smoothed: bool, w: &Window<'_>, ctx: &mut C
         let change = histogram_change(smoothed, is_counter, w, ctx);
         return change.map_or(Out::Nothing, |mut change| {
             if let Some(seconds) = seconds {
-                change.scale(1.0 / seconds);
+                change.divide(seconds);
             }
             change.reset_hint = ResetHint::Gauge;
             change.compact();

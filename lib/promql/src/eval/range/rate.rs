@@ -308,7 +308,7 @@ fn instant(f: RangeFunction, w: &Window<'_>, ctx: &mut Context) -> Out {
             let change = histogram::instant_change(a, b, (is_rate, began), w.name(), ctx);
             let Some(mut change) = change else { return Out::Nothing };
             if is_rate {
-                change.scale(1.0 / interval);
+                change.divide(interval);
             }
             Out::Histogram(Arc::new(change))
         }
