@@ -97,9 +97,9 @@ fn result(query: &str, theirs: &Value, ours: &Value) -> Result<(), Difference> {
     let counts_values = query.contains("count_values");
     let metric = |v: &Value| {
         let map = v["metric"].as_object().cloned().unwrap_or_default();
-        let pair = |(n, v): (&String, &Value)| match v.as_str().map(str::parse::<f64>) {
+        let pair = |(n, v): (&String, &Value)| match v.as_str() {
             // Last digits that went into a label.
-            Some(Ok(number)) if counts_values && n == "value" => format!("{n}={number:.9e}"),
+            Some(text) if counts_values && n == "value" => format!("{n}={}", rounded(text)),
             _ => format!("{n}={v}"),
         };
         let mut pairs: Vec<String> = map.iter().map(pair).collect();
@@ -139,6 +139,19 @@ fn result(query: &str, theirs: &Value, ours: &Value) -> Result<(), Difference> {
         }
     }
     Ok(())
+}
+
+/// The text with the numbers in it cut to nine digits behind the first.
+fn rounded(text: &str) -> String {
+    let parts = text.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || ".+-".contains(c)));
+    let round = |part: &str| {
+        let number = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        match number.parse::<f64>() {
+            Ok(v) => format!("{v:.9e}{}", &part[number.len()..]),
+            Err(_) => part.to_owned(),
+        }
+    };
+    parts.map(round).collect()
 }
 
 fn at(d: Difference, metric: &str) -> Difference {

@@ -69,8 +69,9 @@ fn math(name: &str) -> Option<fn(f64) -> f64> {
         "asinh" => asinh,
         "acosh" => acosh,
         "atanh" => f64::atanh,
-        "deg" => f64::to_degrees,
-        "rad" => f64::to_radians,
+        // In this order: it rounds and overflows otherwise.
+        "deg" => |v| v * 180.0 / std::f64::consts::PI,
+        "rad" => |v| v * std::f64::consts::PI / 180.0,
         "sgn" => |v| {
             if v > 0.0 {
                 1.0
@@ -192,6 +193,7 @@ mod tests {
         let at = |name: &str, v: f64| super::math(name).unwrap()(v);
         assert!(at("cosh", 710.0).is_infinite() && at("sinh", 710.0).is_infinite());
         assert!(at("sinh", -710.0).is_infinite() && at("sinh", -710.0).is_sign_negative());
+        assert!(at("rad", f64::MAX).is_infinite() && at("deg", 1e307).is_infinite());
         assert!((at("acosh", f64::MAX) - 710.475_860_073_943_9).abs() < 1e-9);
         assert!((at("asinh", -f64::MAX) + 710.475_860_073_943_9).abs() < 1e-9);
         for v in [0.5, 20.9, 21.1, 300.0] {

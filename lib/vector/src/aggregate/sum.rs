@@ -24,6 +24,8 @@ pub(super) struct Total {
     histograms: Option<Vec<Option<HistogramSum>>>,
     /// Steps at which the members do not go together.
     failed: Bitmap,
+    /// Steps at which a float came before the first histogram: no more is said of those behind it.
+    float_first: Bitmap,
 }
 
 // === impl Total ===
@@ -41,6 +43,7 @@ impl Total {
             floats: Bitmap::new(n),
             histograms: None,
             failed: Bitmap::new(n),
+            float_first: Bitmap::new(n),
         }
     }
 
@@ -103,8 +106,14 @@ impl Total {
         let slot = &mut self.histograms.get_or_insert_with(|| vec![None; n])[i];
         let Some(total) = slot else {
             *slot = Some(HistogramSum::new(h));
+            if self.floats.get(i) {
+                self.float_first.set(i);
+            }
             return;
         };
+        if self.float_first.get(i) {
+            return;
+        }
         let added = match want {
             Want::Sum => total.add(h),
             Want::Avg => total.add_to_mean(h),
