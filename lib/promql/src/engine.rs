@@ -76,6 +76,8 @@ struct Query<'q> {
     text: &'q str,
     expr: Expr,
     grid: Grid,
+    /// What `step()` is: nothing where a query begins and ends at one time.
+    step_ms: i64,
     mode: Mode,
 }
 
@@ -126,7 +128,8 @@ impl Engine {
     ) -> Result<QueryResult, QueryError> {
         let expr = parse::parse(query, Env { step: 0.0, range: 0.0 })?;
         let grid = Grid::instant(time_ms);
-        self.run(source, Query { text: query, expr, grid, mode: Mode::Instant }, opts).await
+        self.run(source, Query { text: query, expr, grid, step_ms: 0, mode: Mode::Instant }, opts)
+            .await
     }
 
     /// Evaluates `query` at `start_ms`, every `step_ms`, up to and including `end_ms`. Cancel-safe.
@@ -166,7 +169,8 @@ impl Engine {
                 "invalid expression type \"{value_type}\" for range query, must be Scalar or instant Vector"
             )));
         }
-        self.run(source, Query { text: query, expr, grid, mode: Mode::Range }, opts).await
+        let step_ms = if start_ms == end_ms { 0 } else { step_ms };
+        self.run(source, Query { text: query, expr, grid, step_ms, mode: Mode::Range }, opts).await
     }
 
     async fn run(
@@ -191,11 +195,11 @@ impl Engine {
         opts: &QueryOptions,
         cancel: CancelFlag,
     ) -> Result<QueryResult, QueryError> {
-        let Query { text, expr, grid, mode } = query;
+        let Query { text, expr, grid, step_ms, mode } = query;
         let lookback = opts.lookback_ms.filter(|ms| *ms > 0);
         let span = Span {
             grid,
-            step_ms: if mode == Mode::Range { grid.step_ms } else { 0 },
+            step_ms,
             lookback_ms: lookback.unwrap_or(self.options.lookback_ms),
             default_step_ms: self.options.default_subquery_step_ms,
         };

@@ -11,10 +11,11 @@ use skald_vector::BinaryOp;
 
 /// Functions that look at the whole query, or may make one series of two; sorts are remarked upon
 /// where there are several steps, which a piece may not have.
-const WHOLE: [&str; 10] = [
+const WHOLE: [&str; 11] = [
     "start",
     "end",
     "range",
+    "step",
     "label_replace",
     "label_join",
     "info",
@@ -169,6 +170,7 @@ mod tests {
             "label_replace(x, \"a\", \"b\", \"c\", \"d\")",
             "-(x or y)",
             "sort(x)",
+            "x + step()",
             "rate((x or y)[5m:])",
         ] {
             assert_eq!(of(query), None, "{query}");

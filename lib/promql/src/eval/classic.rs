@@ -72,11 +72,12 @@ pub(super) fn quantile(phi: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Opti
     let raised = prepare(buckets);
     let last = buckets.len() - 1;
     let observations = buckets[last].count;
-    if last == 0 || observations == 0.0 || observations.is_nan() {
+    if last == 0 || observations == 0.0 {
         return (f64::NAN, raised);
     }
     let mut rank = phi * observations;
-    let at = buckets[..last].partition_point(|b| b.count < rank);
+    // Counts that are no numbers reach no rank.
+    let at = buckets[..last].iter().position(|b| b.count >= rank).unwrap_or(last);
     if at == last {
         return (buckets[last - 1].upper, raised);
     }
@@ -100,7 +101,7 @@ pub(super) fn fraction(low: f64, high: f64, buckets: &mut Vec<ClassicBucket>) ->
     }
     prepare(buckets);
     let observations = buckets.last().map_or(0.0, |b| b.count);
-    if observations == 0.0 || observations.is_nan() {
+    if observations == 0.0 {
         return f64::NAN;
     }
     if low >= high {
