@@ -22,7 +22,7 @@ use table::{Slot, Table};
 const N_SHARDS: usize = 64;
 
 /// The hash of raw label bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key([u64; 2]);
 
 /// Which bytes a key is of: equal bytes of different protocols are different keys.
@@ -32,6 +32,7 @@ pub(crate) enum Domain {
     WriteV2 = 2,
     LokiLabels = 3,
     LokiJson = 4,
+    Pairs = 5,
 }
 
 /// The seed of all keys of one tenant in one domain.

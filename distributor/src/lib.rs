@@ -1,4 +1,4 @@
-//! Takes pushes: remote write 1.0 and 2.0, Loki protobuf and JSON; validates them, applies the tenant's limits,
+//! Takes pushes: remote write 1.0 and 2.0, Loki protobuf and JSON, OTLP logs; validates them, applies the tenant's limits,
 //! and ships one batch per partition to a write quorum of its replicas.
 //!
 //! Requirements: bodies are bounded before memory is taken; a known series costs no allocation; valid
@@ -10,6 +10,7 @@ mod cache;
 mod config;
 mod loki;
 mod metrics;
+mod otlp;
 mod refusal;
 mod rejects;
 mod remote_write;

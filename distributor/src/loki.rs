@@ -17,8 +17,9 @@ mod time;
 use crate::wire::Malformed;
 
 pub(crate) use json::decode_json;
-pub(crate) use labels::{labels_of_json, labels_of_text};
+pub(crate) use labels::{Pairs, SERVICE_NAME, labels_of_json, labels_of_pairs, labels_of_text};
 pub(crate) use proto::decode_proto;
+pub(crate) use sink::{Entry, Sink, Stream};
 
 /// Why a push cannot be read as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -26,6 +26,17 @@ pub(crate) enum Protocol {
     remote_write_v2,
     loki_protobuf,
     loki_json,
+    otlp_protobuf,
+    otlp_json,
+}
+
+// === impl Protocol ===
+
+impl Protocol {
+    /// Whether it brings samples; all others bring lines.
+    pub(crate) fn is_remote_write(self) -> bool {
+        matches!(self, Self::remote_write_v1 | Self::remote_write_v2)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

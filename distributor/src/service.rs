@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use crate::cache::SeriesCache;
 use crate::config::Config;
 use crate::metrics::{Metrics, Protocol, ProtocolLabel};
+use crate::otlp;
 use crate::refusal::Refusal;
 use crate::rejects::ids;
 use crate::remote_write::Context;
@@ -101,6 +102,8 @@ impl Distributor {
             .route("/api/v1/write", post(remote_write))
             .route("/api/prom/push", post(remote_write))
             .route("/loki/api/v1/push", post(loki_push))
+            .route("/otlp/v1/logs", post(otlp_logs))
+            .route("/v1/logs", post(otlp_logs))
             .with_state(self.clone())
     }
 }
@@ -127,6 +130,23 @@ async fn loki_push(State(distributor): State<Distributor>, request: Request) -> 
     let protocol = headers::loki_protocol(request.headers());
     let answer = distributor.0.answer(protocol, request).await;
     distributor.0.respond(protocol, answer)
+}
+
+async fn otlp_logs(State(distributor): State<Distributor>, request: Request) -> Response {
+    let this = &distributor.0;
+    let (protocol, answer) = match headers::otlp_protocol(request.headers()) {
+        Ok(protocol) => (protocol, this.answer(protocol, request).await),
+        Err(refusal) => {
+            let answer = Answer { refusal: Some(refusal), ..Answer::default() };
+            (Protocol::otlp_protobuf, answer)
+        }
+    };
+    let response = match &answer.refusal {
+        None => http::StatusCode::NO_CONTENT.into_response(),
+        Some(refusal) => otlp::answer::refused(protocol, refusal),
+    };
+    this.note(protocol, answer.refusal.as_ref().map(|r| r.id), &response);
+    response
 }
 
 // === impl Inner ===
@@ -161,19 +181,22 @@ impl Inner {
     }
 
     fn respond(&self, protocol: Protocol, answer: Answer) -> Response {
+        let reason = answer.refusal.as_ref().map(|r| r.id);
         let response = match answer.refusal {
             None => http::StatusCode::NO_CONTENT.into_response(),
-            Some(refusal) => {
-                tracing::debug!(
-                    status = refusal.status.as_u16(),
-                    reason = refusal.id,
-                    "push refused"
-                );
-                refusal.into_response()
-            }
+            Some(refusal) => refusal.into_response(),
         };
-        self.metrics.answered(protocol, response.status().as_u16());
+        self.note(protocol, reason, &response);
         response
+    }
+
+    /// Counts an answer, and logs it if it is a refusal.
+    fn note(&self, protocol: Protocol, reason: Option<&'static str>, response: &Response) {
+        let status = response.status().as_u16();
+        if let Some(reason) = reason {
+            tracing::debug!(status, reason, "push refused");
+        }
+        self.metrics.answered(protocol, status);
     }
 
     fn context(&self, tenant: &TenantId) -> Context {

@@ -25,6 +25,8 @@ pub(crate) enum Form {
     WriteV2(Vec<(u32, u32)>),
     LokiLabels(Arc<Limits>),
     LokiJson(Arc<Limits>),
+    /// As [`crate::loki::Sink::begin_pairs`] wrote them.
+    Pairs(Arc<Limits>),
 }
 
 // === impl Source ===
@@ -38,6 +40,7 @@ impl Source {
             Form::WriteV2(symbols) => remote_write::labels_v2(raw, symbols, &self.body),
             Form::LokiLabels(limits) => loki::labels_of_text(raw, limits),
             Form::LokiJson(limits) => loki::labels_of_json(raw, limits),
+            Form::Pairs(limits) => loki::labels_of_pairs(raw, limits),
         }
     }
 }

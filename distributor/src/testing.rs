@@ -268,6 +268,8 @@ pub(crate) struct Cluster {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+    /// Of bytes that are text.
     pub(crate) text: String,
 }
 
@@ -334,8 +336,8 @@ impl Cluster {
         let response = self.distributor.router().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        let text = String::from_utf8(body.to_vec()).unwrap();
-        Answer { status: head.status, headers: head.headers, text }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Answer { status: head.status, headers: head.headers, bytes: body, text }
     }
 
     /// What the first ingester has.

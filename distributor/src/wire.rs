@@ -14,7 +14,7 @@ pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
-    Fixed32,
+    Fixed32(u32),
 }
 
 /// The fields of a message, one after the other.
@@ -47,8 +47,10 @@ impl<'a> Fields<'a> {
             1 => Value::Fixed64(fixed64(&mut self.rest)?),
             2 => Value::Bytes(bytes(&mut self.rest)?),
             5 => {
-                self.rest = self.rest.get(4..).ok_or(Malformed("truncated"))?;
-                Value::Fixed32
+                let short = Malformed("truncated");
+                let (head, tail) = self.rest.split_first_chunk::<4>().ok_or(short)?;
+                self.rest = tail;
+                Value::Fixed32(u32::from_le_bytes(*head))
             }
             _ => return Err(Malformed("unknown wire type")),
         };
@@ -99,6 +101,21 @@ impl<'a> Value<'a> {
     pub(crate) fn double(self) -> Result<f64, Malformed> {
         match self {
             Self::Fixed64(v) => Ok(f64::from_bits(v)),
+            _ => Err(Malformed("wrong wire type")),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn fixed64(self) -> Result<u64, Malformed> {
+        match self {
+            Self::Fixed64(v) => Ok(v),
+            _ => Err(Malformed("wrong wire type")),
+        }
+    }
+
+    pub(crate) fn fixed32(self) -> Result<u32, Malformed> {
+        match self {
+            Self::Fixed32(v) => Ok(v),
             _ => Err(Malformed("wrong wire type")),
         }
     }
@@ -204,7 +221,7 @@ mod tests {
         let mut fields = Fields::new(&message);
         assert_eq!(fields.next(), Ok(Some((1, Value::Varint(150)))));
         assert_eq!(fields.next(), Ok(Some((2, Value::Bytes(b"hi")))));
-        assert_eq!(fields.next(), Ok(Some((3, Value::Fixed32))));
+        assert_eq!(fields.next(), Ok(Some((3, Value::Fixed32(0x0403_0201)))));
         assert_eq!(fields.next(), Ok(Some((4, Value::Fixed64(0)))));
         assert_eq!(fields.next(), Ok(None));
         assert!(Fields::new(&[0x0b]).next().is_err(), "group");

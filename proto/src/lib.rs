@@ -28,6 +28,7 @@ generated!(storage, "skald.storage.v1.rs", "The pluggable object storage.");
 /// Wire formats of other projects' clients.
 pub mod public {
     generated!(loki, "logproto.rs", "Loki's push message.");
+    generated!(otlp, "otlp.rs", "OpenTelemetry's export of logs.");
     generated!(prometheus, "prometheus.rs", "Prometheus remote write 1.0 and remote read.");
     generated!(prometheus_v2, "io.prometheus.write.v2.rs", "Prometheus remote write 2.0.");
 }

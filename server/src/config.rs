@@ -255,6 +255,7 @@ impl Config {
             }
         }
         let invalid = |key| move |e: String| ConfigError::Invalid { key, message: e };
+        self.limits.validate().map_err(|e| invalid("limits")(e.to_string()))?;
         self.distributor.validate().map_err(|e| invalid("distributor")(e.to_string()))?;
         self.ingester.validate().map_err(|e| invalid("ingester")(e.to_string()))?;
         self.querier.validate().map_err(|e| invalid("querier")(e.to_string()))?;

@@ -4,16 +4,17 @@ use std::borrow::Cow;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use skald_limits::Limits;
+use skald_model::labels::take_uvarint;
 use skald_model::{Labels, LabelsBuilder};
 
 use super::json::Text;
 use super::text;
 use crate::rejects::ids;
 
-pub(super) const SERVICE_NAME: &str = "service_name";
+pub(crate) const SERVICE_NAME: &str = "service_name";
 const UNKNOWN_SERVICE: &str = "unknown_service";
 
-pub(super) type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+pub(crate) type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// What is wrong with the labels of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +86,29 @@ pub(super) fn read_json(raw: &[u8]) -> Result<Pairs<'_>, Fault> {
     }
 }
 
+/// Pairs as [`super::Sink::begin_pairs`] writes them: names are valid.
+pub(super) fn read_pairs<'a>(raw: &'a [u8], limits: &Limits) -> Result<Pairs<'a>, Fault> {
+    let mut pairs = Pairs::new();
+    let mut rest = raw;
+    while !rest.is_empty() {
+        let two = take_text(&mut rest).zip(take_text(&mut rest));
+        let (name, value) = two.ok_or_else(|| Fault::Unreadable("damaged labels".to_owned()))?;
+        pairs.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+    }
+    // Only Loki's own push must name a label.
+    if pairs.is_empty() && !limits.discover_service_name.is_empty() {
+        pairs.push((Cow::Borrowed(SERVICE_NAME), Cow::Borrowed(UNKNOWN_SERVICE)));
+    }
+    Ok(pairs)
+}
+
+fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let len = usize::try_from(take_uvarint(rest)?).ok()?;
+    let (text, tail) = rest.split_at_checked(len)?;
+    *rest = tail;
+    std::str::from_utf8(text).ok()
+}
+
 /// The members of a JSON object of strings, whatever their names.
 pub(super) fn object(raw: &[u8]) -> Result<Pairs<'_>, Fault> {
     let mut source = serde_json::Deserializer::from_slice(raw);
@@ -135,7 +159,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// `[A-Za-z_][A-Za-z0-9_]*`
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let ok = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     name.bytes().all(ok) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
@@ -148,6 +172,11 @@ pub(crate) fn labels_of_text(raw: &[u8], limits: &Limits) -> Option<Labels> {
 /// The canonical labels of a JSON object that was accepted before.
 pub(crate) fn labels_of_json(raw: &[u8], limits: &Limits) -> Option<Labels> {
     canonical(read_json(raw).ok()?, limits).ok()
+}
+
+/// The canonical labels of pairs that were accepted before.
+pub(crate) fn labels_of_pairs(raw: &[u8], limits: &Limits) -> Option<Labels> {
+    canonical(read_pairs(raw, limits).ok()?, limits).ok()
 }
 
 struct PairsVisitor;

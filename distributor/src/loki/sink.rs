@@ -1,6 +1,7 @@
 //! Where both forms of Loki push pour their streams: resolves labels, checks entries, fills batches.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,19 +12,20 @@ use skald_model::{Labels, SeriesId};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::DecodeError;
-use super::labels::{Fault, Pairs, canonical, is_name, object, read_json, read_text};
+use super::labels::{Fault, Pairs, canonical, is_name, object, read_json, read_pairs, read_text};
 use super::level::{self, Level};
 use super::time::rfc3339;
 use crate::batches::{Item, Part, Parts};
 use crate::cache::{Domain, Key, Seed, tag_of};
 use crate::rejects::{Rejects, ids};
-use crate::remote_write::{Context, Counts};
+use crate::remote_write::{Context, Counts, Decoded};
+use crate::source::{Form, Source};
 
 const DETECTED_LEVEL: &str = "detected_level";
 
 /// A stream whose labels are valid.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     id: SeriesId,
     key: Key,
     item: Item,
@@ -37,24 +39,29 @@ pub(super) struct Stream {
 
 /// An entry; its metadata is in [`Sink::metadata`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'e> {
-    pub(super) ts: i64,
-    pub(super) line: &'e [u8],
+pub(crate) struct Entry<'e> {
+    pub(crate) ts: i64,
+    pub(crate) line: &'e [u8],
 }
 
 #[derive(Debug)]
-pub(super) struct Sink<'c> {
+pub(crate) struct Sink<'c> {
     ctx: &'c Context,
     domain: Domain,
     seed: Seed,
     tag: u32,
     body: &'c [u8],
+    /// Labels that do not stand in the body as [`Domain::Pairs`] has them, each set once.
+    spill: Vec<u8>,
+    spilled: HashMap<Key, Item>,
     parts: Parts<LogsBuilder>,
     counts: Counts,
     rejects: Rejects,
+    /// Why the last stream or entry was refused, until it is taken.
+    pub(crate) refused: Option<&'static str>,
     n_streams: u64,
     /// The structured metadata of the next entry, as it was sent.
-    pub(super) metadata: Pairs<'c>,
+    pub(crate) metadata: Pairs<'c>,
     scratch: Vec<u8>,
     /// The metadata written last: often the next entry's too.
     last: Labels,
@@ -65,7 +72,7 @@ pub(super) struct Sink<'c> {
 // === impl Sink ===
 
 impl<'c> Sink<'c> {
-    pub(super) fn new(ctx: &'c Context, domain: Domain, body: &'c [u8]) -> Self {
+    pub(crate) fn new(ctx: &'c Context, domain: Domain, body: &'c [u8]) -> Self {
         let limits = &ctx.limits;
         let grace = limits.creation_grace_period;
         let max_ns =
@@ -79,9 +86,12 @@ impl<'c> Sink<'c> {
             seed: ctx.cache.seed(domain, ctx.tenant.as_str(), fingerprint(limits)),
             tag: tag_of(ctx.view.version),
             body,
+            spill: Vec::new(),
+            spilled: HashMap::new(),
             parts: Parts::new(ctx.tenant.clone(), Arc::clone(&ctx.view), ctx.now_ns),
             counts: Counts::default(),
             rejects: Rejects::default(),
+            refused: None,
             n_streams: 0,
             metadata: Pairs::new(),
             scratch: Vec::new(),
@@ -92,7 +102,7 @@ impl<'c> Sink<'c> {
     }
 
     /// Begins a stream of `n_entries`, at least one; `None` when its labels are refused.
-    pub(super) fn begin(&mut self, item: Item, raw: &[u8], n_entries: u64) -> Option<Stream> {
+    pub(crate) fn begin(&mut self, item: Item, raw: &[u8], n_entries: u64) -> Option<Stream> {
         self.n_streams += 1;
         self.counts.lines += n_entries;
         let key = self.seed.key(raw);
@@ -118,13 +128,42 @@ impl<'c> Sink<'c> {
                 };
                 let message = if self.rejects.has(fault.id()) { String::new() } else { message() };
                 self.rejects.add(fault.id(), n_entries, || message);
+                self.refused = Some(fault.id());
                 None
             }
         }
     }
 
+    /// Begins a stream whose labels did not come in one piece. Names are made valid, empty values are
+    /// left out, and of equal names the last counts.
+    pub(crate) fn begin_pairs(&mut self, pairs: &mut Pairs<'_>, n_entries: u64) -> Option<Stream> {
+        for (name, _) in pairs.iter_mut() {
+            if !is_name(name) {
+                *name = Cow::Owned(normalized(name));
+            }
+        }
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut raw = std::mem::take(&mut self.scratch);
+        raw.clear();
+        for (i, (name, value)) in pairs.iter().enumerate() {
+            let is_replaced = pairs.get(i + 1).is_some_and(|next| next.0 == *name);
+            if !is_replaced && !value.is_empty() {
+                put_str(&mut raw, name);
+                put_str(&mut raw, value);
+            }
+        }
+        let item = *self.spilled.entry(self.seed.key(&raw)).or_insert_with(|| {
+            let at = self.spill.len();
+            self.spill.extend_from_slice(&raw);
+            Item::in_spill(at, raw.len())
+        });
+        let stream = self.begin(item, &raw, n_entries);
+        self.scratch = raw;
+        stream
+    }
+
     /// Adds an entry with the metadata in `self.metadata`, or counts why not.
-    pub(super) fn entry(&mut self, stream: &mut Stream, entry: Entry<'_>) {
+    pub(crate) fn entry(&mut self, stream: &mut Stream, entry: Entry<'_>) {
         let Some(line) = self.check(stream, entry) else { return };
         let repaired;
         let line = match std::str::from_utf8(line) {
@@ -153,6 +192,15 @@ impl<'c> Sink<'c> {
             return Err(DecodeError::NoStreams);
         }
         Ok((self.parts.finish(), self.counts, self.rejects))
+    }
+
+    /// What came of the entries of [`begin_pairs`](Self::begin_pairs), if there were any.
+    pub(crate) fn finish_pairs(self) -> Decoded {
+        let form = Form::Pairs(Arc::clone(&self.ctx.limits));
+        // Labels are read from the spill only, so the body need not be kept.
+        let source = Source { body: Vec::new(), spill: self.spill, form };
+        let (counts, rejects) = (self.counts, self.rejects);
+        Decoded { parts: self.parts.finish(), source, counts, rejects }
     }
 
     /// The line to store, cut if the tenant wants that; `None` when the entry is refused.
@@ -258,6 +306,7 @@ impl<'c> Sink<'c> {
     fn read<'r>(&self, raw: &'r [u8]) -> Result<Pairs<'r>, Fault> {
         match self.domain {
             Domain::LokiJson => read_json(raw),
+            Domain::Pairs => read_pairs(raw, &self.ctx.limits),
             _ => read_text(raw),
         }
     }
@@ -266,6 +315,10 @@ impl<'c> Sink<'c> {
     fn shown(&self, raw: &[u8]) -> String {
         let text = match (self.domain, object(raw)) {
             (Domain::LokiJson, Ok(pairs)) => Labels::from_pairs(pairs).to_string(),
+            (Domain::Pairs, _) => {
+                let pairs = read_pairs(raw, &self.ctx.limits).unwrap_or_default();
+                Labels::from_pairs(pairs).to_string()
+            }
             _ => String::from_utf8_lossy(&raw[..raw.len().min(1024)]).into_owned(),
         };
         text[..text.floor_char_boundary(256)].to_owned()
@@ -282,10 +335,11 @@ impl<'c> Sink<'c> {
         let message = if self.rejects.has(id) {
             String::new()
         } else {
-            let raw = stream.item.of(self.body, &[]).unwrap_or_default();
+            let raw = stream.item.of(self.body, &self.spill).unwrap_or_default();
             with_id(text(&self.shown(raw)), id, Some(setting))
         };
         self.rejects.add(id, 1, || message);
+        self.refused = Some(id);
     }
 }
 

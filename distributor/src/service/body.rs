@@ -17,6 +17,8 @@ use crate::rejects::ids;
 
 /// What gzip and deflate can at most make of a byte.
 const MAX_INFLATE: u64 = 1032;
+/// And zstd: a block of 128 KiB of one byte takes four.
+const MAX_UNZSTD: u64 = 32 << 10;
 
 /// The whole body with a permit for its bytes.
 pub(super) async fn read(
@@ -93,20 +95,32 @@ pub(super) fn snappy(
     Ok(out)
 }
 
-/// Unpacks the body of a Loki push: protobuf is a snappy block under whatever else the encoding says.
-pub(super) fn unpack_logs(
+const LOGS_SETTING: &str = "distributor.max_decoded_logs_size";
+
+/// Unpacks the body of a Loki push in protobuf: a snappy block under whatever else the encoding says.
+pub(super) fn unpack_loki_proto(
     body: Bytes,
     encoding: Encoding,
-    is_json: bool,
     max: u64,
     budget: &MemoryBudget,
     permit: &mut MemoryPermit,
 ) -> Result<Vec<u8>, Refusal> {
-    let setting = "distributor.max_decoded_logs_size";
-    let outer = match encoding {
-        Encoding::Snappy | Encoding::None if !is_json => {
-            return snappy(&body, max, setting, permit);
-        }
+    match encoding {
+        Encoding::Snappy | Encoding::None => snappy(&body, max, LOGS_SETTING, permit),
+        _ => snappy(&unpack(body, encoding, max, budget, permit)?, max, LOGS_SETTING, permit),
+    }
+}
+
+/// Unpacks the body of a push of logs.
+pub(super) fn unpack(
+    body: Bytes,
+    encoding: Encoding,
+    max: u64,
+    budget: &MemoryBudget,
+    permit: &mut MemoryPermit,
+) -> Result<Vec<u8>, Refusal> {
+    let setting = LOGS_SETTING;
+    let unpacked = match encoding {
         Encoding::Snappy => return snappy(&body, max, setting, permit),
         Encoding::None => {
             if body.len() as u64 > max {
@@ -118,19 +132,21 @@ pub(super) fn unpack_logs(
             permit.grow(body.len() as u64).map_err(|e| over_budget(&e))?;
             return Ok(body.into());
         }
-        Encoding::Gzip | Encoding::Deflate => {
+        Encoding::Gzip | Encoding::Deflate | Encoding::Zstd => {
             // What it may become is reserved while it is unpacked.
-            let worst = max.min((body.len() as u64).saturating_mul(MAX_INFLATE));
+            let ratio = if encoding == Encoding::Zstd { MAX_UNZSTD } else { MAX_INFLATE };
+            let worst = max.min((body.len() as u64).saturating_mul(ratio));
             let _reserved = budget.try_take(worst).map_err(|e| over_budget(&e))?;
             let unpacked = match encoding {
                 Encoding::Gzip => compress::gzip(&body, size(max)),
+                Encoding::Zstd => compress::zstd(&body, size(max)),
                 _ => compress::deflate(&body, size(max)),
             };
             unpacked.map_err(|e| undecodable(&e, setting))?
         }
     };
-    permit.grow(outer.len() as u64).map_err(|e| over_budget(&e))?;
-    if is_json { Ok(outer) } else { snappy(&outer, max, setting, permit) }
+    permit.grow(unpacked.len() as u64).map_err(|e| over_budget(&e))?;
+    Ok(unpacked)
 }
 
 /// More memory is asked for than all pushes together may have.

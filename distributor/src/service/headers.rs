@@ -26,6 +26,7 @@ pub(super) enum Encoding {
     Snappy,
     Gzip,
     Deflate,
+    Zstd,
 }
 
 // === impl Written ===
@@ -105,6 +106,41 @@ pub(super) fn loki_encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
             Err(Refusal::new(StatusCode::BAD_REQUEST, ids::UNSUPPORTED, body))
         }
     }
+}
+
+/// The form of an OTLP export; none named is protobuf.
+pub(super) fn otlp_protocol(headers: &HeaderMap) -> Result<Protocol, Refusal> {
+    let text = text_of(headers, &CONTENT_TYPE);
+    let media = text.split(';').next().unwrap_or_default().trim();
+    match media.to_ascii_lowercase().as_str() {
+        "" | "application/x-protobuf" => Ok(Protocol::otlp_protobuf),
+        "application/json" => Ok(Protocol::otlp_json),
+        _ => Err(unsupported(
+            "content type",
+            &text,
+            "application/x-protobuf and application/json are",
+        )),
+    }
+}
+
+/// The encoding of a push by any protocol but Loki's and remote write.
+pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
+    let text = text_of(headers, &CONTENT_ENCODING).to_ascii_lowercase();
+    match text.as_str() {
+        "" | "identity" => Ok(Encoding::None),
+        "snappy" => Ok(Encoding::Snappy),
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        "deflate" => Ok(Encoding::Deflate),
+        "zstd" => Ok(Encoding::Zstd),
+        _ => Err(unsupported("content encoding", &text, "gzip, deflate, zstd and snappy are")),
+    }
+}
+
+fn unsupported(what: &str, value: &str, supported: &str) -> Refusal {
+    let id = ids::UNSUPPORTED;
+    let value: String = value.chars().take(100).collect();
+    let body = format!("{id}: {what} {value:?} is not supported, {supported}");
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, id, body)
 }
 
 /// How often the client has tried before.

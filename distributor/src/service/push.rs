@@ -14,6 +14,7 @@ use super::{Answer, Inner, body, headers};
 use crate::config::Config;
 use crate::loki::{self, DecodeError};
 use crate::metrics::{Protocol, ProtocolLabel};
+use crate::otlp;
 use crate::refusal::Refusal;
 use crate::rejects::{Rejects, ids};
 use crate::remote_write::{self, Context, Counts, Decoded};
@@ -38,9 +39,13 @@ impl Job {
     /// Whether decoding takes longer than an I/O thread may be held up.
     fn is_long(&self, inline_max: u64) -> bool {
         let unpacked = match (self.protocol, self.encoding) {
-            (Protocol::loki_json, Encoding::None) => self.body.len(),
             // What gzip becomes is not known; text shrinks to about a tenth.
-            (_, Encoding::Gzip | Encoding::Deflate) => self.body.len().saturating_mul(10),
+            (_, Encoding::Gzip | Encoding::Deflate | Encoding::Zstd) => {
+                self.body.len().saturating_mul(10)
+            }
+            (p, Encoding::None) if !p.is_remote_write() && p != Protocol::loki_protobuf => {
+                self.body.len()
+            }
             // What is no snappy is refused at once.
             _ => snap::raw::decompress_len(&self.body).unwrap_or(0),
         };
@@ -63,6 +68,7 @@ impl Inner {
                 headers::check_write_encoding(&head.headers)?;
                 Encoding::Snappy
             }
+            Protocol::otlp_protobuf | Protocol::otlp_json => headers::encoding(&head.headers)?,
         };
         let (body, permit) = body::read(&self.config, &self.budget, &head.headers, body).await?;
         let labels = ProtocolLabel { protocol };
@@ -146,9 +152,10 @@ impl Inner {
 }
 
 fn max_decoded(config: &Config, protocol: Protocol) -> u64 {
-    match protocol {
-        Protocol::remote_write_v1 | Protocol::remote_write_v2 => config.max_decoded_size.0,
-        Protocol::loki_protobuf | Protocol::loki_json => config.max_decoded_logs_size.0,
+    if protocol.is_remote_write() {
+        config.max_decoded_size.0
+    } else {
+        config.max_decoded_logs_size.0
     }
 }
 
@@ -170,12 +177,20 @@ fn decode(job: Job, ctx: &Context) -> Result<(Decoded, MemoryPermit), Refusal> {
             remote_write::decode_v2(ctx, unpacked).map_err(Refusal::malformed)?
         }
         Protocol::loki_protobuf => {
-            let unpacked = body::unpack_logs(body, encoding, false, max, &budget, &mut permit)?;
+            let unpacked = body::unpack_loki_proto(body, encoding, max, &budget, &mut permit)?;
             loki::decode_proto(ctx, unpacked).map_err(undecodable)?
         }
         Protocol::loki_json => {
-            let unpacked = body::unpack_logs(body, encoding, true, max, &budget, &mut permit)?;
+            let unpacked = body::unpack(body, encoding, max, &budget, &mut permit)?;
             loki::decode_json(ctx, unpacked).map_err(undecodable)?
+        }
+        Protocol::otlp_protobuf => {
+            let unpacked = body::unpack(body, encoding, max, &budget, &mut permit)?;
+            otlp::decode_proto(ctx, &unpacked).map_err(Refusal::malformed)?
+        }
+        Protocol::otlp_json => {
+            let unpacked = body::unpack(body, encoding, max, &budget, &mut permit)?;
+            otlp::decode_json(ctx, &unpacked).map_err(Refusal::malformed)?
         }
     };
     let batches: usize = decoded.parts.iter().map(|p| p.batch.len() + 8 * p.items.len()).sum();
@@ -219,13 +234,10 @@ fn answer(
             } else {
                 StatusCode::BAD_REQUEST
             };
-            let text = match protocol {
-                Protocol::remote_write_v1 | Protocol::remote_write_v2 => {
-                    describe_samples(tenant, counts, rejects)
-                }
-                Protocol::loki_protobuf | Protocol::loki_json => {
-                    describe_lines(tenant, counts, rejects)
-                }
+            let text = if protocol.is_remote_write() {
+                describe_samples(tenant, counts, rejects)
+            } else {
+                describe_lines(tenant, counts, rejects)
             };
             Some(Refusal::new(status, "partial", text))
         }

@@ -4,6 +4,7 @@
 //! limits in force; reading a tenant's limits is one atomic load.
 
 mod limits;
+pub mod otlp;
 mod overrides;
 pub mod rate;
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use skald_runtime::{ByteSize, HumanDuration};
 
+use crate::otlp::OtlpConfig;
+
 /// The limits of one tenant. `0` means unlimited unless a field says otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -60,6 +62,8 @@ pub struct Limits {
     pub discover_service_name: Vec<String>,
     /// Whether `detected_level` is added to the structured metadata of lines. Default true.
     pub discover_log_levels: bool,
+    /// What becomes of the attributes of OTLP logs.
+    pub otlp_config: OtlpConfig,
 
     // --- queries ---
     /// Longest time range of a query. 0s = unlimited. Default 0s.
@@ -92,10 +96,11 @@ pub struct Limits {
 
 /// A limit whose value makes no sense.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("limits.{name} is {value}; it must be a number of at least 0")]
-pub struct InvalidLimit {
-    pub name: &'static str,
-    pub value: f64,
+pub enum InvalidLimit {
+    #[error("limits.{name} is {value}; it must be a number of at least 0")]
+    Number { name: &'static str, value: f64 },
+    #[error("limits.{name}: {why}")]
+    Rules { name: &'static str, why: String },
 }
 
 impl Limits {
@@ -107,7 +112,11 @@ impl Limits {
             ("ingestion_burst_size_mb", self.ingestion_burst_size_mb),
         ];
         let bad = rates.into_iter().find(|(_, v)| !v.is_finite() || *v < 0.0);
-        bad.map_or(Ok(()), |(name, value)| Err(InvalidLimit { name, value }))
+        if let Some((name, value)) = bad {
+            return Err(InvalidLimit::Number { name, value });
+        }
+        let name = "otlp_config";
+        self.otlp_config.check().map_err(|why| InvalidLimit::Rules { name, why })
     }
 
     /// Samples that may be pushed at once.
@@ -178,6 +187,7 @@ impl Default for Limits {
             max_structured_metadata_entries_count: 128,
             discover_service_name: services.map(str::to_owned).to_vec(),
             discover_log_levels: true,
+            otlp_config: OtlpConfig::default(),
             max_query_length: HumanDuration::default(),
             max_samples_per_query: 50_000_000,
             max_fetched_series_per_query: 0,

@@ -11,6 +11,7 @@ const FILES: &[&str] = &[
     "skald/ingest/v1/ingest.proto",
     "skald/storage/v1/storage.proto",
     "public/loki.proto",
+    "public/otlp.proto",
     "public/prometheus.proto",
     "public/prometheus_v2.proto",
 ];

@@ -15,6 +15,7 @@ mod hostile_query;
 mod operations;
 mod recorded;
 mod roundtrip;
+mod shippers;
 mod starts;
 mod tenancy;
 

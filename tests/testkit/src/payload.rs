@@ -144,6 +144,11 @@ pub fn loki_proto(labels: &str, entries: &[(i64, &str)]) -> Bytes {
     snappy(&loki::PushRequest { streams: vec![stream] })
 }
 
+/// Encodes a message.
+pub fn proto(message: &impl Message) -> Bytes {
+    message.encode_to_vec().into()
+}
+
 /// Encodes and compresses a message.
 pub fn snappy(message: &impl Message) -> Bytes {
     let compressed = snap::raw::Encoder::new().compress_vec(&message.encode_to_vec());
