@@ -101,6 +101,18 @@ impl Error {
         }
     }
 
+    /// The body in the Loki API. Clients know how it speaks of time-outs.
+    pub(crate) fn loki_text(&self) -> String {
+        match self {
+            Self::Timeout(cause) => format!(
+                "request timed out, decrease the duration of the request or add more label \
+                 matchers (prefer exact match over regex match) to reduce the amount of data \
+                 processed ({cause})"
+            ),
+            other => other.to_string(),
+        }
+    }
+
     /// Status in the Loki API, whose body is the bare text.
     pub(crate) fn loki(&self) -> StatusCode {
         match self {

@@ -4,6 +4,8 @@
 //! Invariant: data that moves from a head to a block between the two steps is seen, because the
 //! head's answer names the commit from which on its flushed data is in blocks.
 
+mod volumes;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use skald_model::{
 use skald_rpc::IngesterApi;
 use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, StreamStats};
 
+pub(crate) use self::volumes::Grouping;
 use crate::blocks::{Blocks, Wanted};
 use crate::heads::{Heads, Ingesters};
 use crate::memory::Size;

@@ -2,6 +2,7 @@
 
 mod fields;
 mod labels;
+mod page;
 mod query;
 mod result;
 mod stats;
@@ -36,9 +37,14 @@ pub fn loki_router() -> Router<Querier> {
         .route(&at("index/volume"), reads("loki_volume").get_or_post(stats::volume))
         .route(&at("index/volume_range"), reads("loki_volume_range").get_or_post(stats::volumes))
         .route(&at("detected_fields"), reads("loki_detected_fields").get_or_post(fields::detected))
+        .route(
+            &at("detected_field/{name}/values"),
+            reads("loki_detected_field_values").get_or_post(fields::values),
+        )
         .route(&at("detected_labels"), reads("loki_detected_labels").get_or_post(labels::detected))
         .route(&at("format_query"), cheap("loki_format_query").get_or_post(query::format))
         .route(&at("drilldown-limits"), cheap("loki_limits").get(status::drilldown_limits))
+        .route("/config/tenant/v1/limits", cheap("loki_limits").get(status::drilldown_limits))
         .route(&at("status/buildinfo"), cheap("loki_buildinfo").get(status::buildinfo))
         .route(&at("tail"), get(tail::tail))
 }

@@ -49,6 +49,7 @@ impl Params {
     }
 
     /// Replaces all values of `name`.
+    #[cfg(test)]
     pub(crate) fn set(&mut self, name: &str, value: String) {
         self.0.retain(|(n, _)| n != name);
         self.0.push((name.to_owned(), value));

@@ -74,7 +74,7 @@ impl Api {
             }
             Self::Loki => {
                 let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-                (error.loki(), plain, error.to_string()).into_response()
+                (error.loki(), plain, error.loki_text()).into_response()
             }
         };
         with_retry_after(response)

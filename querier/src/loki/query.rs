@@ -5,10 +5,12 @@ use std::time::Duration;
 use http::HeaderMap;
 use skald_logql::{
     Direction, Engine, EngineOptions, Expr, InstantParams, QueryError, QueryResult, RangeParams,
+    Value,
 };
 use tokio::time::Instant;
 
-use super::result::{Cost, write};
+use super::page::{self, Paging};
+use super::result::{Cost, Form, write};
 use super::{Bounds, NS_PER_S, count, nanos, parse_time};
 use crate::http::params::Params;
 use crate::http::reply::Answer;
@@ -32,14 +34,60 @@ pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error>
         start_ns: bounds.start,
         end_ns: bounds.end,
         step_ns,
-        interval_ns: params.get("interval").map_or(Ok(0), |t| nanos("interval", t))?.max(0),
+        interval_ns: interval_ns(params)?,
         limit: count(params, "limit", DEFAULT_LIMIT)?,
         direction: direction(params)?,
     };
     let source = LogSource::new(querier.fanout().clone(), call.scope.clone());
     let begun = Instant::now();
-    let result = engine(&call.scope).query_range(&source, &request).await.map_err(of_engine)?;
-    Ok(answer(call, result, begun.elapsed()))
+    if let Some(paging) = Paging::of(params, &request)? {
+        let page = page::read(&call.scope, &source, &request, paging).await?;
+        return Ok(answer(call, page.result, page.next_cursor, begun.elapsed()));
+    }
+    let result = if is_drilldown(&call.headers) {
+        partial(&call.scope, &source, &request).await?
+    } else {
+        engine(&call.scope).query_range(&source, &request).await.map_err(of_engine)?
+    };
+    Ok(answer(call, result, None, begun.elapsed()))
+}
+
+/// Lines that are nearer to each other than this are left out.
+fn interval_ns(params: &Params) -> Result<i64, Error> {
+    let Some(text) = params.get("interval") else { return Ok(0) };
+    match nanos("interval", text)? {
+        ns if ns < 0 => Err(Error::Invalid("interval must be >= 0".to_owned())),
+        ns => Ok(ns),
+    }
+}
+
+/// Whether Grafana's Logs Drilldown asks. It shows some series with a warning rather than none.
+fn is_drilldown(headers: &HeaderMap) -> bool {
+    headers.get_all("x-query-tags").iter().filter_map(|v| v.to_str().ok()).any(|tags| {
+        tags.split(',').any(|t| t.trim().eq_ignore_ascii_case("source=grafana-lokiexplore-app"))
+    })
+}
+
+/// As many series as the tenant may have, with a warning if there are more.
+async fn partial(
+    scope: &Scope,
+    source: &LogSource,
+    request: &RangeParams,
+) -> Result<QueryResult, Error> {
+    let most = scope.limits.max_query_series;
+    let options = EngineOptions { max_series: usize::MAX, ..options(scope) };
+    let result = Engine::new(options).query_range(source, request).await;
+    let mut result = result.map_err(of_engine)?;
+    if let Value::Matrix(series) = &mut result.value
+        && most > 0
+        && series.len() > most
+    {
+        series.truncate(most);
+        result.warnings.push(format!(
+            "maximum number of series ({most}) reached for a single query; returning partial results"
+        ));
+    }
+    Ok(result)
 }
 
 /// The distance of steps; the default gives about 250 of them.
@@ -70,7 +118,7 @@ pub(super) async fn instant(querier: Querier, call: Call) -> Result<Answer, Erro
     let source = LogSource::new(querier.fanout().clone(), call.scope.clone());
     let begun = Instant::now();
     let result = engine(&call.scope).query_instant(&source, &request).await.map_err(of_engine)?;
-    Ok(answer(call, result, begun.elapsed()))
+    Ok(answer(call, result, None, begun.elapsed()))
 }
 
 pub(super) async fn format(_: Querier, call: Call) -> Result<Answer, Error> {
@@ -82,15 +130,15 @@ pub(super) async fn format(_: Querier, call: Call) -> Result<Answer, Error> {
     }))
 }
 
-fn answer(call: Call, result: QueryResult, elapsed: Duration) -> Answer {
+fn answer(
+    call: Call,
+    result: QueryResult,
+    next_cursor: Option<String>,
+    elapsed: Duration,
+) -> Answer {
     let categorize = categorizes(&call.headers);
-    let cost = Cost {
-        elapsed,
-        queued: call.queued,
-        touched: call.scope.touched(),
-        reads: call.scope.reads.snapshot(),
-    };
-    write(result, cost, categorize)
+    let cost = Cost::of(&call, elapsed);
+    write(result, cost, Form { categorize, next_cursor })
 }
 
 /// Whether the client wants stream labels, structured metadata and parsed labels apart.
@@ -102,14 +150,19 @@ pub(super) fn categorizes(headers: &HeaderMap) -> bool {
 }
 
 pub(super) fn engine(scope: &Scope) -> Engine {
+    Engine::new(options(scope))
+}
+
+/// The tenant's limits in the engine's terms.
+pub(super) fn options(scope: &Scope) -> EngineOptions {
     let limits = &scope.limits;
     let or_max = |n: usize| if n == 0 { usize::MAX } else { n };
-    Engine::new(EngineOptions {
+    EngineOptions {
         max_series: or_max(limits.max_query_series),
         max_entries: or_max(limits.max_entries_limit_per_query),
         max_samples: or_max(limits.max_samples_per_query),
         ..EngineOptions::default()
-    })
+    }
 }
 
 pub(super) fn query_text(params: &Params) -> Result<String, Error> {
@@ -117,7 +170,7 @@ pub(super) fn query_text(params: &Params) -> Result<String, Error> {
     params.get("query").map(str::to_owned).ok_or_else(missing)
 }
 
-fn direction(params: &Params) -> Result<Direction, Error> {
+pub(super) fn direction(params: &Params) -> Result<Direction, Error> {
     match params.get("direction") {
         None => Ok(Direction::Backward),
         Some(d) if d.eq_ignore_ascii_case("backward") => Ok(Direction::Backward),
@@ -126,7 +179,7 @@ fn direction(params: &Params) -> Result<Direction, Error> {
     }
 }
 
-fn check_length(scope: &Scope, length_ns: i64) -> Result<(), Error> {
+pub(super) fn check_length(scope: &Scope, length_ns: i64) -> Result<(), Error> {
     let limit = scope.limits.max_query_length;
     if limit.is_zero() || length_ns <= limit.as_nanos() {
         return Ok(());

@@ -1,39 +1,51 @@
-//! Results in Loki's JSON: envelope, streams in both encodings, samples, and the stats block.
+//! Results in Loki's JSON: envelope, streams in both encodings and samples, written piece by piece.
 
-use std::time::Duration;
+mod pieces;
+mod stats;
 
-use skald_blocks::StatsSnapshot;
 use skald_logql::{
-    MatrixSeries, MergedStream, QueryResult, ResultEntry, ResultStream, Stats, Value, VectorSample,
+    MatrixSeries, MergedStream, QueryResult, ResultEntry, ResultStream, Value, VectorSample,
     merged_streams,
 };
 use skald_model::Labels;
 
+use self::pieces::{Group, Groups};
+pub(super) use self::stats::Cost;
 use crate::http::reply::Answer;
 use crate::json::Json;
-use crate::scope::Touched;
 
-/// What a query took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cost {
-    pub(super) elapsed: Duration,
-    pub(super) queued: Duration,
-    pub(super) touched: Touched,
-    pub(super) reads: StatsSnapshot,
+/// How an answer is written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Form {
+    /// Stream labels, structured metadata and parsed labels apart.
+    pub(super) categorize: bool,
+    /// Where the next page begins; only for those who page.
+    pub(super) next_cursor: Option<String>,
 }
 
 /// The whole answer to a query.
-pub(super) fn write(result: QueryResult, cost: Cost, categorize: bool) -> Answer {
-    Answer::json(size(&result.value) + 2048, move |json| {
-        json.raw(r#"{"status":"success","#);
-        if !result.warnings.is_empty() {
-            json.key("warnings").strings(&result.warnings).raw(",");
+pub(super) fn write(result: QueryResult, cost: Cost, form: Form) -> Answer {
+    let QueryResult { value, stats, warnings } = result;
+    let (size, mut data) = (size(&value) + 2048, data(value, form.categorize));
+    let mut begun = false;
+    Answer::json_pieces(size, move |json| {
+        if !std::mem::replace(&mut begun, true) {
+            json.raw(r#"{"status":"success","#);
+            if !warnings.is_empty() {
+                json.key("warnings").strings(&warnings).raw(",");
+            }
+            json.raw(r#""data":{"resultType":"#);
         }
-        json.raw(r#""data":{"resultType":"#);
-        value(json, &result.value, categorize);
+        if data(json) {
+            return true;
+        }
+        if let Some(cursor) = &form.next_cursor {
+            json.raw(r#","nextCursor":"#).string(cursor);
+        }
         json.raw(r#","stats":"#);
-        stats(json, &result.stats, &cost);
+        stats::write(json, &stats, &cost);
         json.raw("}}");
+        false
     })
 }
 
@@ -54,59 +66,59 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// The type's name and what follows it.
-fn value(json: &mut Json, value: &Value, categorize: bool) {
+/// Writes the type's name and what follows it, piece by piece.
+fn data(value: Value, categorize: bool) -> Box<dyn FnMut(&mut Json) -> bool + Send> {
     match value {
         Value::Streams(streams) if categorize => {
-            json.raw(r#""streams","encodingFlags":["categorize-labels"],"result":["#);
-            list(json, streams, categorized);
+            let head = r#""streams","encodingFlags":["categorize-labels"],"result":["#;
+            let group = |s: ResultStream| Group { labels: s.stream_labels, items: s.entries };
+            Groups::new(head, "stream", streams.into_iter().map(group), entry).boxed()
         }
         Value::Streams(streams) => {
-            json.raw(r#""streams","result":["#);
-            list(json, &merged_streams(streams), merged);
+            let group = |s: MergedStream| Group { labels: s.labels, items: s.entries };
+            let merged = merged_streams(&streams);
+            drop(streams);
+            let line = |json: &mut Json, (t, text): &(i64, bytes::Bytes)| {
+                line(json, *t, text);
+                json.raw("]");
+            };
+            let head = r#""streams","result":["#;
+            Groups::new(head, "stream", merged.into_iter().map(group), line).boxed()
         }
         Value::Matrix(series) => {
-            json.raw(r#""matrix","result":["#);
-            list(json, series, matrix);
+            let group = |s: MatrixSeries| Group { labels: s.labels, items: s.points };
+            let point = |json: &mut Json, (t, v): &(i64, f64)| sample(json, *t, *v);
+            let head = r#""matrix","result":["#;
+            Groups::new(head, "metric", series.into_iter().map(group), point).boxed()
         }
         Value::Vector { timestamp_ms, samples } => {
-            json.raw(r#""vector","result":["#);
-            list(json, samples, |json, s| vector(json, *timestamp_ms, s));
+            let one = move |json: &mut Json, s: &VectorSample| vector(json, timestamp_ms, s);
+            pieces::list(r#""vector","result":["#, samples, one)
         }
-        Value::Scalar { timestamp_ms, value } => {
+        Value::Scalar { timestamp_ms, value } => Box::new(move |json| {
             // Loki's own quirk: the time of a scalar is in milliseconds.
-            json.raw(r#""scalar","result":["#).int(*timestamp_ms).raw(",\"");
-            json.plain_value(*value).raw("\"");
-        }
+            json.raw(r#""scalar","result":["#).int(timestamp_ms).raw(",\"");
+            json.plain_value(value).raw("\"]");
+            false
+        }),
     }
-    json.raw("]");
 }
 
 fn list<T>(json: &mut Json, items: &[T], mut write: impl FnMut(&mut Json, &T)) {
     let mut first = true;
     for item in items {
-        json.sep(&mut first);
-        write(json, item);
+        write(json.sep(&mut first), item);
     }
 }
 
+/// A stream in one piece, for frames of a tail.
 pub(super) fn categorized(json: &mut Json, stream: &ResultStream) {
     json.raw(r#"{"stream":"#).labels(&stream.stream_labels).raw(r#","values":["#);
-    list(json, &stream.entries, |json, e| {
-        line(json, e.timestamp_ns, &e.line);
-        json.raw(",{");
-        let mut first = true;
-        for (key, labels) in [("structuredMetadata", &e.structured_metadata), ("parsed", &e.parsed)]
-        {
-            if !labels.is_empty() {
-                json.sep(&mut first).key(key).labels(labels);
-            }
-        }
-        json.raw("}]");
-    });
+    list(json, &stream.entries, entry);
     json.raw("]}");
 }
 
+/// As [`categorized`], with all labels in one set.
 pub(super) fn merged(json: &mut Json, stream: &MergedStream) {
     json.raw(r#"{"stream":"#).labels(&stream.labels).raw(r#","values":["#);
     list(json, &stream.entries, |json, (timestamp_ns, text)| {
@@ -116,19 +128,26 @@ pub(super) fn merged(json: &mut Json, stream: &MergedStream) {
     json.raw("]}");
 }
 
+/// A line with what is known of its labels by category.
+fn entry(json: &mut Json, e: &ResultEntry) {
+    line(json, e.timestamp_ns, &e.line);
+    json.raw(",{");
+    let mut first = true;
+    for (key, labels) in [("structuredMetadata", &e.structured_metadata), ("parsed", &e.parsed)] {
+        if !labels.is_empty() {
+            json.sep(&mut first).key(key).labels(labels);
+        }
+    }
+    json.raw("}]");
+}
+
 /// `["<ns>","<line>"`, without the closing bracket.
 fn line(json: &mut Json, timestamp_ns: i64, text: &[u8]) {
     json.raw("[\"").int(timestamp_ns).raw("\",");
     json.html_string(&String::from_utf8_lossy(text));
 }
 
-fn matrix(json: &mut Json, series: &MatrixSeries) {
-    json.raw(r#"{"metric":"#).labels(&series.labels).raw(r#","values":["#);
-    list(json, &series.points, |json, (t, v)| sample(json, *t, *v));
-    json.raw("]}");
-}
-
-fn vector(json: &mut Json, timestamp_ms: i64, s: &VectorSample) {
+pub(super) fn vector(json: &mut Json, timestamp_ms: i64, s: &VectorSample) {
     json.raw(r#"{"metric":"#).labels(&s.labels).raw(r#","value":"#);
     sample(json, timestamp_ms, s.value);
     json.raw("}");
@@ -138,73 +157,10 @@ fn sample(json: &mut Json, timestamp_ms: i64, value: f64) {
     json.raw("[").short_time_ms(timestamp_ms).raw(",\"").plain_value(value).raw("\"]");
 }
 
-/// Caches that the peers have and report on; readers expect every key.
-const CACHES: [&str; 8] = [
-    "chunk",
-    "index",
-    "result",
-    "statsResult",
-    "volumeResult",
-    "seriesResult",
-    "labelResult",
-    "instantMetricResult",
-];
-
-fn stats(json: &mut Json, s: &Stats, cost: &Cost) {
-    let seconds = cost.elapsed.as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "a rate for display")]
-    let rate = |n: u64| if seconds > 0.0 { (n as f64 / seconds).round() } else { 0.0 };
-    json.raw(r#"{"summary":{"bytesProcessedPerSecond":"#).number(rate(s.bytes_processed));
-    json.raw(r#","linesProcessedPerSecond":"#).number(rate(s.lines_processed));
-    for (key, n) in [
-        ("totalBytesProcessed", s.bytes_processed),
-        ("totalLinesProcessed", s.lines_processed),
-        ("subqueries", 0),
-        ("totalEntriesReturned", s.entries_returned),
-        ("splits", s.selects),
-        ("shards", 0),
-        ("totalPostFilterLines", s.post_filter_lines),
-        ("totalStructuredMetadataBytesProcessed", s.structured_metadata_bytes_processed),
-    ] {
-        json.raw(",").key(key).uint(n);
-    }
-    json.raw(r#","execTime":"#).number(seconds);
-    json.raw(r#","queueTime":"#).number(cost.queued.as_secs_f64());
-    json.raw(r#"},"querier":{"store":"#);
-    store(json, s, cost);
-    json.raw(r#"},"ingester":{"totalReached":"#).uint(cost.touched.heads);
-    json.raw(r#","totalChunksMatched":0,"totalBatches":0,"totalLinesSent":0,"store":"#);
-    store(json, &Stats::default(), &Cost::default());
-    json.raw(r#"},"cache":{"#);
-    let mut first = true;
-    for cache in CACHES {
-        json.sep(&mut first).key(cache).raw(
-            r#"{"entriesFound":0,"entriesRequested":0,"entriesStored":0,"bytesReceived":0,"bytesSent":0,"requests":0,"downloadTime":0,"queryLengthServed":0}"#,
-        );
-    }
-    json.raw(
-        r#"},"index":{"totalChunks":0,"postFilterChunks":0,"shardsDuration":0,"usedBloomFilters":false}}"#,
-    );
-}
-
-fn store(json: &mut Json, s: &Stats, cost: &Cost) {
-    json.raw(r#"{"totalChunksRef":"#).uint(cost.touched.blocks);
-    json.raw(r#","totalChunksDownloaded":"#).uint(cost.touched.blocks);
-    json.raw(r#","chunksDownloadTime":0,"queryReferencedStructuredMetadata":false,"chunk":{"#);
-    json.raw(r#""headChunkBytes":0,"headChunkLines":0,"decompressedBytes":"#)
-        .uint(s.bytes_processed);
-    json.raw(r#","decompressedLines":"#).uint(s.lines_processed);
-    json.raw(r#","compressedBytes":"#).uint(cost.reads.bytes);
-    json.raw(r#","totalDuplicates":0,"postFilterLines":"#).uint(s.post_filter_lines);
-    json.raw(r#","headChunkStructuredMetadataBytes":0,"decompressedStructuredMetadataBytes":"#);
-    json.uint(s.structured_metadata_bytes_processed).raw("}}");
-}
-
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
+    use bytes::Bytes;
 
     fn stream() -> ResultStream {
         ResultStream {
@@ -228,7 +184,8 @@ mod tests {
 
     fn text(v: &Value, categorize: bool) -> String {
         let mut json = Json::default();
-        value(&mut json, v, categorize);
+        let mut data = data(v.clone(), categorize);
+        while data(&mut json) {}
         String::from_utf8(json.into_bytes().to_vec()).unwrap()
     }
 
@@ -266,27 +223,5 @@ mod tests {
             r#""scalar","result":[4000,"2"]"#
         );
         assert_eq!(text(&Value::Streams(Vec::new()), false), r#""streams","result":[]"#);
-    }
-
-    #[test]
-    fn stats_have_every_key_that_readers_expect() {
-        let mut json = Json::default();
-        let s = Stats { bytes_processed: 10, lines_processed: 2, ..Stats::default() };
-        let cost = Cost { elapsed: Duration::from_secs(2), ..Cost::default() };
-        stats(&mut json, &s, &cost);
-        let v: serde_json::Value = serde_json::from_slice(&json.into_vec()).unwrap();
-        assert_eq!(v["summary"]["bytesProcessedPerSecond"], 5);
-        assert_eq!(v["summary"]["totalLinesProcessed"], 2);
-        for key in
-            ["execTime", "queueTime", "subqueries", "totalEntriesReturned", "splits", "shards"]
-        {
-            assert!(v["summary"][key].is_number(), "{key}");
-        }
-        for side in ["querier", "ingester"] {
-            assert!(v[side]["store"]["chunk"]["decompressedBytes"].is_number());
-        }
-        for cache in CACHES {
-            assert_eq!(v["cache"][cache]["requests"], 0);
-        }
     }
 }

@@ -1,159 +1,190 @@
 //! `index/stats` and `index/volume`: how much there is, without reading lines.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skald_logql::units;
-use skald_model::{Labels, Matcher, Signal, TimeRange};
+use skald_logql::ast::LogExpr;
+use skald_logql::{
+    Engine, EngineOptions, Expr, MatrixSeries, QueryResult, RangeParams, Stats, Value,
+    VectorSample, units,
+};
+use skald_model::{Labels, LabelsBuilder, MatchOp, Matcher};
+use tokio::time::Instant;
 
+use super::result::{Cost, Form, write};
 use super::{Bounds, count, query, selector};
+use crate::fanout::Grouping;
 use crate::http::reply::Answer;
 use crate::http::route::Call;
-use crate::{Error, Querier, merge};
+use crate::source::LogSource;
+use crate::{Error, Querier};
 
-/// Groups of one volume request at most; more are an error, not a guess.
-const MAX_GROUPS: usize = 1000;
+const DEFAULT_LIMIT: usize = 100;
+/// Series of volumes over time that are compared to find the largest.
+const MAX_SERIES: usize = 10_000;
 
 pub(super) async fn stats(querier: Querier, call: Call) -> Result<Answer, Error> {
-    let matchers: Arc<[Matcher]> = matchers_of(call.params.get("query").unwrap_or(""))?.into();
+    let matchers: Arc<[Matcher]> = matchers_of(&call)?.into();
     let range = Bounds::of(&call.params, querier.now_ns())?.inclusive();
     let s = querier.fanout().stats(&call.scope, &matchers, range).await?;
     Ok(Answer::json(96, move |json| {
         json.raw(r#"{"streams":"#).uint(s.streams).raw(r#","chunks":"#).uint(s.chunks);
-        json.raw(r#","entries":"#).uint(s.entries).raw(r#","bytes":"#).uint(s.bytes).raw("}");
+        json.raw(r#","bytes":"#).uint(s.bytes).raw(r#","entries":"#).uint(s.entries).raw("}");
     }))
 }
 
 /// Bytes per group of streams, the largest first, as an instant vector.
 pub(super) async fn volume(querier: Querier, call: Call) -> Result<Answer, Error> {
-    let limit = count(&call.params, "limit", 100)?;
-    let matchers = matchers_of(call.params.get("query").unwrap_or(""))?;
+    let asked = Asked::of(&call)?;
     let bounds = Bounds::of(&call.params, querier.now_ns())?;
-    let grouping = Grouping::of(&call, &matchers)?;
-    let bytes = grouped_bytes(&querier, &call, matchers, bounds.inclusive(), &grouping).await?;
-    let mut groups: Vec<(Labels, u64)> = bytes.into_iter().collect();
+    let begun = Instant::now();
+    let (matchers, grouping) = (asked.matchers.into(), Arc::new(asked.grouping));
+    let range = bounds.inclusive();
+    let groups = querier.fanout().volumes(&call.scope, &matchers, range, &grouping).await?;
+    let mut groups: Vec<(Labels, u64)> = groups.into_iter().collect();
     groups.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    groups.truncate(limit);
-    let size = groups.iter().map(|(l, _)| l.as_bytes().len() * 2 + 64).sum();
-    let end_ms = bounds.end.div_euclid(1_000_000);
-    Ok(Answer::json(size, move |json| {
-        json.raw(r#"{"status":"success","data":{"resultType":"vector","result":["#);
-        let mut first = true;
-        for (labels, bytes) in &groups {
-            json.sep(&mut first).raw(r#"{"metric":"#).labels(labels).raw(r#","value":["#);
-            json.short_time_ms(end_ms).raw(",\"").uint(*bytes).raw("\"]}");
-        }
-        json.raw("]}}");
-    }))
+    groups.truncate(asked.limit);
+    let sample = |(labels, bytes): (Labels, u64)| {
+        #[expect(clippy::cast_precision_loss, reason = "volumes are estimates")]
+        let value = bytes as f64;
+        VectorSample { labels: shown(&grouping, &labels), value }
+    };
+    let samples = groups.into_iter().map(sample).collect();
+    let value = Value::Vector { timestamp_ms: bounds.end.div_euclid(1_000_000), samples };
+    let result = QueryResult { value, stats: Stats::default(), warnings: Vec::new() };
+    Ok(write(result, Cost::of(&call, begun.elapsed()), Form::default()))
 }
 
 /// Bytes per group of streams and step, as a matrix: what `bytes_over_time` says.
-pub(super) async fn volumes(querier: Querier, mut call: Call) -> Result<Answer, Error> {
-    let text = call.params.get("query").unwrap_or("").to_owned();
-    let matchers = selector(&text)?;
-    let Grouping::Series(names) = Grouping::of(&call, &matchers)? else {
-        let text = "volumes over time can be aggregated by series only";
-        return Err(Error::Invalid(text.to_owned()));
-    };
+pub(super) async fn volumes(querier: Querier, call: Call) -> Result<Answer, Error> {
+    let asked = Asked::of(&call)?;
+    if asked.matchers.is_empty() {
+        return Err(Error::Invalid("volumes over time need a selector or targetLabels".into()));
+    }
     let bounds = Bounds::of(&call.params, querier.now_ns())?;
+    query::check_length(&call.scope, bounds.end.saturating_sub(bounds.start))?;
     let step_ns = query::step_ns(&call.params, bounds)?;
-    let range = units::format_duration(step_ns.max(1));
-    let bytes = format!("sum by ({}) (bytes_over_time({text}[{range}]))", names.join(","));
-    call.params.set("query", bytes);
-    query::range(querier, call).await
-}
-
-/// How streams are put together.
-#[derive(Clone, Debug)]
-enum Grouping {
-    /// By the values of these labels.
-    Series(Vec<String>),
-    /// By label name.
-    Names(Vec<String>),
-}
-
-// === impl Grouping ===
-
-impl Grouping {
-    fn of(call: &Call, matchers: &[Matcher]) -> Result<Self, Error> {
-        let targets = call.params.get("targetLabels").unwrap_or("");
-        let mut names: Vec<String> =
-            targets.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect();
-        match call.params.get("aggregateBy") {
-            None | Some("series") => {
-                if names.is_empty() {
-                    names.extend(matchers.iter().map(|m| m.name.clone()));
-                }
-                Ok(Self::Series(names))
-            }
-            Some("labels") => Ok(Self::Names(names)),
-            Some(_) => Err(Error::Invalid(
-                "invalid aggregation option; it must be 'series' or 'labels'".to_owned(),
-            )),
-        }
-    }
-
-    fn add(&self, stream: &Labels, bytes: u64, into: &mut BTreeMap<Labels, u64>) {
-        match self {
-            Self::Series(names) if names.is_empty() => {
-                *into.entry(stream.clone()).or_default() += bytes;
-            }
-            Self::Series(names) => {
-                let group = stream.filter(|n| names.iter().any(|t| t == n));
-                *into.entry(group).or_default() += bytes;
-            }
-            Self::Names(names) => {
-                let wanted = |n: &str| names.is_empty() || names.iter().any(|t| t == n);
-                for (name, _) in stream.iter().filter(|(n, _)| wanted(n)) {
-                    let group = Labels::from_pairs([(name, name)]);
-                    *into.entry(group).or_default() += bytes;
-                }
-            }
-        }
-    }
-}
-
-async fn grouped_bytes(
-    querier: &Querier,
-    call: &Call,
-    matchers: Vec<Matcher>,
-    range: TimeRange,
-    grouping: &Grouping,
-) -> Result<BTreeMap<Labels, u64>, Error> {
-    let matchers: Arc<[Matcher]> = matchers.into();
-    let lists = querier.fanout().labels(&call.scope, Signal::Logs, &matchers, range).await?;
-    let streams = merge::labels(lists);
-    // One question per group, not per stream.
-    let mut groups: BTreeMap<Labels, Vec<Labels>> = BTreeMap::new();
-    for stream in streams {
-        let key = match grouping {
-            Grouping::Series(names) if !names.is_empty() => {
-                stream.filter(|n| names.iter().any(|t| t == n))
-            }
-            _ => stream.clone(),
+    let begun = Instant::now();
+    let mut series: Vec<MatrixSeries> = Vec::new();
+    let mut stats = Stats::default();
+    for (by, matchers) in asked.questions()? {
+        let request = RangeParams {
+            query: bytes_over_time(&by, matchers, step_ns),
+            start_ns: bounds.start,
+            end_ns: bounds.end,
+            step_ns,
+            interval_ns: 0,
+            limit: 1,
+            direction: skald_logql::Direction::Backward,
         };
-        groups.entry(key).or_default().push(stream);
+        let source = LogSource::new(querier.fanout().clone(), call.scope.clone());
+        let options = EngineOptions { max_series: MAX_SERIES, ..query::options(&call.scope) };
+        let result = Engine::new(options).query_range(&source, &request).await;
+        let result = result.map_err(query::of_engine)?;
+        stats.lines_processed += result.stats.lines_processed;
+        stats.bytes_processed += result.stats.bytes_processed;
+        stats.selects += result.stats.selects;
+        let Value::Matrix(found) = result.value else { continue };
+        series.extend(found.into_iter().map(|mut s| {
+            if let Grouping::Names(_) = asked.grouping {
+                s.labels = named(by.first().map_or("", String::as_str));
+            }
+            s
+        }));
     }
-    if groups.len() > MAX_GROUPS {
-        return Err(Error::Limit(format!(
-            "the volume has {} groups, the limit is {MAX_GROUPS}; name fewer targetLabels or narrow the selector",
-            groups.len()
-        )));
-    }
-    let mut bytes = BTreeMap::new();
-    for (key, streams) in groups {
-        let mut narrowed = matchers.to_vec();
-        narrowed.extend(key.iter().map(|(n, v)| Matcher::equal(n, v)));
-        let narrowed: Arc<[Matcher]> = narrowed.into();
-        let stats = querier.fanout().stats(&call.scope, &narrowed, range).await?;
-        if let Some(stream) = streams.first() {
-            grouping.add(stream, stats.bytes, &mut bytes);
-        }
-    }
-    Ok(bytes)
+    let total = |s: &MatrixSeries| s.points.iter().map(|(_, v)| *v).sum::<f64>();
+    series.sort_by(|a, b| total(b).total_cmp(&total(a)).then_with(|| a.labels.cmp(&b.labels)));
+    series.truncate(asked.limit);
+    let result = QueryResult { value: Value::Matrix(series), stats, warnings: Vec::new() };
+    Ok(write(result, Cost::of(&call, begun.elapsed()), Form::default()))
 }
 
-/// The selector of a query, or `{}`.
-fn matchers_of(text: &str) -> Result<Vec<Matcher>, Error> {
-    if text.is_empty() || text == "{}" { Ok(Vec::new()) } else { selector(text) }
+/// What a request for volumes wants.
+struct Asked {
+    matchers: Vec<Matcher>,
+    grouping: Grouping,
+    limit: usize,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    fn of(call: &Call) -> Result<Self, Error> {
+        let limit = count(&call.params, "limit", DEFAULT_LIMIT)?;
+        let mut matchers = matchers_of(call)?;
+        let targets = call.params.get("targetLabels").unwrap_or("");
+        let targets: Vec<String> =
+            targets.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect();
+        let grouping = match call.params.get("aggregateBy") {
+            None | Some("series") if targets.is_empty() => {
+                let mut names: Vec<String> = matchers.iter().map(|m| m.name.clone()).collect();
+                names.sort_unstable();
+                names.dedup();
+                Grouping::Series(names)
+            }
+            None | Some("series") => Grouping::Series(targets.clone()),
+            Some("labels") => Grouping::Names(targets.clone()),
+            Some(_) => {
+                let text = "invalid aggregation option; it must be 'series' or 'labels'";
+                return Err(Error::Invalid(text.to_owned()));
+            }
+        };
+        // Only streams that have the labels count.
+        for target in targets {
+            if !matchers.iter().any(|m| m.name == target) {
+                matchers.push(present(&target)?);
+            }
+        }
+        Ok(Self { matchers, grouping, limit })
+    }
+
+    /// Labels to group by, and what streams must have, one query each.
+    fn questions(&self) -> Result<Vec<(Vec<String>, Vec<Matcher>)>, Error> {
+        match &self.grouping {
+            Grouping::Series(names) => Ok(vec![(names.clone(), self.matchers.clone())]),
+            Grouping::Names(names) => {
+                let mut names = names.clone();
+                if names.is_empty() {
+                    names.extend(self.matchers.iter().map(|m| m.name.clone()));
+                    names.sort_unstable();
+                    names.dedup();
+                }
+                let one = |name: String| {
+                    let mut matchers = self.matchers.clone();
+                    matchers.push(present(&name)?);
+                    Ok((vec![name], matchers))
+                };
+                names.into_iter().map(one).collect()
+            }
+        }
+    }
+}
+
+/// The group as clients see it: a name alone has an empty value.
+fn shown(grouping: &Grouping, group: &Labels) -> Labels {
+    match grouping {
+        Grouping::Series(_) => group.clone(),
+        Grouping::Names(_) => named(group.iter().next().map_or("", |(name, _)| name)),
+    }
+}
+
+fn named(name: &str) -> Labels {
+    LabelsBuilder::from_sorted_with_empty([(name, "")]).unwrap_or_default()
+}
+
+fn present(name: &str) -> Result<Matcher, Error> {
+    Matcher::new(MatchOp::Regex, name, ".+").map_err(|e| Error::Internal(e.to_string()))
+}
+
+fn bytes_over_time(by: &[String], matchers: Vec<Matcher>, step_ns: i64) -> String {
+    let log = LogExpr { matchers, stages: Vec::new(), span: Default::default() };
+    let (log, range) = (Expr::Log(log), units::format_duration(step_ns.max(1)));
+    format!("sum by ({}) (bytes_over_time({log}[{range}]))", by.join(","))
+}
+
+/// The selector of the query; nothing and `{}` select all.
+fn matchers_of(call: &Call) -> Result<Vec<Matcher>, Error> {
+    match call.params.get("query") {
+        None | Some("{}") => Ok(Vec::new()),
+        Some(text) => selector(text),
+    }
 }

@@ -143,6 +143,29 @@ async fn names_values_and_series_cover_head_and_block() {
 #[tokio::test]
 async fn volumes_and_stats_need_no_lines() {
     let world = world().await;
+    let by_name = [("query", r#"{app=~".+"}"#), ("aggregateBy", "labels")];
+    let names = ask(&world, "index/volume", &by_name).await.result();
+    assert_eq!(
+        names,
+        json!([{"metric": {"app": ""}, "value": [BASE_S + 100, "31"]}, {"metric": {"env": ""}, "value": [BASE_S + 100, "31"]}])
+    );
+    let both = [("query", "{}"), ("targetLabels", "env,none"), ("aggregateBy", "series")];
+    assert_eq!(ask(&world, "index/volume", &both).await.result(), json!([]));
+    let envs = [("query", "{}"), ("targetLabels", "env"), ("limit", "1")];
+    assert_eq!(
+        ask(&world, "index/volume", &envs).await.result(),
+        json!([{"metric": {"env": "prod"}, "value": [BASE_S + 100, "17"]}])
+    );
+    let named = [
+        ("query", r#"{app="web"}"#),
+        ("step", "50"),
+        ("aggregateBy", "labels"),
+        ("targetLabels", "env"),
+    ];
+    assert_eq!(
+        ask(&world, "index/volume_range", &named).await.result(),
+        json!([{"metric": {"env": ""}, "values": [[BASE_S + 50, "17"]]}])
+    );
     let stats = ask(&world, "index/stats", &[("query", r#"{app=~".+"}"#)]).await.json();
     assert_eq!((&stats["streams"], &stats["entries"]), (&json!(2), &json!(3)));
     assert_eq!(stats["bytes"], json!(3 + 14 + 14));
@@ -171,21 +194,63 @@ async fn volumes_and_stats_need_no_lines() {
 #[tokio::test]
 async fn fields_are_detected_in_lines_and_metadata() {
     let world = world().await;
-    let json_line = stream(&[("app", "j")], &[(40, r#"{"took": "3ms", "ok": true}"#)]);
+    let json_line =
+        stream(&[("app", "j")], &[(40, r#"{"took": "3ms", "ok": true, "a": {"b": 1}}"#)]);
     world.ingester().put(&TenantId::single(), |r| r.streams.push(json_line));
     let reply = ask(&world, "detected_fields", &[("query", r#"{app=~".+"}"#)]).await.json();
     let field = |label: &str, kind: &str, cardinality: u64, parsers: Value| json!({"label": label, "type": kind, "cardinality": cardinality, "parsers": parsers});
     assert_eq!(reply["limit"], 1000);
     let fields = reply["fields"].as_array().unwrap();
+    let with_path = |label: &str, kind: &str, path: Value| {
+        let mut want = field(label, kind, 1, json!(["json"]));
+        want["jsonPath"] = path;
+        want
+    };
     for want in [
         field("level", "string", 2, json!(["logfmt"])),
-        field("ok", "boolean", 1, json!(["json"])),
-        field("took", "duration", 1, json!(["json"])),
+        with_path("ok", "boolean", json!(["ok"])),
+        with_path("took", "duration", json!(["took"])),
+        with_path("a_b", "int", json!(["a", "b"])),
         field("trace", "string", 1, Value::Null),
         field("x", "int", 2, json!(["logfmt"])),
     ] {
         assert!(fields.contains(&want), "{want} in {reply}");
     }
+}
+
+#[tokio::test]
+async fn the_values_of_a_field_are_listed() {
+    let world = world().await;
+    let query = ("query", r#"{app=~".+"}"#);
+    let values = ask(&world, "detected_field/level/values", &[query]).await.json();
+    assert_eq!(values, json!({"values": ["info", "warn"], "limit": 1000}));
+    let values = ask(&world, "detected_field/x/values", &[query, ("limit", "1")]).await.json();
+    assert_eq!(values, json!({"values": ["1"], "limit": 1}));
+    let none = ask(&world, "detected_field/none/values", &[query]).await.json();
+    assert_eq!(none["values"], json!([]));
+}
+
+#[tokio::test]
+async fn drilldown_gets_some_series_and_a_warning_where_others_get_an_error() {
+    let world = World::new(1, 1, Limits { max_query_series: 1, ..Limits::default() });
+    let t = TenantId::single();
+    world.commit_streams(&t, &[stream(&WEB, &[(10, "a")]), stream(&API, &[(10, "b")])]).await;
+    let params = "query=count_over_time(%7Bapp%3D~%22.%2B%22%7D%5B1m%5D)&step=60";
+    let uri = format!("/loki/api/v1/query_range?{params}&start={}&end={}", at(60), at(60));
+    let request = || http::Request::get(&uri);
+    let plain = request().body(axum::body::Body::empty()).unwrap();
+    let refused = world.send(plain, Some(&t)).await;
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.text().starts_with("maximum number of series (1) reached"),
+        "{}",
+        refused.text()
+    );
+    let tagged = request().header("X-Query-Tags", "Source=grafana-lokiexplore-app");
+    let reply = world.send(tagged.body(axum::body::Body::empty()).unwrap(), Some(&t)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.result().as_array().unwrap().len(), 1);
+    assert!(reply.json()["warnings"][0].as_str().unwrap().contains("partial results"));
 }
 
 #[tokio::test]
@@ -214,6 +279,11 @@ async fn refusals_are_plain_text() {
             "zero or negative query resolution step widths are not accepted. Try a positive integer",
         ),
         ("query_range", &[ok, ("direction", "x")], "invalid direction 'x'"),
+        ("query_range", &[ok, ("interval", "-1")], "interval must be >= 0"),
+        ("query_range", &[ok, ("cursor", "x")], "cursor is not one that"),
+        ("query_range", &[ok, ("cursor", "1f5.0.1")], "cursor belongs to the other direction"),
+        ("query_range", &[ok, ("cursor", ""), ("interval", "1")], "cursor and interval"),
+        ("query_range", &[("query", "vector(1)"), ("cursor", "")], "cursor needs a log query"),
         (
             "query_range",
             &[ok, ("start", "2"), ("end", "1")],

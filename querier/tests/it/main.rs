@@ -11,6 +11,7 @@ mod fanout;
 mod frontend;
 mod http;
 mod loki;
+mod paging;
 mod prometheus;
 mod tail;
 mod tenancy;

@@ -56,6 +56,7 @@ fn routes() -> Vec<Request<Body>> {
         format!("index/volume?query={selector}"),
         format!("index/volume_range?query={selector}"),
         format!("detected_fields?query={selector}"),
+        format!("detected_field/app/values?query={selector}"),
         "detected_labels?a=b".to_owned(),
         format!("format_query?query={selector}"),
         "drilldown-limits?a=b".to_owned(),

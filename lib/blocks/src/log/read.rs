@@ -155,6 +155,20 @@ impl LogReader {
         Ok(stats)
     }
 
+    /// As [`stats`](Self::stats), stream by stream.
+    pub async fn volumes(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<(Labels, LogStats)>, Error> {
+        let one = |stream: Stream| {
+            let entries = share(&stream, range, stream.rows.len() as u64);
+            let bytes = share(&stream, range, stream.bytes);
+            (stream.labels, LogStats { streams: 1, entries, bytes })
+        };
+        Ok(self.matching(matchers, range).await?.into_iter().map(one).collect())
+    }
+
     /// All entries in bounded batches, for compaction.
     pub async fn rows(&self) -> Result<LogRows, Error> {
         let streams = self.matching(&[], TimeRange::ALL).await?;

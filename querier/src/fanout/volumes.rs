@@ -1,0 +1,154 @@
+//! Bytes of log streams by group, from directories and counts: no line is read.
+//!
+//! A block says in one read how much each of its streams has. A head is asked once for each group
+//! that it has streams of.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use skald_model::{Labels, MatchOp, Matcher, Signal, TimeRange};
+use skald_rpc::RpcError;
+use skald_rpc::ingester::Head;
+
+use super::Fanout;
+use crate::Error;
+use crate::blocks::Wanted;
+use crate::memory::Size;
+use crate::scope::Scope;
+
+/// Bytes of each group.
+type Volumes = BTreeMap<Labels, u64>;
+
+/// Groups of one request at most; more are an error, not a guess.
+const MAX_GROUPS: usize = 10_000;
+
+/// How streams are put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Grouping {
+    /// By the values of these labels; by all labels if there is none.
+    Series(Vec<String>),
+    /// By the names of labels that they have: these, or all if there is none.
+    Names(Vec<String>),
+}
+
+// === impl Grouping ===
+
+impl Grouping {
+    /// The groups that a stream belongs to.
+    fn of(&self, stream: &Labels) -> Vec<Labels> {
+        match self {
+            Self::Series(names) if names.is_empty() => vec![stream.clone()],
+            Self::Series(names) => vec![stream.filter(|n| names.iter().any(|t| t == n))],
+            Self::Names(names) => {
+                let wanted = |n: &str| names.is_empty() || names.iter().any(|t| t == n);
+                let name = |(n, _)| wanted(n).then(|| Labels::from_pairs([(n, n)]));
+                stream.iter().filter_map(name).collect()
+            }
+        }
+    }
+
+    /// What a stream of the group must have beside the matchers of the request.
+    fn question(&self, group: &Labels) -> Vec<Matcher> {
+        let equal = |(n, v)| Matcher::equal(n, v);
+        match self {
+            Self::Series(names) if names.is_empty() => group.iter().map(equal).collect(),
+            Self::Series(names) => {
+                names.iter().map(|n| equal((n, group.get(n).unwrap_or("")))).collect()
+            }
+            Self::Names(_) => {
+                let present = |(n, _)| Matcher::new(MatchOp::NotEqual, n, "").ok();
+                group.iter().filter_map(present).collect()
+            }
+        }
+    }
+}
+
+impl Fanout {
+    /// Bytes of the matching streams by group. An estimate, as [`stats`](Self::stats) is.
+    pub(crate) async fn volumes(
+        &self,
+        scope: &Scope,
+        matchers: &Arc<[Matcher]>,
+        range: TimeRange,
+        grouping: &Arc<Grouping>,
+    ) -> Result<Volumes, Error> {
+        let tenant = scope.tenant.clone();
+        let heads = self
+            .ingesters
+            .ask(scope, |ingester| {
+                let (tenant, matchers, grouping) =
+                    (tenant.clone(), Arc::clone(matchers), Arc::clone(grouping));
+                async move {
+                    let asked = ingester.labels(&tenant, Signal::Logs, &matchers, range).await?;
+                    let mut volumes = Volumes::new();
+                    for stream in &asked.data {
+                        volumes.extend(grouping.of(stream).into_iter().map(|group| (group, 0)));
+                    }
+                    check(&volumes).map_err(|e| RpcError::new(e.kind(), e.to_string()))?;
+                    let mut version = asked.manifest_version;
+                    for (group, bytes) in &mut volumes {
+                        let mut narrowed = matchers.to_vec();
+                        narrowed.extend(grouping.question(group));
+                        let answer = ingester.stats(&tenant, &narrowed, range).await?;
+                        *bytes = answer.data.bytes;
+                        version = version.max(answer.manifest_version);
+                    }
+                    Ok(Head { manifest_version: version, data: volumes })
+                }
+                .boxed()
+            })
+            .await?;
+        let manifest_version = heads.manifest_version;
+        let mut total = Volumes::new();
+        for replicas in heads.partitions {
+            // Replicas hold the same streams: the fullest stands for all.
+            let mut fullest = Volumes::new();
+            for (group, bytes) in replicas.into_iter().flatten() {
+                let most = fullest.entry(group).or_default();
+                *most = bytes.max(*most);
+            }
+            add(&mut total, fullest);
+        }
+        let wanted = Wanted { signal: Signal::Logs, range, manifest_version };
+        let blocks = self.blocks.read(scope, wanted, |block| {
+            let (matchers, grouping) = (Arc::clone(matchers), Arc::clone(grouping));
+            async move {
+                let streams = block.logs().await?.volumes(&matchers, range).await?;
+                let mut volumes = Volumes::new();
+                for (stream, stats) in &streams {
+                    add(&mut volumes, grouping.of(stream).into_iter().map(|g| (g, stats.bytes)));
+                }
+                Ok(volumes)
+            }
+            .boxed()
+        });
+        for volumes in blocks.await? {
+            add(&mut total, volumes);
+        }
+        check(&total)?;
+        Ok(total)
+    }
+}
+
+fn add(total: &mut Volumes, more: impl IntoIterator<Item = (Labels, u64)>) {
+    for (group, bytes) in more {
+        *total.entry(group).or_default() += bytes;
+    }
+}
+
+fn check(volumes: &Volumes) -> Result<(), Error> {
+    if volumes.len() <= MAX_GROUPS {
+        return Ok(());
+    }
+    Err(Error::Limit(format!(
+        "the volume has {} groups, the limit is {MAX_GROUPS}; name fewer targetLabels or narrow the selector",
+        volumes.len()
+    )))
+}
+
+impl Size for Volumes {
+    fn size_bytes(&self) -> usize {
+        self.keys().map(|labels| labels.as_bytes().len() + 64).sum()
+    }
+}
