@@ -3,6 +3,7 @@
 mod fields;
 mod labels;
 mod page;
+mod patterns;
 mod query;
 mod result;
 mod stats;
@@ -42,6 +43,7 @@ pub fn loki_router() -> Router<Querier> {
             reads("loki_detected_field_values").get_or_post(fields::values),
         )
         .route(&at("detected_labels"), reads("loki_detected_labels").get_or_post(labels::detected))
+        .route(&at("patterns"), reads("loki_patterns").get_or_post(patterns::patterns))
         .route(&at("format_query"), cheap("loki_format_query").get_or_post(query::format))
         .route(&at("drilldown-limits"), cheap("loki_limits").get(status::drilldown_limits))
         .route("/config/tenant/v1/limits", cheap("loki_limits").get(status::drilldown_limits))

@@ -98,6 +98,9 @@ pub(super) async fn volumes(querier: Querier, call: Call) -> Result<Answer, Erro
     Ok(write(result, Cost::of(&call, begun.elapsed()), Form::default()))
 }
 
+/// Labels to group by, and what streams must have.
+type Question = (Vec<String>, Vec<Matcher>);
+
 /// What a request for volumes wants.
 struct Asked {
     matchers: Vec<Matcher>,
@@ -137,8 +140,8 @@ impl Asked {
         Ok(Self { matchers, grouping, limit })
     }
 
-    /// Labels to group by, and what streams must have, one query each.
-    fn questions(&self) -> Result<Vec<(Vec<String>, Vec<Matcher>)>, Error> {
+    /// One query each.
+    fn questions(&self) -> Result<Vec<Question>, Error> {
         match &self.grouping {
             Grouping::Series(names) => Ok(vec![(names.clone(), self.matchers.clone())]),
             Grouping::Names(names) => {

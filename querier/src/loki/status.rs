@@ -31,7 +31,7 @@ pub(super) async fn drilldown_limits(_: Querier, call: Call) -> Result<Answer, E
         } else {
             "false"
         });
-        json.raw(r#","volume_enabled":true},"pattern_ingester_enabled":false,"version":"""#)
+        json.raw(r#","volume_enabled":true},"pattern_ingester_enabled":true,"version":"""#)
             .raw("}");
     }))
 }

@@ -6,6 +6,7 @@
 //!
 //! A reader that is too slow loses frames, is told which entries it lost, and never slows a push.
 
+mod queue;
 mod seen;
 mod session;
 

@@ -254,6 +254,33 @@ async fn drilldown_gets_some_series_and_a_warning_where_others_get_an_error() {
 }
 
 #[tokio::test]
+async fn patterns_come_with_level_and_counts_per_step() {
+    let world = World::single();
+    let t = TenantId::single();
+    let line = |s: i64| (s, format!("request {s} took {s}ms to answer"));
+    let lines: Vec<(i64, String)> = (0..40).map(line).collect();
+    let lines: Vec<(i64, &str)> = lines.iter().map(|(s, l)| (*s, l.as_str())).collect();
+    world.commit_streams(&t, &[stream(&WEB, &lines[..30])]).await;
+    world.ingester().put(&t, |r| {
+        let mut s = stream(&WEB, &lines[30..]);
+        for e in &mut s.entries {
+            e.metadata = Labels::from_pairs([("detected_level", "warn")]);
+        }
+        r.streams.push(s);
+    });
+    let params = [("query", r#"{app="web"}"#), ("step", "20s")];
+    let reply = ask(&world, "patterns", &params).await.json();
+    let pattern = "request <_> took <_> to answer";
+    assert_eq!(
+        reply,
+        json!({"status": "success", "data": [
+            {"pattern": pattern, "level": "unknown", "samples": [[BASE_S, 20], [BASE_S + 20, 10]]},
+            {"pattern": pattern, "level": "warn", "samples": [[BASE_S + 20, 10]]},
+        ]})
+    );
+}
+
+#[tokio::test]
 async fn format_query_prints_the_canonical_form() {
     let world = World::single();
     let params = [("query", r#"sum by(level)(rate({app="x"}|logfmt[5m]))"#)];

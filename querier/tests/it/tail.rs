@@ -131,3 +131,52 @@ async fn delayed_lines_are_sorted() {
     let got = frame(&mut socket).await;
     assert_eq!(got["streams"][0]["values"], json!([[ns(8), "keep early"], [ns(9), "keep late"]]));
 }
+
+#[tokio::test]
+async fn a_reader_that_never_reads_holds_up_nobody_and_is_told_what_it_lost() {
+    let world = World::single();
+    let t = TenantId::single();
+    let address = serve(&world).await;
+    let mut socket = open(&address, "limit=1").await;
+    tailed(&world.ingesters[0]).await;
+    let long = format!("keep {}", "x".repeat(1 << 20));
+    let mut sent = 0;
+    // More than the buffers of both ends and the queue hold; nothing of it is read.
+    while world.metric("tail_dropped_entries_total") == "0" {
+        sent += 1;
+        world.ingester().arrive(&t, &[stream(&APP, &[(sent, &long)])]);
+        tokio::task::yield_now().await;
+    }
+    assert!(sent < 200, "{sent} MiB were taken for a reader that reads nothing");
+    world.ingester().arrive(&t, &[stream(&APP, &[(sent + 1, "keep short")])]);
+    let mut lost = Vec::new();
+    while lost.is_empty() {
+        let got = frame(&mut socket).await;
+        lost.extend(got["dropped_entries"].as_array().cloned().unwrap_or_default());
+        world.ingester().arrive(&t, &[stream(&APP, &[(1000 + sent, "keep going")])]);
+        sent += 1;
+    }
+    assert_eq!(lost[0]["labels"], json!({"app": "x"}));
+}
+
+#[tokio::test]
+async fn several_streams_share_a_frame_and_keep_their_categories() {
+    let world = World::single();
+    let t = TenantId::single();
+    let address = serve(&world).await;
+    let query = "%7Bapp%3D~%22x%7Cy%22%7D%20%7C%20logfmt";
+    let url = format!("{address}?query={query}&start={}", at(0));
+    let mut request =
+        tokio_tungstenite::tungstenite::client::IntoClientRequest::into_client_request(url)
+            .unwrap();
+    let flag = http::HeaderValue::from_static("categorize-labels");
+    request.headers_mut().insert("X-Loki-Response-Encoding-Flags", flag);
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    tailed(&world.ingesters[0]).await;
+    let other = stream(&[("app", "y")], &[(1, "k=2")]);
+    world.ingester().arrive(&t, &[stream(&APP, &[(1, "k=1")]), other]);
+    let got = frame(&mut socket).await;
+    assert_eq!(got["encodingFlags"], json!(["categorize-labels"]));
+    let one = |app: &str, k: &str| json!({"stream": {"app": app}, "values": [[ns(1), format!("k={k}"), {"parsed": {"k": k}}]]});
+    assert_eq!(got["streams"], json!([one("x", "1"), one("y", "2")]));
+}

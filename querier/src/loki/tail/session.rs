@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
-use futures_util::stream::{self, SplitSink};
-use futures_util::{SinkExt, Stream, StreamExt};
+use futures_util::stream;
+use futures_util::{Stream, StreamExt};
 use skald_logql::{Direction, Pipeline, RangeParams, ResultStream, Value, Work, merged_streams};
 use skald_model::{Labels, StreamEntries};
 use skald_ring::quorum;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::debug;
 
 use super::Order;
+use super::queue::{Queue, queue};
 use super::seen::Seen;
 use crate::json::Json;
 use crate::loki::query::{engine, of_engine};
@@ -26,6 +26,8 @@ use crate::{Error, Querier};
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// Most lost entries that are named; the rest is only counted in the metrics.
 const MAX_NAMED: usize = 1000;
+/// Bytes of lines that wait for their delay; more are sent at once.
+const MAX_PENDING: usize = 4 << 20;
 
 /// A batch of an ingester, or the end of its tail.
 enum Event {
@@ -41,12 +43,13 @@ pub(super) struct Session {
     work: Work,
     seen: Seen,
     pending: Vec<ResultStream>,
+    pending_bytes: usize,
     flush_at: Option<Instant>,
     dropped: Vec<(Labels, i64)>,
     n_dropped: u64,
     delay: Duration,
     categorize: bool,
-    frames: mpsc::Sender<Message>,
+    frames: Queue,
 }
 
 // === impl Session ===
@@ -55,8 +58,8 @@ impl Session {
     /// Serves `socket` until either side ends it.
     pub(super) async fn run(querier: &Querier, order: Order, socket: WebSocket) {
         let (sink, mut incoming) = socket.split();
-        let (frames, queue) = mpsc::channel(querier.config().tail_queue);
-        let writer = skald_runtime::spawn("tail-writer", write(sink, queue));
+        let (frames, waiting) = queue(querier.config().tail_queue);
+        let writer = skald_runtime::spawn("tail-writer", waiting.write(sink));
         let closing = frames.clone();
         let tenant = order.scope.tenant.clone();
         let client = async {
@@ -78,18 +81,14 @@ impl Session {
             }
         };
         // A full queue means a reader that does not read: then the connection is just dropped.
-        let sent = closing.try_send(Message::Close(Some(frame)));
+        let sent = closing.put(Message::Close(Some(frame)));
         drop(closing);
-        if sent.is_err() {
+        if !sent {
             writer.abort();
         }
     }
 
-    async fn follow(
-        querier: &Querier,
-        order: Order,
-        frames: mpsc::Sender<Message>,
-    ) -> Result<(), Error> {
+    async fn follow(querier: &Querier, order: Order, frames: Queue) -> Result<(), Error> {
         let pipeline = Pipeline::compile(&order.log).map_err(|e| Error::Invalid(e.to_string()))?;
         let (events, mut alive) = open(querier, &order).await?;
         let mut session = Self {
@@ -97,6 +96,7 @@ impl Session {
             work: Work::default(),
             seen: Seen::default(),
             pending: Vec::new(),
+            pending_bytes: 0,
             flush_at: None,
             dropped: Vec::new(),
             n_dropped: 0,
@@ -121,7 +121,7 @@ impl Session {
                 },
                 () = until(flush_at) => session.flush(),
                 // A reader too slow for frames needs no ping either.
-                _ = ping.tick() => drop(session.frames.try_send(Message::Ping(Bytes::new()))),
+                _ = ping.tick() => drop(session.frames.put(Message::Ping(Bytes::new()))),
                 () = &mut end => return Ok(()),
                 () = session.frames.closed() => return Ok(()),
             }
@@ -135,7 +135,7 @@ impl Session {
             passed.append(&mut self.pipeline.run(&mut self.work, stream));
         }
         self.add(passed);
-        if self.delay.is_zero() {
+        if self.delay.is_zero() || self.pending_bytes >= MAX_PENDING {
             self.flush();
         }
     }
@@ -143,6 +143,9 @@ impl Session {
     fn add(&mut self, mut streams: Vec<ResultStream>) {
         self.seen.keep_new(&mut streams);
         if !streams.is_empty() {
+            let size =
+                |s: &ResultStream| s.entries.iter().map(|e| e.line.len() + 64).sum::<usize>();
+            self.pending_bytes += streams.iter().map(size).sum::<usize>();
             self.pending.append(&mut streams);
             self.flush_at.get_or_insert_with(|| Instant::now() + self.delay);
         }
@@ -151,14 +154,16 @@ impl Session {
     /// Sends what is pending, or notes that it is lost.
     fn flush(&mut self) {
         self.flush_at = None;
+        self.pending_bytes = 0;
         if self.pending.is_empty() {
             return;
         }
         let streams = united(std::mem::take(&mut self.pending));
         let frame = frame(&streams, &self.dropped, self.categorize);
-        match self.frames.try_send(frame) {
-            Ok(()) => self.dropped.clear(),
-            Err(_) => self.lost(&streams),
+        if self.frames.put(frame) {
+            self.dropped.clear();
+        } else {
+            self.lost(&streams);
         }
     }
 
@@ -168,15 +173,6 @@ impl Session {
             let room = MAX_NAMED.saturating_sub(self.dropped.len());
             let names = stream.entries.iter().take(room);
             self.dropped.extend(names.map(|e| (stream.stream_labels.clone(), e.timestamp_ns)));
-        }
-    }
-}
-
-async fn write(mut sink: SplitSink<WebSocket, Message>, mut queue: mpsc::Receiver<Message>) {
-    while let Some(message) = queue.recv().await {
-        let last = matches!(message, Message::Close(_));
-        if sink.send(message).await.is_err() || last {
-            return;
         }
     }
 }
@@ -343,12 +339,13 @@ mod tests {
     #[test]
     fn a_slow_reader_is_told_what_it_lost() {
         let Ok(Expr::Log(log)) = skald_logql::parse(r#"{app="x"}"#) else { panic!("a log query") };
-        let (frames, mut queue) = mpsc::channel(1);
+        let (frames, mut waiting) = queue(1);
         let mut session = Session {
             pipeline: Pipeline::compile(&log).unwrap(),
             work: Work::default(),
             seen: Seen::default(),
             pending: Vec::new(),
+            pending_bytes: 0,
             flush_at: None,
             dropped: Vec::new(),
             n_dropped: 0,
@@ -356,8 +353,8 @@ mod tests {
             categorize: false,
             frames,
         };
-        let mut next = || match queue.try_recv() {
-            Ok(Message::Text(text)) => serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+        let mut next = || match waiting.take() {
+            Some(Message::Text(text)) => serde_json::from_str::<serde_json::Value>(&text).unwrap(),
             other => panic!("{other:?}"),
         };
         session.take(&arrives(0..1));
