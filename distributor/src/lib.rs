@@ -1,13 +1,18 @@
-//! Takes pushes: remote write 1.0 and 2.0, Loki protobuf and JSON, OTLP logs; validates them, applies the tenant's limits,
+//! Takes pushes: remote write 1.0 and 2.0, Loki, OTLP logs, Elasticsearch bulk,
+//! JSON lines, Kubernetes audit events; validates them, applies the tenant's limits,
 //! and ships one batch per partition to a write quorum of its replicas.
 //!
 //! Requirements: bodies are bounded before memory is taken; a known series costs no allocation; valid
 //! data is stored even when it arrives beside invalid data; a 2xx means a quorum has it on stable
 //! storage; a 4xx means that the refused part can never be accepted, everything transient is 429 or 5xx.
 
+mod audit;
 mod batches;
 mod cache;
 mod config;
+mod document;
+mod elastic;
+mod json_lines;
 mod loki;
 mod metrics;
 mod otlp;
@@ -19,6 +24,7 @@ mod ship;
 mod source;
 #[cfg(test)]
 mod testing;
+mod time;
 mod wire;
 
 pub use crate::config::{Config, ConfigError};

@@ -12,7 +12,6 @@ mod sink;
 #[cfg(test)]
 mod tests;
 mod text;
-mod time;
 
 use crate::wire::Malformed;
 

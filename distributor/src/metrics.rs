@@ -28,6 +28,9 @@ pub(crate) enum Protocol {
     loki_json,
     otlp_protobuf,
     otlp_json,
+    elasticsearch_bulk,
+    json_lines,
+    kubernetes_audit,
 }
 
 // === impl Protocol ===

@@ -38,9 +38,15 @@ pub(crate) mod ids {
     pub(crate) const MAX_SAMPLE_AGE: &str = "err-skald-greater-than-max-sample-age";
     pub(crate) const METADATA_TOO_LARGE: &str = "err-skald-structured-metadata-too-large";
     pub(crate) const METADATA_TOO_MANY: &str = "err-skald-structured-metadata-too-many";
+    // Of documents.
+    pub(crate) const BAD_DOCUMENT: &str = "err-skald-document-unreadable";
+    pub(crate) const BAD_TIME: &str = "err-skald-document-time-invalid";
+    pub(crate) const BAD_ACTION: &str = "err-skald-bulk-action-unsupported";
     pub(crate) const RATE_LIMITED: &str = "err-skald-rate-limited";
 }
 
+/// What a refusal of a part is called where an id is wanted.
+pub(crate) const PARTIAL: &str = "partial";
 /// Longest list answered; more ids than that exist nowhere.
 const MAX_IDS: usize = 64;
 /// Longest single message, in bytes.

@@ -3,15 +3,15 @@
 mod body;
 mod headers;
 mod push;
+mod routes;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use prometheus_client::registry::Registry;
 use skald_limits::{Overrides, RateLimiter};
 use skald_model::TenantId;
@@ -22,8 +22,9 @@ use tokio::time::Instant;
 
 use crate::cache::SeriesCache;
 use crate::config::Config;
+use crate::document::Shape;
+use crate::elastic::answer::Bulk;
 use crate::metrics::{Metrics, Protocol, ProtocolLabel};
-use crate::otlp;
 use crate::refusal::Refusal;
 use crate::rejects::ids;
 use crate::remote_write::Context;
@@ -55,6 +56,16 @@ struct Inner {
 struct Answer {
     written: Written,
     refusal: Option<Refusal>,
+    /// What became of each document of a bulk request that was read.
+    bulk: Option<Bulk>,
+}
+
+/// What a request says beside its body.
+#[derive(Debug, Default)]
+struct Hints {
+    /// Of documents that name none.
+    index: String,
+    shape: Shape,
 }
 
 // === impl Distributor ===
@@ -97,62 +108,14 @@ impl Distributor {
 
     /// The push routes. Requests carry their [`TenantId`] as an extension; without one the answer is 401.
     pub fn router(&self) -> Router {
-        Router::new()
-            .route("/api/v1/push", post(remote_write))
-            .route("/api/v1/write", post(remote_write))
-            .route("/api/prom/push", post(remote_write))
-            .route("/loki/api/v1/push", post(loki_push))
-            .route("/otlp/v1/logs", post(otlp_logs))
-            .route("/v1/logs", post(otlp_logs))
-            .with_state(self.clone())
+        routes::all().with_state(self.clone())
     }
-}
-
-async fn remote_write(State(distributor): State<Distributor>, request: Request) -> Response {
-    let version = headers::version(request.headers());
-    let protocol = match version {
-        Ok(Protocol::remote_write_v2) => Protocol::remote_write_v2,
-        _ => Protocol::remote_write_v1,
-    };
-    let answer = match version {
-        Ok(_) => distributor.0.answer(protocol, request).await,
-        Err(refusal) => Answer { refusal: Some(refusal), ..Answer::default() },
-    };
-    let written = answer.written;
-    let mut response = distributor.0.respond(protocol, answer);
-    if protocol == Protocol::remote_write_v2 {
-        written.put(response.headers_mut());
-    }
-    response
-}
-
-async fn loki_push(State(distributor): State<Distributor>, request: Request) -> Response {
-    let protocol = headers::loki_protocol(request.headers());
-    let answer = distributor.0.answer(protocol, request).await;
-    distributor.0.respond(protocol, answer)
-}
-
-async fn otlp_logs(State(distributor): State<Distributor>, request: Request) -> Response {
-    let this = &distributor.0;
-    let (protocol, answer) = match headers::otlp_protocol(request.headers()) {
-        Ok(protocol) => (protocol, this.answer(protocol, request).await),
-        Err(refusal) => {
-            let answer = Answer { refusal: Some(refusal), ..Answer::default() };
-            (Protocol::otlp_protobuf, answer)
-        }
-    };
-    let response = match &answer.refusal {
-        None => http::StatusCode::NO_CONTENT.into_response(),
-        Some(refusal) => otlp::answer::refused(protocol, refusal),
-    };
-    this.note(protocol, answer.refusal.as_ref().map(|r| r.id), &response);
-    response
 }
 
 // === impl Inner ===
 
 impl Inner {
-    async fn answer(&self, protocol: Protocol, request: Request) -> Answer {
+    async fn answer(&self, protocol: Protocol, hints: Hints, request: Request) -> Answer {
         let attempt = headers::retry_attempt(request.headers());
         let Some(tenant) = request.extensions().get::<TenantId>().cloned() else {
             let status = http::StatusCode::UNAUTHORIZED;
@@ -164,13 +127,16 @@ impl Inner {
         let _inflight = Defer(|| {
             self.metrics.inflight.dec();
         });
-        let mut answer = match self.push(protocol, &tenant, request).await {
+        let mut answer = match self.push(protocol, hints, &tenant, request).await {
             Ok(answer) => answer,
             Err(refusal) => Answer { refusal: Some(refusal), ..Answer::default() },
         };
         let labels = ProtocolLabel { protocol };
-        let elapsed = started.elapsed().as_secs_f64();
-        self.metrics.latency.get_or_create(&labels).observe(elapsed);
+        let elapsed = started.elapsed();
+        self.metrics.latency.get_or_create(&labels).observe(elapsed.as_secs_f64());
+        if let Some(bulk) = answer.bulk.as_mut() {
+            bulk.took_ms = elapsed.as_millis();
+        }
         self.metrics.inflight_bytes.set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
         if let Some(refusal) = answer.refusal.as_mut().filter(|r| r.is_retryable()) {
             // Spread out, and longer each time the client comes back.

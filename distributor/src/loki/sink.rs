@@ -14,12 +14,12 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::DecodeError;
 use super::labels::{Fault, Pairs, canonical, is_name, object, read_json, read_pairs, read_text};
 use super::level::{self, Level};
-use super::time::rfc3339;
 use crate::batches::{Item, Part, Parts};
 use crate::cache::{Domain, Key, Seed, tag_of};
 use crate::rejects::{Rejects, ids};
 use crate::remote_write::{Context, Counts, Decoded};
 use crate::source::{Form, Source};
+use crate::time::rfc3339;
 
 const DETECTED_LEVEL: &str = "detected_level";
 
@@ -162,6 +162,18 @@ impl<'c> Sink<'c> {
         stream
     }
 
+    /// Counts an entry that its protocol refuses before it comes here.
+    pub(crate) fn refuse(&mut self, id: &'static str, message: impl FnOnce() -> String) {
+        self.n_streams += 1;
+        self.counts.lines += 1;
+        self.rejects.add(id, 1, message);
+    }
+
+    /// Counts an entry that follows others of its stream, which [`begin`](Self::begin) did not count.
+    pub(crate) fn count_line(&mut self) {
+        self.counts.lines += 1;
+    }
+
     /// Adds an entry with the metadata in `self.metadata`, or counts why not.
     pub(crate) fn entry(&mut self, stream: &mut Stream, entry: Entry<'_>) {
         let Some(line) = self.check(stream, entry) else { return };
@@ -283,7 +295,7 @@ impl<'c> Sink<'c> {
             && !self.metadata.iter().any(|(n, v)| n == DETECTED_LEVEL && !v.is_empty());
         if wants_level {
             let pairs = self.metadata.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
-            let level = level::of_metadata(pairs).or(stream.level);
+            let level = stream.level.or_else(|| level::of_metadata(pairs));
             let level = level.unwrap_or_else(|| level::of_line(line));
             self.metadata.push((Cow::Borrowed(DETECTED_LEVEL), Cow::Borrowed(level.as_str())));
         }

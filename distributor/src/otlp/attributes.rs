@@ -7,7 +7,7 @@ use skald_limits::otlp::{Action, AttributeRule};
 use skald_model::regex::Pattern;
 
 use super::value::{Any, Attributes, flatten};
-use crate::loki::{Pairs, SERVICE_NAME};
+use crate::loki::Pairs;
 
 /// Resource attributes that are stream labels unless the tenant says otherwise.
 const LABELS: [&str; 18] = [
@@ -34,7 +34,7 @@ const LABELS: [&str; 18] = [
 /// The tenant's rules, ready to be asked.
 #[derive(Debug)]
 pub(super) struct Rules<'l> {
-    limits: &'l Limits,
+    has_defaults: bool,
     resource: Vec<Rule<'l>>,
     scope: Vec<Rule<'l>>,
     log: Vec<Rule<'l>>,
@@ -60,7 +60,7 @@ impl<'l> Rules<'l> {
         let config = &limits.otlp_config;
         let ready = |rules: &'l [AttributeRule]| rules.iter().map(Rule::new).collect();
         Self {
-            limits,
+            has_defaults: !config.resource_attributes.ignore_defaults,
             resource: ready(&config.resource_attributes.attributes_config),
             scope: ready(&config.scope_attributes),
             log: ready(&config.log_attributes),
@@ -69,11 +69,9 @@ impl<'l> Rules<'l> {
 
     pub(super) fn resource<'a>(&self, attributes: Attributes<'a>) -> Resource<'a> {
         let mut out = Resource::default();
-        let defaults = !self.limits.otlp_config.resource_attributes.ignore_defaults;
-        let service = self.service_name(&attributes);
         for (name, value) in attributes {
             let action = action(&self.resource, &name).unwrap_or_else(|| {
-                let is_label = defaults && LABELS.contains(&&*name);
+                let is_label = self.has_defaults && LABELS.contains(&&*name);
                 if is_label { Action::IndexLabel } else { Action::StructuredMetadata }
             });
             match action {
@@ -81,10 +79,6 @@ impl<'l> Rules<'l> {
                 Action::StructuredMetadata => flatten(named(name), value, &mut out.metadata),
                 Action::Drop => {}
             }
-        }
-        let has_service = out.labels.iter().any(|(n, v)| n == SERVICE_NAME && !v.is_empty());
-        if let Some(service) = service.filter(|_| !has_service) {
-            out.labels.push((Cow::Borrowed(SERVICE_NAME), service));
         }
         out
     }
@@ -95,17 +89,6 @@ impl<'l> Rules<'l> {
 
     pub(super) fn log<'a>(&self, attributes: Attributes<'a>, out: &mut Pairs<'a>) {
         metadata(&self.log, attributes, out);
-    }
-
-    /// What names the service when `service.name` does not.
-    fn service_name<'a>(&self, attributes: &Attributes<'a>) -> Option<Cow<'a, str>> {
-        let is = |wanted: &String| {
-            let found =
-                attributes.iter().find(|(n, _)| n == wanted || *named(n.clone()) == **wanted);
-            let text = found?.1.clone().into_text();
-            Some(text).filter(|t| !t.is_empty())
-        };
-        self.limits.discover_service_name.iter().find_map(is)
     }
 }
 
@@ -135,14 +118,51 @@ fn metadata<'a>(rules: &[Rule<'_>], attributes: Attributes<'a>, out: &mut Pairs<
     }
 }
 
-/// The name as a label name: `_` for what those must not have, and a word in front of a digit.
+/// The name as a label name, by the rule that OpenTelemetry has for Prometheus: one `_` for each run of
+/// other characters than letters and digits, `__…__` kept, a word in front of a digit.
 pub(super) fn named(name: Cow<'_, str>) -> Cow<'_, str> {
-    let ok = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let starts_with_digit = name.bytes().next().is_some_and(|b| b.is_ascii_digit());
-    if name.bytes().all(ok) && !starts_with_digit {
+    let bytes = name.as_bytes();
+    let has_run = bytes.windows(2).any(|two| two == b"__");
+    let starts_with_digit = bytes.first().is_some_and(u8::is_ascii_digit);
+    if !has_run
+        && !starts_with_digit
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
+    {
         return name;
     }
-    let valid = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
-    let prefix = if starts_with_digit { "key_" } else { "" };
-    Cow::Owned(prefix.chars().chain(name.chars().map(valid)).collect())
+    let reserved = name.strip_prefix("__").and_then(|n| n.strip_suffix("__"));
+    let mut out = String::with_capacity(name.len() + 4);
+    out.push_str(if reserved.is_some() { "__" } else { "" });
+    out.push_str(if starts_with_digit { "key_" } else { "" });
+    let mut in_run = false;
+    for c in reserved.unwrap_or(&name).chars() {
+        let is_plain = c.is_ascii_alphanumeric();
+        if is_plain {
+            out.push(c);
+        } else if !in_run {
+            out.push('_');
+        }
+        in_run = !is_plain;
+    }
+    out.push_str(if reserved.is_some() { "__" } else { "" });
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rule_for_prometheus() {
+        for (name, want) in [
+            ("a_b", "a_b"),
+            ("k8s.pod.name", "k8s_pod_name"),
+            ("a..b__c-é", "a_b_c_"),
+            ("__name__", "__name__"),
+            ("_a", "_a"),
+            ("1st", "key_1st"),
+        ] {
+            assert_eq!(named(name.into()), want);
+        }
+    }
 }

@@ -10,20 +10,24 @@ use skald_model::TenantId;
 use skald_runtime::{MemoryBudget, MemoryPermit};
 
 use super::headers::{Encoding, Written};
-use super::{Answer, Inner, body, headers};
+use super::{Answer, Hints, Inner, body, headers};
 use crate::config::Config;
+use crate::elastic::answer::Bulk;
+use crate::elastic::{self, Item};
 use crate::loki::{self, DecodeError};
 use crate::metrics::{Protocol, ProtocolLabel};
-use crate::otlp;
 use crate::refusal::Refusal;
-use crate::rejects::{Rejects, ids};
+use crate::rejects::{PARTIAL, Rejects, ids};
 use crate::remote_write::{self, Context, Counts, Decoded};
 use crate::ship::{Shipment, Stored};
+use crate::{audit, json_lines, otlp};
 
 /// Longest error text; Prometheus logs the first 1024 bytes.
 const MAX_ANSWER: usize = 8 << 10;
 /// Compression that is counted on when deciding where to decode.
 const MAX_RATIO: u64 = 8;
+/// About what an item of a bulk request takes, with its part of the answer.
+const ITEM_BYTES: u64 = 256;
 
 /// A body that was read, and what is needed to decode it on any thread.
 struct Job {
@@ -33,6 +37,15 @@ struct Job {
     permit: MemoryPermit,
     budget: MemoryBudget,
     max_decoded: u64,
+    hints: Hints,
+}
+
+/// What came of a body.
+struct Unpacked {
+    decoded: Decoded,
+    permit: MemoryPermit,
+    /// Of a bulk request.
+    items: Vec<Item>,
 }
 
 impl Job {
@@ -58,6 +71,7 @@ impl Inner {
     pub(super) async fn push(
         &self,
         protocol: Protocol,
+        hints: Hints,
         tenant: &TenantId,
         request: Request,
     ) -> Result<Answer, Refusal> {
@@ -68,7 +82,7 @@ impl Inner {
                 headers::check_write_encoding(&head.headers)?;
                 Encoding::Snappy
             }
-            Protocol::otlp_protobuf | Protocol::otlp_json => headers::encoding(&head.headers)?,
+            _ => headers::encoding(&head.headers)?,
         };
         let (body, permit) = body::read(&self.config, &self.budget, &head.headers, body).await?;
         let labels = ProtocolLabel { protocol };
@@ -80,10 +94,11 @@ impl Inner {
             permit,
             budget: self.budget.clone(),
             max_decoded: max_decoded(&self.config, protocol),
+            hints,
         };
         let ctx = self.context(tenant);
         let view_version = ctx.view.version;
-        let (decoded, permit) = self.decode(job, ctx).await?;
+        let Unpacked { decoded, permit, items } = self.decode(job, ctx).await?;
         let Decoded { parts, source, counts, rejects } = decoded;
         self.metrics.samples.get_or_create(&labels).inc_by(counts.samples + counts.histograms);
         self.metrics.lines.get_or_create(&labels).inc_by(counts.lines);
@@ -99,12 +114,17 @@ impl Inner {
         self.metrics.discard(tenant, &all);
         self.metrics.discard(tenant, &stored.rejects);
         self.metrics.cache_entries.set(i64::try_from(self.cache.len()).unwrap_or(i64::MAX));
-        all.append(std::mem::take(&mut stored.rejects));
-        Ok(answer(protocol, tenant, &counts, &all, &stored))
+        let late = std::mem::take(&mut stored.rejects);
+        let bulk = (!items.is_empty() && stored.error.is_none()).then(|| {
+            let (early, late) = (all.clone(), late.clone());
+            Bulk { items, early, late, took_ms: 0 }
+        });
+        all.append(late);
+        Ok(Answer { bulk, ..answer(protocol, tenant, &counts, &all, &stored) })
     }
 
     /// Unpacks and decodes, on the CPU pool when the body is long.
-    async fn decode(&self, job: Job, ctx: Context) -> Result<(Decoded, MemoryPermit), Refusal> {
+    async fn decode(&self, job: Job, ctx: Context) -> Result<Unpacked, Refusal> {
         if !job.is_long(self.config.decode_inline_max.0) {
             return decode(job, &ctx);
         }
@@ -164,8 +184,9 @@ fn float(n: u64) -> f64 {
     n as f64
 }
 
-fn decode(job: Job, ctx: &Context) -> Result<(Decoded, MemoryPermit), Refusal> {
-    let Job { protocol, encoding, body, mut permit, budget, max_decoded: max } = job;
+fn decode(job: Job, ctx: &Context) -> Result<Unpacked, Refusal> {
+    let Job { protocol, encoding, body, mut permit, budget, max_decoded: max, hints } = job;
+    let mut items = Vec::new();
     let setting = "distributor.max_decoded_size";
     let decoded = match protocol {
         Protocol::remote_write_v1 => {
@@ -192,10 +213,27 @@ fn decode(job: Job, ctx: &Context) -> Result<(Decoded, MemoryPermit), Refusal> {
             let unpacked = body::unpack(body, encoding, max, &budget, &mut permit)?;
             otlp::decode_json(ctx, &unpacked).map_err(Refusal::malformed)?
         }
+        Protocol::elasticsearch_bulk => {
+            let unpacked = body::unpack(body, encoding, max, &budget, &mut permit)?;
+            let read = elastic::decode_bulk(ctx, &hints.index, &unpacked);
+            let (decoded, read) = read.map_err(Refusal::malformed)?;
+            items = read;
+            decoded
+        }
+        Protocol::json_lines => {
+            let unpacked = body::unpack(body, encoding, max, &budget, &mut permit)?;
+            json_lines::decode_lines(ctx, hints.shape, &unpacked)
+        }
+        Protocol::kubernetes_audit => {
+            let unpacked = body::unpack(body, encoding, max, &budget, &mut permit)?;
+            audit::decode_audit(ctx, &unpacked).map_err(Refusal::malformed)?
+        }
     };
     let batches: usize = decoded.parts.iter().map(|p| p.batch.len() + 8 * p.items.len()).sum();
     permit.grow(batches as u64).map_err(|e| body::over_budget(&e))?;
-    Ok((decoded, permit))
+    // Of the answer that will say what became of them.
+    permit.grow(ITEM_BYTES * items.len() as u64).map_err(|e| body::over_budget(&e))?;
+    Ok(Unpacked { decoded, permit, items })
 }
 
 fn undecodable(e: DecodeError) -> Refusal {
@@ -239,10 +277,10 @@ fn answer(
             } else {
                 describe_lines(tenant, counts, rejects)
             };
-            Some(Refusal::new(status, "partial", text))
+            Some(Refusal::new(status, PARTIAL, text))
         }
     };
-    Answer { written, refusal }
+    Answer { written, refusal, bulk: None }
 }
 
 /// Id and numbers first: senders log only the beginning.

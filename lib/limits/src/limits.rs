@@ -62,6 +62,13 @@ pub struct Limits {
     pub discover_service_name: Vec<String>,
     /// Whether `detected_level` is added to the structured metadata of lines. Default true.
     pub discover_log_levels: bool,
+    /// Fields of documents (Elasticsearch bulk, JSON lines, fluentd) that are stream labels, with `_` for `.` and for all
+    /// that a label name must not have. What is in no list is structured metadata.
+    pub document_stream_fields: Vec<String>,
+    /// Fields that may hold the line; the first present wins, without any the line is the document.
+    pub document_message_fields: Vec<String>,
+    /// Fields that may hold the time; the first present wins, without any it is the time of arrival.
+    pub document_time_fields: Vec<String>,
     /// What becomes of the attributes of OTLP logs.
     pub otlp_config: OtlpConfig,
 
@@ -144,23 +151,49 @@ impl Limits {
     }
 }
 
+/// Labels that may name the service.
+const SERVICES: [&str; 13] = [
+    "service",
+    "app",
+    "application",
+    "app_name",
+    "name",
+    "app_kubernetes_io_name",
+    "container",
+    "container_name",
+    "k8s_container_name",
+    "component",
+    "workload",
+    "job",
+    "k8s_job_name",
+];
+
+/// Fields of documents that are stream labels.
+const STREAM_FIELDS: [&str; 16] = [
+    "service_name",
+    "service",
+    "app",
+    "app_name",
+    "application",
+    "cluster",
+    "namespace",
+    "environment",
+    "host",
+    "hostname",
+    "host_name",
+    "kubernetes_namespace",
+    "kubernetes_namespace_name",
+    "kubernetes_container_name",
+    "data_stream_dataset",
+    "data_stream_namespace",
+];
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        let services = [
-            "service",
-            "app",
-            "application",
-            "app_name",
-            "name",
-            "app_kubernetes_io_name",
-            "container",
-            "container_name",
-            "k8s_container_name",
-            "component",
-            "workload",
-            "job",
-            "k8s_job_name",
-        ];
         Self {
             ingestion_rate: 0.0,
             ingestion_burst_size: 0,
@@ -185,8 +218,11 @@ impl Default for Limits {
             reject_old_samples_max_age: HumanDuration::from_secs(7 * 86_400),
             max_structured_metadata_size: ByteSize(64 << 10),
             max_structured_metadata_entries_count: 128,
-            discover_service_name: services.map(str::to_owned).to_vec(),
+            discover_service_name: owned(&SERVICES),
             discover_log_levels: true,
+            document_stream_fields: owned(&STREAM_FIELDS),
+            document_message_fields: owned(&["message", "msg", "log", "_msg", "body"]),
+            document_time_fields: owned(&["@timestamp", "timestamp", "_time", "time"]),
             otlp_config: OtlpConfig::default(),
             max_query_length: HumanDuration::default(),
             max_samples_per_query: 50_000_000,

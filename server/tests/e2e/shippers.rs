@@ -69,3 +69,44 @@ async fn opentelemetry_exports_are_found() {
     assert_eq!(reply.status, 400);
     assert_eq!(reply.json()["code"], 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn elasticsearch_documents_are_found() {
+    let server = skald().start().await;
+    let client = &server.client;
+    let root = client.get("/", &[]).await;
+    assert_eq!(root.headers["x-elastic-product"], "Elasticsearch");
+    let ns = now_ns();
+    let body = format!(
+        "{{\"create\":{{\"_index\":\"logs-web-prod\"}}}}\n{{\"@timestamp\":{ns},\"message\":\"one\",\"app\":\"web\",\"user\":{{\"id\":7}}}}\n\
+         {{\"index\":{{\"_index\":\"x\"}}}}\n{{\"@timestamp\":\"never\",\"message\":\"two\"}}\n"
+    );
+    let header = [("content-type", "application/x-ndjson")];
+    let reply = client.post("/_bulk", &header, body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let items = reply.json();
+    assert_eq!(items["items"][0]["create"]["status"], 201);
+    assert_eq!(items["items"][1]["index"]["status"], 400);
+    assert_eq!(lines(client, r#"{app="web"}"#).await, [(ns, "one".to_owned())]);
+    let labels = labels_of(client, r#"{app="web"} | user_id="7""#).await;
+    assert_eq!(labels["_index"], "logs-web-prod");
+    let deep = format!("{{\"index\":{}", "{\"a\":".repeat(100_000));
+    assert_eq!(client.post("/_bulk", &header, deep).await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_lines_and_audit_events_are_found() {
+    let server = skald().start().await;
+    let client = &server.client;
+    let ns = now_ns();
+    let body = format!("{{\"ts\":\"{ns}\",\"text\":\"hello\",\"pod\":\"p1\",\"n\":1}}\n");
+    let path = "/insert/jsonline?_time_field=ts&_msg_field=text&_stream_fields=pod";
+    let reply = client.post(path, &[], body).await;
+    assert_eq!(reply.status, 204, "{}", reply.text());
+    assert_eq!(lines(client, r#"{pod="p1"} | n="1""#).await, [(ns, "hello".to_owned())]);
+    let event = r#"{"kind":"Event","auditID":"a","verb":"get","user":{"username":"eve"}}"#;
+    assert_eq!(client.post("/k8s/audit", &JSON, event).await.status, 204);
+    let found = lines(client, r#"{service_name="kube-apiserver-audit"} | user="eve""#).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].1, event);
+}

@@ -336,7 +336,7 @@ async fn levels_come_from_labels_of_known_streams_too() {
     let metadata: Vec<_> = lines.iter().map(|l| l.metadata.as_str()).collect();
     let want = [
         r#"{detected_level="warn"}"#,
-        r#"{detected_level="debug", severity="debug"}"#,
+        r#"{detected_level="warn", severity="debug"}"#,
         r#"{detected_level="mine"}"#,
     ];
     assert_eq!(metadata, [want, want].concat());

@@ -172,7 +172,7 @@ async fn records_without_times_stay_apart() {
 async fn a_service_without_a_name_gets_one() {
     for (resource, want) in [
         (vec![], r#"{service_name="unknown_service"}"#),
-        (vec![pair("app", text("a"))], r#"{service_name="a"}"#),
+        (vec![pair("app", text("a"))], r#"{service_name="unknown_service"}"#),
         (
             vec![pair("k8s.container.name", text("c"))],
             r#"{k8s_container_name="c", service_name="c"}"#,

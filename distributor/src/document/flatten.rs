@@ -1,0 +1,118 @@
+//! A JSON object as a flat list of names and texts, borrowed where the text has no escapes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::field_name;
+
+/// Objects within objects that are taken apart; deeper ones stay JSON. Each level is read again for
+/// the next, so this bounds the work too.
+const MAX_DEPTH: usize = 16;
+/// More fields than this are not looked at: the document is kept whole anyway.
+const MAX_FIELDS: usize = 1024;
+
+/// The fields of a document.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fields<'a> {
+    pub(crate) list: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// Whether there are more.
+    pub(crate) is_cut: bool,
+}
+
+/// Takes a document apart. Nulls and empty values are left out; numbers, booleans and lists are the
+/// text that they have in the document.
+pub(crate) fn flatten(document: &str) -> Result<Fields<'_>, serde_json::Error> {
+    let mut fields = Fields::default();
+    let walk = Walk { path: "", depth: 0, fields: &mut fields };
+    let mut source = serde_json::Deserializer::from_str(document);
+    source.deserialize_map(walk)?;
+    source.end()?;
+    Ok(fields)
+}
+
+// === impl Fields ===
+
+impl<'a> Fields<'a> {
+    /// Adds a field; the name is made valid.
+    pub(crate) fn add(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
+        if value.is_empty() {
+            return;
+        }
+        if self.list.len() < MAX_FIELDS {
+            self.list.push((field_name(name), value));
+        } else {
+            self.is_cut = true;
+        }
+    }
+
+    /// Takes the field out, the last of those with that name.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        let at = self.list.iter().rposition(|(n, _)| n == name)?;
+        Some(self.list.remove(at).1)
+    }
+}
+
+struct Walk<'f, 'a> {
+    path: &'f str,
+    depth: usize,
+    fields: &'f mut Fields<'a>,
+}
+
+/// A string, borrowed unless it has escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'a> Visitor<'a> for Walk<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Text(key)) = map.next_key()? {
+            let value: &'a RawValue = map.next_value()?;
+            let name = match self.path {
+                "" => key,
+                path => Cow::Owned(format!("{path}_{key}")),
+            };
+            let text = value.get();
+            let nested = text.starts_with('{') && self.depth < MAX_DEPTH && !self.fields.is_cut;
+            if nested {
+                let walk = Walk { path: &name, depth: self.depth + 1, fields: &mut *self.fields };
+                let mut source = serde_json::Deserializer::from_str(text);
+                source.deserialize_map(walk).map_err(de::Error::custom)?;
+            } else if text.starts_with('"') {
+                let Text(text) = serde_json::from_str(text).map_err(de::Error::custom)?;
+                self.fields.add(name, text);
+            } else if text != "null" {
+                self.fields.add(name, Cow::Borrowed(text));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, v: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(v)))
+            }
+
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(v.to_owned())))
+            }
+        }
+        d.deserialize_str(TextVisitor)
+    }
+}
