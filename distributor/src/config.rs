@@ -1,6 +1,7 @@
 //! The distributor's part of the configuration.
 
 use serde::{Deserialize, Serialize};
+use skald_model::TenantId;
 use skald_runtime::{ByteSize, HumanDuration};
 
 /// Largest decoded body that positions of 31 bits can address.
@@ -30,6 +31,49 @@ pub struct Config {
     /// Bodies longer than this, or eight times this when unpacked, are decoded on the CPU pool instead of
     /// the I/O threads. Default 128KiB.
     pub decode_inline_max: ByteSize,
+    pub syslog: SyslogConfig,
+    pub forward: ForwardConfig,
+}
+
+/// Syslog listeners.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyslogConfig {
+    /// Address for syslog over TCP, such as `0.0.0.0:601`. Default empty: none.
+    pub tcp_listen: String,
+    /// Address for syslog over UDP, such as `0.0.0.0:514`. Default empty: none.
+    pub udp_listen: String,
+    /// The tenant of all messages. Default default.
+    pub tenant: String,
+    /// Fields that are stream labels, of hostname, app_name, proc_id, msg_id, facility, severity, source_ip and
+    /// `id.name` of structured data; the others are structured metadata. Default hostname, app_name.
+    pub stream_labels: Vec<String>,
+    /// Zone of times that do not say theirs. Default +00:00.
+    pub utc_offset: String,
+    /// Bytes of a message; longer ones are cut and counted. Default 64KiB.
+    pub max_message_size: ByteSize,
+    /// TCP connections; more wait in the kernel's queue. Default 1000.
+    pub max_connections: usize,
+    /// Bytes of UDP messages that wait for storage; what does not fit is dropped and counted. Default 8MiB.
+    pub udp_buffer_size: ByteSize,
+}
+
+/// The listener for fluentd's forward protocol.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForwardConfig {
+    /// Address such as `0.0.0.0:24224`. Default empty: none.
+    pub listen: String,
+    /// The tenant of all records. Default default.
+    pub tenant: String,
+    /// The stream label that holds the tag; empty = the tag is structured metadata. Default tag.
+    pub tag_label: String,
+    /// Bytes of a message. A connection that sends a longer one is closed. Default 32MiB.
+    pub max_message_size: ByteSize,
+    /// Bytes of a message's entries when unpacked. Default 64MiB.
+    pub max_unpacked_size: ByteSize,
+    /// Connections; more wait in the kernel's queue. Default 1000.
+    pub max_connections: usize,
 }
 
 /// A setting whose value makes no sense.
@@ -53,7 +97,44 @@ impl Default for Config {
             max_background_pushes: 1024,
             series_cache_size: ByteSize(256 << 20),
             decode_inline_max: ByteSize(128 << 10),
+            syslog: SyslogConfig::default(),
+            forward: ForwardConfig::default(),
         }
+    }
+}
+
+impl Default for SyslogConfig {
+    fn default() -> Self {
+        Self {
+            tcp_listen: String::new(),
+            udp_listen: String::new(),
+            tenant: TenantId::single().to_string(),
+            stream_labels: vec!["hostname".to_owned(), "app_name".to_owned()],
+            utc_offset: "+00:00".to_owned(),
+            max_message_size: ByteSize(64 << 10),
+            max_connections: 1000,
+            udp_buffer_size: ByteSize(8 << 20),
+        }
+    }
+}
+
+impl Default for ForwardConfig {
+    fn default() -> Self {
+        Self {
+            listen: String::new(),
+            tenant: TenantId::single().to_string(),
+            tag_label: "tag".to_owned(),
+            max_message_size: ByteSize(32 << 20),
+            max_unpacked_size: ByteSize(64 << 20),
+            max_connections: 1000,
+        }
+    }
+}
+
+impl SyslogConfig {
+    /// Seconds east of Greenwich of times without a zone.
+    pub(crate) fn zone_secs(&self) -> i64 {
+        crate::time::offset(&self.utc_offset).unwrap_or(0)
     }
 }
 
@@ -87,6 +168,43 @@ impl Config {
                     want: "it must be positive",
                 });
             }
+        }
+        self.validate_listeners()
+    }
+
+    fn validate_listeners(&self) -> Result<(), ConfigError> {
+        let (syslog, forward) = (&self.syslog, &self.forward);
+        for (name, tenant) in
+            [("syslog.tenant", &syslog.tenant), ("forward.tenant", &forward.tenant)]
+        {
+            if TenantId::parse(tenant).is_err() {
+                let want = "it must be a tenant id";
+                return Err(ConfigError { name, value: tenant.clone(), want });
+            }
+        }
+        for (name, size) in [
+            ("syslog.max_message_size", syslog.max_message_size),
+            ("syslog.udp_buffer_size", syslog.udp_buffer_size),
+            ("forward.max_message_size", forward.max_message_size),
+            ("forward.max_unpacked_size", forward.max_unpacked_size),
+        ] {
+            if size.0 == 0 || size.0 > MAX_DECODED {
+                let want = "it must lie between 1 and 1GiB";
+                return Err(ConfigError { name, value: size.to_string(), want });
+            }
+        }
+        for (name, n) in [
+            ("syslog.max_connections", syslog.max_connections),
+            ("forward.max_connections", forward.max_connections),
+        ] {
+            if !(1..=1_000_000).contains(&n) {
+                let want = "it must lie between 1 and 1000000";
+                return Err(ConfigError { name, value: n.to_string(), want });
+            }
+        }
+        if crate::time::offset(&syslog.utc_offset).is_none() {
+            let (name, want) = ("syslog.utc_offset", "it must be an offset such as +02:00");
+            return Err(ConfigError { name, value: syslog.utc_offset.clone(), want });
         }
         Ok(())
     }

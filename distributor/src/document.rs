@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use skald_limits::Limits;
 
 pub(crate) use flatten::{Fields, flatten};
-pub(crate) use intake::Intake;
+pub(crate) use intake::{Intake, Record};
 
 /// Which fields of a document are what. Names are as [`field_name`] makes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -31,6 +31,9 @@ pub(crate) enum Protocol {
     elasticsearch_bulk,
     json_lines,
     kubernetes_audit,
+    syslog_tcp,
+    syslog_udp,
+    fluent_forward,
 }
 
 // === impl Protocol ===
@@ -46,6 +49,26 @@ impl Protocol {
 struct RequestLabels {
     protocol: Protocol,
     code: u32,
+}
+
+/// Why a message of a listener was lost, or a part of it.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue,
+)]
+#[expect(non_camel_case_types, reason = "the names are the label's values")]
+pub(crate) enum Dropped {
+    /// Longer than a message may be: the rest of it.
+    cut,
+    buffer_full,
+    malformed,
+    /// Not stored when the process had to stop.
+    shutdown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DroppedLabels {
+    protocol: Protocol,
+    reason: Dropped,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,6 +91,7 @@ pub struct Metrics {
     pub(crate) label_resends: Counter,
     pub(crate) replica_failures: Counter,
     pub(crate) background_dropped: Counter,
+    dropped: Family<DroppedLabels, Counter>,
     discarded: Family<DiscardLabels, Counter>,
 }
 
@@ -88,6 +112,7 @@ impl Metrics {
             label_resends: Counter::default(),
             replica_failures: Counter::default(),
             background_dropped: Counter::default(),
+            dropped: Family::default(),
             discarded: Family::default(),
         };
         let discarded = "Samples and lines refused, by reason and tenant";
@@ -109,7 +134,27 @@ impl Metrics {
         reg.register("replica_push_failures", help, this.replica_failures.clone());
         let help = "Pushes to a last replica given up because too many ran in the background";
         reg.register("background_pushes_dropped", help, this.background_dropped.clone());
+        let help = "Messages of syslog and forward that were dropped or cut";
+        reg.register("dropped_messages", help, this.dropped.clone());
+        // Shown from the start, so that the first drop is a rise.
+        for (protocol, reason) in [
+            (Protocol::syslog_tcp, Dropped::cut),
+            (Protocol::syslog_tcp, Dropped::shutdown),
+            (Protocol::syslog_udp, Dropped::cut),
+            (Protocol::syslog_udp, Dropped::buffer_full),
+            (Protocol::syslog_udp, Dropped::shutdown),
+            (Protocol::fluent_forward, Dropped::malformed),
+            (Protocol::fluent_forward, Dropped::shutdown),
+        ] {
+            drop(this.dropped.get_or_create(&DroppedLabels { protocol, reason }));
+        }
         this
+    }
+
+    pub(crate) fn drop_messages(&self, protocol: Protocol, reason: Dropped, n: u64) {
+        if n > 0 {
+            self.dropped.get_or_create(&DroppedLabels { protocol, reason }).inc_by(n);
+        }
     }
 
     pub(crate) fn answered(&self, protocol: Protocol, code: u16) {

@@ -22,9 +22,10 @@ use tokio::time::Instant;
 
 use crate::cache::SeriesCache;
 use crate::config::Config;
+use crate::deliver::Job;
 use crate::document::Shape;
 use crate::elastic::answer::Bulk;
-use crate::metrics::{Metrics, Protocol, ProtocolLabel};
+use crate::metrics::{Dropped, Metrics, Protocol, ProtocolLabel};
 use crate::refusal::Refusal;
 use crate::rejects::ids;
 use crate::remote_write::Context;
@@ -104,6 +105,34 @@ impl Distributor {
             shipper,
             metrics,
         }))
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn now_ns(&self) -> i64 {
+        self.0.clock.now_ns()
+    }
+
+    pub(crate) fn count_dropped(&self, protocol: Protocol, reason: Dropped, n: u64) {
+        self.0.metrics.drop_messages(protocol, reason, n);
+    }
+
+    /// A share of the memory for pushes in flight.
+    pub(crate) fn budget(&self) -> &MemoryBudget {
+        &self.0.budget
+    }
+
+    /// One attempt to store a job that came at `received_ns`. `Err` has the number of lines that are
+    /// not stored yet; what was refused for good is counted.
+    pub(crate) async fn attempt(
+        &self,
+        tenant: &TenantId,
+        job: &Arc<Job>,
+        received_ns: i64,
+    ) -> Result<(), u64> {
+        self.0.attempt(tenant, job, received_ns).await
     }
 
     /// The push routes. Requests carry their [`TenantId`] as an extension; without one the answer is 401.

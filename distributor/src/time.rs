@@ -36,7 +36,7 @@ fn number(text: &str) -> Option<i64> {
 #[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
 fn exponent(text: &str) -> Option<i64> {
     let v: f64 = Some(text).filter(|t| t.contains(['e', 'E']))?.parse().ok()?;
-    v.is_finite().then(|| (v * 1e9) as i64)
+    v.is_finite().then_some((v * 1e9) as i64)
 }
 
 /// The digits behind a point as a part of `unit` nanoseconds.
@@ -79,7 +79,7 @@ fn date_time(text: &str) -> Option<i64> {
 }
 
 /// Seconds east of Greenwich.
-fn offset(zone: &str) -> Option<i64> {
+pub(crate) fn offset(zone: &str) -> Option<i64> {
     let sign = match zone.chars().next() {
         None | Some('Z' | 'z') => return (zone.len() <= 1).then_some(0),
         Some('+') => 1,

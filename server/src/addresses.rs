@@ -5,15 +5,27 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Serialize;
+use skald_distributor::Listeners;
 
 /// The chosen addresses, e.g. `{"http":"127.0.0.1:41234","grpc":"127.0.0.1:41235"}`.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) syslog_tcp: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) syslog_udp: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) forward: Option<SocketAddr>,
 }
 
 impl Addresses {
+    pub(crate) fn new(http: SocketAddr, grpc: SocketAddr, listeners: &Listeners) -> Self {
+        let Listeners { syslog_tcp, syslog_udp, forward, .. } = *listeners;
+        Self { http, grpc, syslog_tcp, syslog_udp, forward }
+    }
+
     const FILE: &'static str = "addresses.json";
 
     /// Writes the file so that a reader sees all of it or none.

@@ -236,8 +236,16 @@ impl Config {
     /// What can be said without opening anything.
     fn validate(&self) -> Result<(), ConfigError> {
         let roles = self.roles()?;
-        for (key, addr) in [("http_listen", &self.http_listen), ("grpc_listen", &self.grpc_listen)]
-        {
+        let (syslog, forward) = (&self.distributor.syslog, &self.distributor.forward);
+        // Those of syslog and forward have no tenant of their own either.
+        let optional = [
+            ("distributor.syslog.tcp_listen", &syslog.tcp_listen),
+            ("distributor.syslog.udp_listen", &syslog.udp_listen),
+            ("distributor.forward.listen", &forward.listen),
+        ];
+        let always = [("http_listen", &self.http_listen), ("grpc_listen", &self.grpc_listen)];
+        let all = always.into_iter().chain(optional.into_iter().filter(|(_, a)| !a.is_empty()));
+        for (key, addr) in all {
             let addr: SocketAddr = addr.parse().map_err(|_| ConfigError::Invalid {
                 key,
                 message: format!("{addr:?} is not an address such as 127.0.0.1:3100"),

@@ -12,7 +12,7 @@ use object_store::ObjectStore;
 use prometheus_client::registry::Registry;
 use skald_catalog::{Author, Catalog};
 use skald_compactor::Compactor;
-use skald_distributor::Distributor;
+use skald_distributor::{Distributor, Listeners};
 use skald_ingester::Ingester;
 use skald_limits::Overrides;
 use skald_model::Chain;
@@ -49,6 +49,8 @@ pub(crate) enum StartError {
     Partitions(#[from] skald_ring::ViewError),
     #[error("ingester")]
     Ingester(#[from] skald_ingester::Error),
+    #[error(transparent)]
+    Listen(#[from] skald_distributor::ListenError),
     #[error("compactor")]
     Compactor(#[from] skald_compactor::ConfigError),
     #[error("cluster.replica_id {0:?} is in none of cluster.partitions")]
@@ -80,6 +82,7 @@ struct Common {
 #[derive(Debug)]
 pub(crate) struct Running {
     router: Router,
+    distributor: Option<Distributor>,
     ingester: Option<Ingester>,
     /// What this process offers other roles and plugins' clients.
     storage: Option<StorageService>,
@@ -98,6 +101,7 @@ pub(crate) async fn start(
     let common = common(config, registries, stop).await?;
     let mut running = Running {
         router: Router::new(),
+        distributor: None,
         ingester: None,
         storage: None,
         stop: stop.clone(),
@@ -117,7 +121,9 @@ pub(crate) async fn start(
     ));
     let mut routes = Router::new();
     if common.roles.distributor {
-        routes = routes.merge(common.distributor(&directory, registries).router());
+        let distributor = common.distributor(&directory, registries);
+        routes = routes.merge(distributor.router());
+        running.distributor = Some(distributor);
     }
     if common.roles.querier {
         let querier = common.querier(&directory, registries);
@@ -279,6 +285,14 @@ impl Running {
         self.router = std::mem::take(&mut self.router).merge(compactor.router());
         self.loops.push(skald_runtime::spawn("compactor", compactor.run(self.stop.child())));
         Ok(())
+    }
+
+    /// Opens the distributor's own ports, those that are configured.
+    pub(crate) async fn listen(&self, stop: &Shutdown) -> Result<Listeners, StartError> {
+        match &self.distributor {
+            Some(distributor) => Ok(distributor.listen(stop).await?),
+            None => Ok(Listeners::default()),
+        }
     }
 
     /// The routes of all roles.

@@ -69,7 +69,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     let grpc = bind(&config.grpc_listen, "grpc_listen").await?;
     let local =
         |l: &TcpListener| l.local_addr().map_err(io("read the listener's address".to_owned()));
-    let addresses = Addresses { http: local(&http)?, grpc: local(&grpc)? };
+    let (http_addr, grpc_addr) = (local(&http)?, local(&grpc)?);
 
     let registries = Registries::default();
     let readiness = Readiness::starting();
@@ -94,6 +94,8 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         () = signals.next() => return Ok(()),
     };
     let grpc_task = started.serve_grpc(grpc, stop_listening.clone());
+    let listeners = started.listen(&stop_listening).await?;
+    let addresses = Addresses::new(http_addr, grpc_addr, &listeners);
     late.set(&started);
     addresses.write(data_dir).map_err(io("write addresses.json".to_owned()))?;
     readiness.set_ready();
@@ -113,6 +115,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     stop_listening.trigger();
     let orderly = async {
         let _ = http_task.await;
+        listeners.done().await;
         if let Err(error) = grpc_task.await {
             warn!(%error, "gRPC listener ended badly");
         }
@@ -138,7 +141,7 @@ async fn bind(addr: &str, key: &str) -> Result<TcpListener, ServeError> {
 
 /// Says where to point what.
 fn announce(config: &Config, addresses: Addresses) {
-    let Addresses { http, grpc } = addresses;
+    let Addresses { http, grpc, .. } = addresses;
     info!(%http, %grpc, target = config.target, storage = config.storage_url(), "ready");
     let Ok(roles) = config.roles() else { return };
     let mut text = format!("skald is ready on http://{http}\n");

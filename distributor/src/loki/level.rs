@@ -70,7 +70,7 @@ impl Level {
     }
 
     /// The level that a field's value names.
-    fn of_value(value: &[u8]) -> Option<Self> {
+    pub(super) fn of_value(value: &[u8]) -> Option<Self> {
         let is = |words: &[&str]| words.iter().any(|w| value.eq_ignore_ascii_case(w.as_bytes()));
         Some(match value.len() {
             3..=13 if is(&["trace", "trc"]) => Self::Trace,

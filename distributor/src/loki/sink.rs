@@ -291,9 +291,16 @@ impl<'c> Sink<'c> {
                 *name = Cow::Owned(normalized(name));
             }
         }
-        let wants_level = self.ctx.limits.discover_log_levels
-            && !self.metadata.iter().any(|(n, v)| n == DETECTED_LEVEL && !v.is_empty());
-        if wants_level {
+        let is_level =
+            |(n, v): &&mut (Cow<'_, str>, Cow<'_, str>)| n == DETECTED_LEVEL && !v.is_empty();
+        if !self.ctx.limits.discover_log_levels {
+            // As it was sent.
+        } else if let Some((_, given)) = self.metadata.iter_mut().find(is_level) {
+            // One that came along stays, in the spelling that is searched for.
+            if let Some(level) = Level::of_value(given.as_bytes()) {
+                *given = Cow::Borrowed(level.as_str());
+            }
+        } else {
             let pairs = self.metadata.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
             let level = stream.level.or_else(|| level::of_metadata(pairs));
             let level = level.unwrap_or_else(|| level::of_line(line));

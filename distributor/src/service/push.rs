@@ -12,6 +12,7 @@ use skald_runtime::{MemoryBudget, MemoryPermit};
 use super::headers::{Encoding, Written};
 use super::{Answer, Hints, Inner, body, headers};
 use crate::config::Config;
+use crate::deliver::Job as Delivery;
 use crate::elastic::answer::Bulk;
 use crate::elastic::{self, Item};
 use crate::loki::{self, DecodeError};
@@ -102,7 +103,11 @@ impl Inner {
         let Decoded { parts, source, counts, rejects } = decoded;
         self.metrics.samples.get_or_create(&labels).inc_by(counts.samples + counts.histograms);
         self.metrics.lines.get_or_create(&labels).inc_by(counts.lines);
-        self.check_rate(tenant, &counts)?;
+        if let Some(over) = self.over_rate(tenant, &counts) {
+            let reason = over.refusal.id.trim_start_matches("err-skald-").replace('-', "_");
+            self.metrics.discard_one(tenant, reason, over.count);
+            return Err(over.refusal);
+        }
         let mut all = rejects;
         let mut stored = Stored::default();
         if !parts.is_empty() {
@@ -135,14 +140,74 @@ impl Inner {
         self.pool.run(move || decode(job, &ctx)).await.map_err(failed)?
     }
 
-    fn check_rate(&self, tenant: &TenantId, counts: &Counts) -> Result<(), Refusal> {
+    /// Decodes and ships what a listener read. See [`super::Distributor::attempt`].
+    pub(super) async fn attempt(
+        &self,
+        tenant: &TenantId,
+        job: &Arc<Delivery>,
+        received_ns: i64,
+    ) -> Result<(), u64> {
+        let bytes = job.body.len() as u64;
+        let Ok(mut permit) = self.budget.try_take(bytes) else { return Err(0) };
+        let ctx = Context { now_ns: received_ns, ..self.context(tenant) };
+        let view_version = ctx.view.version;
+        let decoded = if bytes > self.config.decode_inline_max.0 {
+            let job = Arc::clone(job);
+            let decoding = self.pool.run(move || (job.decode)(&ctx, &job.body)).await;
+            decoding.map_err(|_| 0u64)?
+        } else {
+            (job.decode)(&ctx, &job.body)
+        };
+        let Decoded { parts, source, counts, rejects } = decoded;
+        let batches: usize = parts.iter().map(|p| p.batch.len() + 8 * p.items.len()).sum();
+        permit.grow(batches as u64).map_err(|_| counts.lines)?;
+        let done = |discarded: &Rejects| {
+            let labels = ProtocolLabel { protocol: job.protocol };
+            self.metrics.bytes.get_or_create(&labels).inc_by(bytes);
+            self.metrics.lines.get_or_create(&labels).inc_by(counts.lines);
+            self.metrics.discard(tenant, discarded);
+        };
+        if let Some(over) = self.over_rate(tenant, &counts) {
+            if !over.for_ever {
+                return Err(counts.lines);
+            }
+            done(&rejects);
+            let reason = over.refusal.id.trim_start_matches("err-skald-").replace('-', "_");
+            self.metrics.discard_one(tenant, reason, over.count);
+            return Ok(());
+        }
+        let tag = crate::cache::tag_of(view_version);
+        let tenant_id = tenant.clone();
+        let shipment =
+            Shipment { tenant: tenant_id, view_version, tag, parts, source, _permit: permit };
+        let mut stored = self.shipper.ship(Arc::new(shipment)).await;
+        let mut all = rejects;
+        all.append(std::mem::take(&mut stored.rejects));
+        match stored.error.map(|e| Refusal::from_rpc(&e)) {
+            Some(refusal) if refusal.status.is_server_error() || refusal.is_retryable() => {
+                tracing::debug!(
+                    reason = refusal.id,
+                    error = refusal.body,
+                    "delivery is tried again"
+                );
+                return Err(counts.lines);
+            }
+            Some(refusal) => {
+                tracing::warn!(%tenant, error = refusal.body, "a batch was refused for good");
+                self.metrics.discard_one(tenant, "refused_batch".to_owned(), counts.lines);
+            }
+            None => {}
+        }
+        done(&all);
+        Ok(())
+    }
+
+    fn over_rate(&self, tenant: &TenantId, counts: &Counts) -> Option<OverRate> {
         let limits = self.limits.get(tenant);
         let now = self.clock.now_ns();
-        let refuse = |id: &'static str, n, text| {
+        let refuse = |id: &'static str, count, text, for_ever| {
             let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, id, text);
-            let reason = id.trim_start_matches("err-skald-").replace('-', "_");
-            self.metrics.discard_one(tenant, reason, n);
-            Err(refusal)
+            Some(OverRate { refusal, count, for_ever })
         };
         let n = counts.samples + counts.histograms;
         let (rate, burst) = (limits.ingestion_rate, limits.sample_burst());
@@ -153,7 +218,7 @@ impl Inner {
                  metadata (tenant {tenant}, burst {burst}, setting ingestion_rate)",
                 counts.metadata
             );
-            return refuse(id, n, text);
+            return refuse(id, n, text, false);
         }
         let (rate, burst) = (limits.line_rate_bytes(), limits.line_burst_bytes());
         if !self.line_rates.try_take(tenant, float(counts.line_bytes), rate, burst, now) {
@@ -165,10 +230,18 @@ impl Inner {
                  ingestion_rate_mb)",
                 counts.lines, counts.line_bytes
             );
-            return refuse(id, counts.lines, text);
+            return refuse(id, counts.lines, text, float(counts.line_bytes) > burst);
         }
-        Ok(())
+        None
     }
+}
+
+/// A push above the tenant's rate.
+struct OverRate {
+    refusal: Refusal,
+    count: u64,
+    /// It is more than may come at once, ever.
+    for_ever: bool,
 }
 
 fn max_decoded(config: &Config, protocol: Protocol) -> u64 {
@@ -227,6 +300,11 @@ fn decode(job: Job, ctx: &Context) -> Result<Unpacked, Refusal> {
         Protocol::kubernetes_audit => {
             let unpacked = body::unpack(body, encoding, max, &budget, &mut permit)?;
             audit::decode_audit(ctx, &unpacked).map_err(Refusal::malformed)?
+        }
+        // These have listeners of their own and come by `attempt`.
+        Protocol::syslog_tcp | Protocol::syslog_udp | Protocol::fluent_forward => {
+            let text = format!("{}: no protocol of HTTP", ids::INTERNAL);
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ids::INTERNAL, text));
         }
     };
     let batches: usize = decoded.parts.iter().map(|p| p.batch.len() + 8 * p.items.len()).sum();

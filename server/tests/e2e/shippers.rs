@@ -3,6 +3,8 @@
 use serde_json::Value;
 use skald_proto::public::otlp as pb;
 use skald_testkit::{Client, payload};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
 
 use crate::{lines, now_ms, skald};
 
@@ -109,4 +111,76 @@ async fn json_lines_and_audit_events_are_found() {
     let found = lines(client, r#"{service_name="kube-apiserver-audit"} | user="eve""#).await;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].1, event);
+}
+
+/// Where a port that the configuration left open is.
+fn port(builder: &skald_testkit::ServerBuilder, name: &str) -> String {
+    let text = std::fs::read(builder.data_dir().join("addresses.json")).unwrap();
+    serde_json::from_slice::<Value>(&text).unwrap()[name].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn syslog_messages_are_found() {
+    let builder = skald()
+        .set("distributor.syslog.tcp_listen", "127.0.0.1:0")
+        .set("distributor.syslog.udp_listen", "127.0.0.1:0");
+    let server = builder.start().await;
+    let mut tcp = TcpStream::connect(port(&builder, "syslog_tcp")).await.unwrap();
+    let one = "<11>1 - h1 app 7 - - counted";
+    let text = format!("{} {one}<11>1 - h1 app 7 - [x@1 k=\"v\"] by line\n", one.len());
+    tcp.write_all(text.as_bytes()).await.unwrap();
+    tcp.shutdown().await.unwrap();
+    // The server closes the connection when it has stored all.
+    tcp.read_to_end(&mut Vec::new()).await.unwrap();
+    let query = r#"{hostname="h1", app_name="app", service_name="app"} | severity="err""#;
+    let found = lines(&server.client, query).await;
+    let found: Vec<_> = found.into_iter().map(|(_, line)| line).collect();
+    assert_eq!(found, ["counted", "by line"]);
+    let labels = labels_of(&server.client, r#"{hostname="h1"} |= "by line""#).await;
+    assert_eq!((&labels["x_1_k"], &labels["detected_level"]), (&"v".into(), &"error".into()));
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    udp.send_to(b"<14>no header at all", port(&builder, "syslog_udp")).await.unwrap();
+    let stored = || async {
+        let found = lines(&server.client, r#"{hostname="127.0.0.1"}"#).await;
+        (found.len() == 1).then_some(())
+    };
+    skald_testkit::wait::until("the datagram is stored", stored).await;
+    // A frame that never ends, and one of a declared gigabyte.
+    let mut tcp = TcpStream::connect(port(&builder, "syslog_tcp")).await.unwrap();
+    for _ in 0..200 {
+        tcp.write_all(&[b'x'; 10_000]).await.unwrap();
+    }
+    tcp.write_all(b"\n999999999 yy").await.unwrap();
+    tcp.shutdown().await.unwrap();
+    tcp.read_to_end(&mut Vec::new()).await.unwrap();
+    let metrics = server.client.get("/metrics", &[]).await.text();
+    let cut = r#"skald_distributor_dropped_messages_total{protocol="syslog_tcp",reason="cut"} 2"#;
+    assert!(metrics.contains(cut), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forward_chunk_that_was_acknowledged_survives_a_crash() {
+    let builder = skald().set("distributor.forward.listen", "127.0.0.1:0");
+    let server = builder.start().await;
+    let mut tcp = TcpStream::connect(port(&builder, "forward")).await.unwrap();
+    let seconds = u32::try_from(now_ms() / 1000).unwrap();
+    // ["app.web", time, {"message": "hello"}, {"chunk": "c1"}]
+    let mut message = b"\x94\xa7app.web\xce".to_vec();
+    message.extend(seconds.to_be_bytes());
+    message.extend(b"\x81\xa7message\xa5hello\x81\xa5chunk\xa2c1");
+    tcp.write_all(&message).await.unwrap();
+    let mut ack = [0; 8];
+    tcp.read_exact(&mut ack).await.unwrap();
+    assert_eq!(&ack, b"\x81\xa3ack\xa2c1");
+    server.kill();
+    let server = builder.start().await;
+    let found = lines(&server.client, r#"{tag="app.web"}"#).await;
+    assert_eq!(found, [(i64::from(seconds) * 1_000_000_000, "hello".to_owned())]);
+    // A declared gigabyte closes the connection.
+    let mut tcp = TcpStream::connect(port(&builder, "forward")).await.unwrap();
+    tcp.write_all(&[0x93, 0xdb, 0x40, 0, 0, 0]).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = tcp.read_to_end(&mut rest).await;
+    assert!(rest.is_empty());
+    assert!(server.client.get("/ready", &[]).await.status.is_success());
 }

@@ -400,3 +400,30 @@ async fn streams_spread_over_partitions() {
     assert_eq!(counts.iter().sum::<usize>(), 60);
     assert!(counts.iter().all(|n| *n > 5), "{counts:?}");
 }
+
+#[tokio::test]
+async fn labels_say_the_level_before_metadata_and_a_given_one_is_spelt_right() {
+    let cluster = Cluster::one(Limits::default());
+    let entries = vec![
+        entry(NOW_NS, "a", &[("level", "debug")]),
+        entry(NOW_NS + 1, "b", &[("detected_level", "WARNING")]),
+        entry(NOW_NS + 2, "c", &[("detected_level", "verbose")]),
+    ];
+    let answer = push(&cluster, vec![stream(r#"{app="x", level="error"}"#, entries)]).await;
+    assert_eq!(answer.status, 204);
+    let stream_name = r#"{app="x", level="error", service_name="x"}"#;
+    assert_eq!(
+        lines(&cluster, stream_name),
+        [
+            r#"0 a {detected_level="error", level="debug"}"#,
+            r#"1 b {detected_level="warn"}"#,
+            r#"2 c {detected_level="verbose"}"#,
+        ]
+    );
+    let off = Limits { discover_log_levels: false, ..Limits::default() };
+    let cluster = Cluster::one(off);
+    let one = entry(NOW_NS, "error", &[("detected_level", "WARNING")]);
+    let answer = push(&cluster, vec![stream(r#"{app="x"}"#, vec![one])]).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(lines(&cluster, APP), [r#"0 error {detected_level="WARNING"}"#]);
+}

@@ -1,0 +1,9 @@
+//! `cargo +nightly fuzz run elasticsearch`
+#![no_main]
+
+#[path = "../targets/pushes.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    target::decoders().elasticsearch_bulk(data);
+});

@@ -1,0 +1,9 @@
+//! `cargo +nightly fuzz run kubernetes_audit`
+#![no_main]
+
+#[path = "../targets/pushes.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    target::decoders().kubernetes_audit(data);
+});
