@@ -24,7 +24,9 @@ use skald_model::{
 };
 use skald_proto::public::{loki, prometheus as v1, prometheus_v2 as v2};
 use skald_ring::{Partition, PartitionState, Replica, ReplicaId, StaticCoordinator};
-use skald_rpc::ingester::{Head, PushOutcome, PushRequest, SelectEntries, StreamStats};
+use skald_rpc::ingester::{
+    Head, PushOutcome, PushRequest, SelectEntries, StreamStats, TenantUsage,
+};
 use skald_rpc::{IngesterApi, RpcError};
 use skald_runtime::{ByteSize, Clock, SystemClock};
 use tokio_stream::wrappers::ReceiverStream;
@@ -122,6 +124,10 @@ impl IngesterApi for Nowhere {
         _: &[Matcher],
         _: TimeRange,
     ) -> Result<Head<Vec<(Labels, Vec<Exemplar>)>>, RpcError> {
+        not_here()
+    }
+
+    async fn usage(&self, _: &TenantId) -> Result<TenantUsage, RpcError> {
         not_here()
     }
 

@@ -18,7 +18,9 @@ use skald_model::{
     StreamEntries, TenantId, TimeRange,
 };
 use skald_ring::{Coordinator, Partition, PartitionState, Replica, ReplicaId, StaticCoordinator};
-use skald_rpc::ingester::{Head, PushOutcome, PushRequest, Rejection, SelectEntries, StreamStats};
+use skald_rpc::ingester::{
+    Head, PushOutcome, PushRequest, Rejection, SelectEntries, StreamStats, TenantUsage,
+};
 use skald_rpc::{IngesterApi, RpcError};
 use skald_runtime::ManualClock;
 use tokio_stream::wrappers::ReceiverStream;
@@ -220,6 +222,10 @@ impl IngesterApi for FakeIngester {
         _: &[Matcher],
         _: TimeRange,
     ) -> Result<Head<Vec<(Labels, Vec<Exemplar>)>>, RpcError> {
+        Err(not_asked())
+    }
+
+    async fn usage(&self, _: &TenantId) -> Result<TenantUsage, RpcError> {
         Err(not_asked())
     }
 

@@ -26,6 +26,7 @@ mod select;
 mod service;
 mod tail;
 mod tenant;
+mod usage;
 
 pub use crate::config::Config;
 pub use crate::error::Error;

@@ -39,6 +39,7 @@ impl Ingester {
         self.admit(&request)?;
         let parsed = Parsed::parse(&request.batch).map_err(|e| invalid_batch(&e))?;
         let tenant = self.tenant(&request.tenant);
+        let now_ms = self.0.deps.clock.now_ms();
         let limits = self.0.deps.limits.get(&request.tenant);
         let mode = Mode::Push { share: self.0.deps.n_partitions };
         let rules = Rules { tenant: &request.tenant, limits: &limits, mode };
@@ -57,7 +58,9 @@ impl Ingester {
         if let Some((batch, streams)) = tail {
             self.0.metrics.tail_dropped.inc_by(tenant.tails.send(&batch, &streams));
         }
-        self.0.metrics.pushed(&logged.outcome, logged.n_relogged);
+        let outcome = &logged.outcome;
+        tenant.usage.add(now_ms, outcome.samples + outcome.histograms, outcome.entries);
+        self.0.metrics.pushed(outcome, logged.n_relogged);
         Ok(logged.outcome)
     }
 

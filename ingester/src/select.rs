@@ -9,7 +9,7 @@ use skald_model::{
     TimeRange,
 };
 use skald_rpc::RpcError;
-use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, StreamStats};
+use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, StreamStats, TenantUsage};
 
 use crate::error::Error;
 use crate::head::logs::{self, LogsHead};
@@ -148,6 +148,15 @@ impl Ingester {
             Ok((picked.manifest_version, picked.stats(range)))
         })
         .await
+    }
+
+    pub(crate) fn tenant_usage(&self, id: &TenantId) -> TenantUsage {
+        let Some(tenant) = self.find_tenant(id) else { return TenantUsage::default() };
+        let [samples_per_second, entries_per_second] =
+            tenant.usage.per_second(self.0.deps.clock.now_ms());
+        let series = tenant.metrics.read().index.len() as u64;
+        let streams = tenant.logs.read().index.len() as u64;
+        TenantUsage { series, streams, samples_per_second, entries_per_second }
     }
 
     /// Metadata received since the start; older metadata stands in the manifest.

@@ -6,7 +6,7 @@ use skald_model::{
     Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TenantId, TimeRange,
 };
 use skald_rpc::ingester::{
-    Head, PushOutcome, PushRequest, SelectEntries, SelectSeries, StreamStats,
+    Head, PushOutcome, PushRequest, SelectEntries, SelectSeries, StreamStats, TenantUsage,
 };
 use skald_rpc::{IngesterApi, RpcError};
 use tokio_stream::wrappers::ReceiverStream;
@@ -74,6 +74,10 @@ impl IngesterApi for Ingester {
         range: TimeRange,
     ) -> Result<Head<StreamStats>, RpcError> {
         self.head_stats(tenant, matchers, range).await
+    }
+
+    async fn usage(&self, tenant: &TenantId) -> Result<TenantUsage, RpcError> {
+        Ok(self.tenant_usage(tenant))
     }
 
     async fn tail(

@@ -14,6 +14,7 @@ use crate::flush::{Pending, Retry};
 use crate::head::logs::LogsHead;
 use crate::head::metrics::MetricsHead;
 use crate::tail::Tails;
+use crate::usage::Usage;
 
 /// No record.
 pub(crate) const NO_SEQ: u64 = u64::MAX;
@@ -27,6 +28,7 @@ pub(crate) struct Tenant {
     pub(crate) flush: Arc<tokio::sync::Mutex<Option<Pending>>>,
     pub(crate) retry: Mutex<Retry>,
     pub(crate) tails: Tails,
+    pub(crate) usage: Usage,
     /// A commit number not older than any commit of this replica before it was started.
     pub(crate) baseline: OnceCell<u64>,
     /// Records up to here were flushed before this process started.
@@ -75,6 +77,7 @@ impl Tenant {
             flush: Arc::default(),
             retry: Mutex::new(Retry::new()),
             tails: Tails::default(),
+            usage: Usage::default(),
             baseline: OnceCell::new(),
             watermark: AtomicU64::new(0),
             flushing_seq: AtomicU64::new(NO_SEQ),

@@ -15,7 +15,7 @@ use skald_model::{
     Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TimeRange,
 };
 use skald_rpc::IngesterApi;
-use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, StreamStats};
+use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, StreamStats, TenantUsage};
 
 pub(crate) use self::volumes::Grouping;
 use crate::blocks::{Blocks, Wanted};
@@ -306,6 +306,34 @@ impl Fanout {
         let mut sources = heads.flat();
         sources.push(stored.collect());
         Ok(merge::metadata(sources))
+    }
+
+    /// What the heads have of the tenant, and how fast it grows.
+    pub(crate) async fn usage(&self, scope: &Scope) -> Result<TenantUsage, Error> {
+        let tenant = scope.tenant.clone();
+        let heads = self
+            .ingesters
+            .ask(scope, |ingester| {
+                let tenant = tenant.clone();
+                async move {
+                    let data = ingester.usage(&tenant).await?;
+                    Ok(Head { manifest_version: 0, data })
+                }
+                .boxed()
+            })
+            .await?;
+        let mut total = TenantUsage::default();
+        for replicas in heads.partitions {
+            // One that was away has seen less than there is.
+            let Some(fullest) = replicas.into_iter().max_by_key(|u| u.series + u.streams) else {
+                continue;
+            };
+            total.series += fullest.series;
+            total.streams += fullest.streams;
+            total.samples_per_second += fullest.samples_per_second;
+            total.entries_per_second += fullest.entries_per_second;
+        }
+        Ok(total)
     }
 
     /// Sizes of the matching streams. An estimate where replicas or blocks overlap.

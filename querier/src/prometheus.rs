@@ -46,6 +46,7 @@ pub fn prometheus_router() -> Router<Querier> {
         .route("/api/v1/alerts", cheap("alerts").get(status::alerts))
         .route("/api/v1/status/buildinfo", cheap("buildinfo").get(status::buildinfo))
         .route("/api/v1/user_limits", cheap("user_limits").get(status::user_limits))
+        .route("/api/v1/user_stats", reads("user_stats").get(status::user_stats))
         // Its presence would make Grafana take us for Thanos.
         .route("/api/v1/status/flags", any(|| std::future::ready(StatusCode::NOT_FOUND)))
         .layer(axum::middleware::from_fn(cors::allow))

@@ -21,6 +21,7 @@ use tracing::debug;
 
 use crate::ingester::{
     Head, IngesterApi, PushOutcome, PushRequest, SelectEntries, SelectSeries, StreamStats,
+    TenantUsage,
 };
 use crate::server::MAX_MESSAGE;
 use crate::{RpcError, convert};
@@ -262,6 +263,21 @@ impl IngesterApi for RemoteIngester {
             let (streams, entries, bytes, chunks) = (a.streams, a.entries, a.bytes, a.chunks);
             let data = StreamStats { streams, entries, bytes, chunks };
             Ok(Head { manifest_version: a.manifest_version, data })
+        })
+        .await
+    }
+
+    async fn usage(&self, tenant: &TenantId) -> Result<TenantUsage, RpcError> {
+        let message = pb::UsageRequest { tenant: tenant.to_string() };
+        let mut client = self.client.clone()?;
+        self.bounded(async move {
+            let a = client.usage(message).await?.into_inner();
+            Ok(TenantUsage {
+                series: a.series,
+                streams: a.streams,
+                samples_per_second: a.samples_per_second,
+                entries_per_second: a.entries_per_second,
+            })
         })
         .await
     }

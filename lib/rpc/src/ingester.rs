@@ -88,6 +88,17 @@ pub struct StreamStats {
     pub chunks: u64,
 }
 
+/// What an ingester has of a tenant, and how fast it grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TenantUsage {
+    /// In the head.
+    pub series: u64,
+    pub streams: u64,
+    /// Over the last minute.
+    pub samples_per_second: f64,
+    pub entries_per_second: f64,
+}
+
 /// An ingester, in this process or elsewhere.
 #[async_trait]
 pub trait IngesterApi: Debug + Send + Sync {
@@ -145,6 +156,8 @@ pub trait IngesterApi: Debug + Send + Sync {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Head<StreamStats>, RpcError>;
+
+    async fn usage(&self, tenant: &TenantId) -> Result<TenantUsage, RpcError>;
 
     /// Entries of matching streams as they arrive. A slow receiver loses entries, never blocks a push.
     async fn tail(

@@ -165,6 +165,20 @@ impl Ingester for IngesterService {
         }))
     }
 
+    async fn usage(
+        &self,
+        request: Request<pb::UsageRequest>,
+    ) -> Result<Response<pb::UsageResponse>, Status> {
+        let tenant = convert::tenant(&request.into_inner().tenant)?;
+        let usage = self.0.usage(&tenant).await?;
+        Ok(Response::new(pb::UsageResponse {
+            series: usage.series,
+            streams: usage.streams,
+            samples_per_second: usage.samples_per_second,
+            entries_per_second: usage.entries_per_second,
+        }))
+    }
+
     async fn tail(
         &self,
         request: Request<pb::TailRequest>,

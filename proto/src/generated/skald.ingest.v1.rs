@@ -280,6 +280,24 @@ pub struct StatsResponse {
     #[prost(uint64, tag = "5")]
     pub manifest_version: u64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct UsageResponse {
+    /// In the head.
+    #[prost(uint64, tag = "1")]
+    pub series: u64,
+    #[prost(uint64, tag = "2")]
+    pub streams: u64,
+    /// Over the last minute.
+    #[prost(double, tag = "3")]
+    pub samples_per_second: f64,
+    #[prost(double, tag = "4")]
+    pub entries_per_second: f64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TailRequest {
     #[prost(string, tag = "1")]
@@ -571,6 +589,27 @@ pub mod ingester_client {
                 .insert(GrpcMethod::new("skald.ingest.v1.Ingester", "Stats"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UsageRequest>,
+        ) -> std::result::Result<tonic::Response<super::UsageResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/skald.ingest.v1.Ingester/Usage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("skald.ingest.v1.Ingester", "Usage"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn tail(
             &mut self,
             request: impl tonic::IntoRequest<super::TailRequest>,
@@ -684,6 +723,10 @@ pub mod ingester_server {
             &self,
             request: tonic::Request<super::StatsRequest>,
         ) -> std::result::Result<tonic::Response<super::StatsResponse>, tonic::Status>;
+        async fn usage(
+            &self,
+            request: tonic::Request<super::UsageRequest>,
+        ) -> std::result::Result<tonic::Response<super::UsageResponse>, tonic::Status>;
         /// Server streaming response type for the Tail method.
         type TailStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::SelectEntriesResponse, tonic::Status>,
@@ -1069,6 +1112,49 @@ pub mod ingester_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StatsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/skald.ingest.v1.Ingester/Usage" => {
+                    #[allow(non_camel_case_types)]
+                    struct UsageSvc<T: Ingester>(pub Arc<T>);
+                    impl<T: Ingester> tonic::server::UnaryService<super::UsageRequest>
+                    for UsageSvc<T> {
+                        type Response = super::UsageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UsageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Ingester>::usage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

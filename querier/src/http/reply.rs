@@ -90,23 +90,28 @@ fn with_retry_after(mut response: Response) -> Response {
     response
 }
 
-/// The coding that the client likes best: the first of those with the highest `q`; `*` means gzip.
+/// The coding that the client likes best: the first of those with the highest `q`; `*` means the
+/// first that is not named.
 pub(super) fn accepted(headers: &HeaderMap) -> Option<Coding> {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
-    let mut best = (0.0, None);
-    for item in values.flat_map(|v| v.split(',')) {
+    let items = values.flat_map(|v| v.split(',')).map(|item| {
         let mut parts = item.split(';').map(str::trim);
-        let coding = match parts.next().unwrap_or("").to_ascii_lowercase().as_str() {
-            "gzip" | "*" => Coding::Gzip,
-            "deflate" => Coding::Deflate,
-            _ => continue,
-        };
+        let name = parts.next().unwrap_or("");
         let q = parts.find_map(|p| p.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-        if q > best.0 {
-            best = (q, Some(coding));
+        (name, q)
+    });
+    let (mut best, mut unnamed, mut any) = (None, vec![Coding::Gzip, Coding::Deflate], None);
+    for (name, q) in items {
+        let better = |best: Option<(f32, Coding)>| q > best.map_or(0.0, |b| b.0);
+        if let Some(at) = unnamed.iter().position(|c| name.eq_ignore_ascii_case(c.name())) {
+            let coding = unnamed.remove(at);
+            best = if better(best) { Some((q, coding)) } else { best };
+        } else if name == "*" {
+            any = Some(q);
         }
     }
-    best.1
+    let rest = any.zip(unnamed.first().copied()).filter(|(q, _)| *q > best.map_or(0.0, |b| b.0));
+    rest.or(best).map(|(_, coding)| coding)
 }
 
 /// The response, of which the rest is made while it is sent.
@@ -190,7 +195,10 @@ mod tests {
         for deflate in ["deflate", "deflate, gzip", "gzip;q=0, deflate", "gzip;q=0.1, deflate"] {
             assert_eq!(of(deflate), Some(Coding::Deflate), "{deflate}");
         }
-        for none in ["gzip;q=0", "br", "identity", ""] {
+        for deflate in ["gzip;q=0, *", "*;q=0.5, gzip;q=0.1"] {
+            assert_eq!(of(deflate), Some(Coding::Deflate), "{deflate}");
+        }
+        for none in ["gzip;q=0", "br", "identity", "", "*;q=0", "gzip;q=0, deflate;q=0, *"] {
             assert_eq!(of(none), None, "{none}");
         }
         assert_eq!(accepted(&HeaderMap::new()), None);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::header;
 use skald_promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult};
 use skald_runtime::HumanDuration;
 
@@ -51,7 +51,7 @@ pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error>
     let options = options(&call.params)?;
     let (engine, _) = engine(&querier, &call.scope);
     let text = call.params.get("query").unwrap_or("");
-    let no_store = no_store(&call.headers);
+    let no_store = avoids_caches(&call);
     let steps = Steps { start_ms: start, end_ms: end, step_ms: step };
     let (querier, scope, engine, options) = (&querier, &call.scope, &engine, &options);
     let query = RangeQuery { querier, scope, engine, text, steps, options, no_store };
@@ -63,10 +63,13 @@ pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error>
     answer(&call, result)
 }
 
-/// Whether the client wants nothing of caches.
-fn no_store(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|v| v.to_str().ok());
-    values.flat_map(|v| v.split(',')).any(|d| d.trim().eq_ignore_ascii_case("no-store"))
+/// Whether the client wants nothing of caches: by `Cache-Control`, or by the parameter `nocache=1`
+/// of VictoriaMetrics, which dashboards and benchmarks send to several servers alike.
+fn avoids_caches(call: &Call) -> bool {
+    let values = call.headers.get_all(header::CACHE_CONTROL).iter();
+    let mut directives = values.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    let avoids = |d: &str| ["no-store", "no-cache"].iter().any(|n| d.eq_ignore_ascii_case(n));
+    call.params.get("nocache") == Some("1") || directives.any(|d| avoids(d.trim()))
 }
 
 fn answer(call: &Call, result: Result<QueryResult, QueryError>) -> Result<Answer, Error> {
@@ -120,7 +123,13 @@ fn options(params: &Params) -> Result<QueryOptions, Error> {
         }
         None => None,
     };
-    Ok(QueryOptions { lookback_ms, limit: limit_of(params)?, ..QueryOptions::default() })
+    let step_stats = params.get("stats") == Some("all");
+    Ok(QueryOptions {
+        lookback_ms,
+        limit: limit_of(params)?,
+        step_stats,
+        ..QueryOptions::default()
+    })
 }
 
 fn duration(name: &str, text: &str) -> Result<i64, Error> {

@@ -198,7 +198,27 @@ fn write_stats(json: &mut Json, s: &Stats) {
     json.raw(r#","execQueueTime":0,"execTotalTime":"#).number(fetch + eval);
     json.raw(r#"},"samples":{"totalQueryableSamples":"#).uint(s.samples_total);
     json.raw(r#","samplesRead":"#).uint(s.samples_read);
-    json.raw(r#","peakSamples":"#).uint(s.peak_samples).raw("}}");
+    json.raw(r#","peakSamples":"#).uint(s.peak_samples);
+    write_step_stats(
+        json,
+        r#","totalQueryableSamplesPerStep":"#,
+        s.steps.iter().map(|s| (s.0, s.1)),
+    );
+    write_step_stats(json, r#","samplesReadPerStep":"#, s.steps.iter().map(|s| (s.0, s.2)));
+    json.raw("}}");
+}
+
+/// Samples of each step, where they were counted.
+fn write_step_stats(json: &mut Json, key: &str, steps: impl ExactSizeIterator<Item = (i64, u64)>) {
+    if steps.len() == 0 {
+        return;
+    }
+    let mut first = true;
+    json.raw(key).raw("[");
+    for (time_ms, samples) in steps {
+        json.sep(&mut first).raw("[").time_ms(time_ms).raw(",").uint(samples).raw("]");
+    }
+    json.raw("]");
 }
 
 #[cfg(test)]

@@ -26,6 +26,18 @@ pub(super) async fn user_limits(_: Querier, call: Call) -> Result<Answer, Error>
     }))
 }
 
+/// What the tenant who asks has and sends, under Cortex's names and two of ours for logs.
+pub(super) async fn user_stats(querier: Querier, call: Call) -> Result<Answer, Error> {
+    let usage = querier.fanout().usage(&call.scope).await?;
+    Ok(Answer::json(192, move |json| {
+        json.raw(r#"{"ingestionRate":"#).number(usage.samples_per_second);
+        json.raw(r#","numSeries":"#).uint(usage.series);
+        json.raw(r#","APIIngestionRate":"#).number(usage.samples_per_second);
+        json.raw(r#","RuleIngestionRate":0,"logIngestionRate":"#).number(usage.entries_per_second);
+        json.raw(r#","numStreams":"#).uint(usage.streams).raw("}");
+    }))
+}
+
 pub(super) async fn rules(_: Querier, _: Call) -> Result<Answer, Error> {
     Ok(success(32, Notes::default(), |json| {
         json.raw(r#"{"groups":[]}"#);

@@ -11,7 +11,9 @@ use skald_model::{
 };
 use skald_querier::IngesterDirectory;
 use skald_ring::Replica;
-use skald_rpc::ingester::{Head, PushOutcome, PushRequest, SelectEntries, StreamStats};
+use skald_rpc::ingester::{
+    Head, PushOutcome, PushRequest, SelectEntries, StreamStats, TenantUsage,
+};
 use skald_rpc::{IngesterApi, RpcError};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,6 +27,7 @@ pub(crate) struct Recent {
     pub(crate) streams: Vec<StreamEntries>,
     pub(crate) exemplars: Vec<(Labels, Vec<Exemplar>)>,
     pub(crate) metadata: Vec<MetricMetadata>,
+    pub(crate) usage: TenantUsage,
 }
 
 #[derive(Debug, Default)]
@@ -153,6 +156,10 @@ impl IngesterApi for FakeIngester {
         found.retain(|(l, _)| Matcher::all(matchers, l));
         found.iter_mut().for_each(|(_, e)| e.retain(|e| range.contains(e.timestamp_ms)));
         Ok(self.head(found))
+    }
+
+    async fn usage(&self, tenant: &TenantId) -> Result<TenantUsage, RpcError> {
+        Ok(self.read(tenant).await?.usage)
     }
 
     async fn stats(

@@ -266,6 +266,10 @@ async fn a_request_may_pass_the_cache_by() {
     assert_eq!(ask("m", &no_store).await, (0, 0));
     assert_eq!(ask("m", &[]).await, (0, 2));
     assert_eq!(ask("m", &no_store).await, (0, 2));
+    assert_eq!(ask("m", &[("cache-control", "no-cache")]).await, (0, 2));
+    let params =
+        [("query", "m"), ("start", &start), ("end", &end), ("step", "60"), ("nocache", "1")];
+    assert_eq!(router.get(RANGE, &params).await.status, 200);
     assert_eq!(ask("m", &[]).await, (2, 2));
     // However it is written.
     assert_eq!(ask(" m{ }", &[]).await, (4, 2));

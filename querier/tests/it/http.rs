@@ -7,6 +7,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use skald_limits::Limits;
 use skald_model::TenantId;
+use skald_rpc::ingester::TenantUsage;
 
 use crate::world::{BASE_S, Reply, World, at, series};
 
@@ -220,6 +221,29 @@ async fn a_tenant_is_told_its_limits() {
 }
 
 #[tokio::test]
+async fn a_tenant_is_told_what_it_has_and_sends() {
+    let world = World::new(2, 3, Limits::default());
+    let of = |series, samples_per_second| TenantUsage {
+        series,
+        samples_per_second,
+        streams: 1,
+        entries_per_second: 0.5,
+    };
+    for (partition, usage) in [(0, of(10, 1.5)), (1, of(20, 2.0))] {
+        for replica in 0..3 {
+            let ingester = &world.ingesters[partition][replica];
+            ingester.put(&TenantId::single(), |recent| recent.usage = usage);
+        }
+    }
+    let told = world.get("/api/v1/user_stats", &[]).await.json();
+    let expected = json!({
+        "ingestionRate": 3.5, "numSeries": 30, "APIIngestionRate": 3.5, "RuleIngestionRate": 0,
+        "logIngestionRate": 1, "numStreams": 2,
+    });
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
 async fn statistics_are_told_when_asked_for() {
     let world = world();
     for value in ["true", "all"] {
@@ -240,6 +264,14 @@ async fn statistics_are_told_when_asked_for() {
         assert_eq!(stats["samples"]["totalQueryableSamples"], 2);
         assert_eq!(stats["samples"]["samplesRead"], 2);
         assert!(stats["samples"]["peakSamples"].is_u64());
+        assert!(stats["samples"]["samplesReadPerStep"].is_null() == (value == "true"), "{stats}");
     }
+    let (start, end) = (at(60), at(75));
+    let params =
+        [("query", "up"), ("start", &*start), ("end", &*end), ("step", "15"), ("stats", "all")];
+    let stats = world.get("/api/v1/query_range", &params).await.data()["stats"].clone();
+    let steps = json!([BASE_S + 60, BASE_S + 75].map(|s| [s, 2]));
+    assert_eq!(stats["samples"]["totalQueryableSamplesPerStep"], steps, "{stats}");
+    assert_eq!(stats["samples"]["samplesReadPerStep"].as_array().unwrap().len(), 2, "{stats}");
     assert!(world.get("/api/v1/query", &[("query", "up")]).await.data().get("stats").is_none());
 }

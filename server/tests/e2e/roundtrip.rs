@@ -55,6 +55,9 @@ async fn what_is_pushed_is_found_at_every_stage() {
     let t0 = now_ms() - 10_000;
     push_everything(&server.client, t0).await;
     expect_everything(&server.client, t0, "in the head").await;
+    let usage = server.client.get("/api/v1/user_stats", &[]).await.json();
+    assert_eq!((&usage["numSeries"], &usage["numStreams"]), (&json!(2), &json!(2)), "{usage}");
+    assert!(usage["ingestionRate"].as_f64() > Some(0.0), "{usage}");
     // The same again, as a client does that missed the answer.
     push_everything(&server.client, t0).await;
     expect_everything(&server.client, t0, "after a retry").await;

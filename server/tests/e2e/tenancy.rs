@@ -1,10 +1,13 @@
 //! Three tenants with equal names and different secrets: no route shows one tenant another's.
 
+use bytes::Bytes;
+use http::Method;
 use skald_testkit::payload::{self, REMOTE_WRITE_V1};
 use skald_testkit::{Client, Server};
 
 use crate::{now_ms, skald};
 
+const ORIGIN: (&str, &str) = ("origin", "http://grafana.example");
 const TENANTS: [&str; 3] = ["team-a", "team-b", "team-c"];
 
 fn secret(tenant: &str) -> String {
@@ -105,6 +108,11 @@ async fn no_route_shows_another_tenants_data() {
     check(&server.client, t0).await;
     let metrics = server.client.get("/metrics", &[]).await.text();
     assert!(!metrics.contains("secret-of"));
+    // A browser asks so before it sends the tenant's header.
+    let asked = Method::OPTIONS;
+    let reply = server.client.send(asked, "/api/v1/query", &[ORIGIN], Bytes::new()).await;
+    assert_eq!((reply.status.as_u16(), reply.body.len()), (204, 0));
+    assert!(reply.headers["access-control-allow-headers"].to_str().unwrap().contains("OrgID"));
     for (path, headers) in [("/api/v1/push", &REMOTE_WRITE_V1[..]), ("/loki/api/v1/push", &[])] {
         assert_eq!(server.client.post(path, headers, "").await.status, 401, "{path}");
     }
