@@ -18,6 +18,9 @@ use crate::head::visit;
 use crate::ingester::Ingester;
 use crate::tenant::Tenant;
 
+/// A head with fewer bytes is read at once, without another thread.
+const SMALL: u64 = 1 << 20;
+
 impl Ingester {
     /// Runs `read` for a tenant; it answers data and the commit number that goes with it.
     ///
@@ -33,12 +36,12 @@ impl Ingester {
             return Ok(Head { manifest_version: view.number, data: T::default() });
         };
         let baseline = self.baseline(&tenant).await?;
-        let (version, data) = self
-            .0
-            .readers
-            .run(move || read(&tenant))
-            .await
-            .map_err(|e| RpcError::new(ErrorKind::Internal, e.to_string()))??;
+        let (version, data) = if tenant.is_small(SMALL) {
+            read(&tenant)?
+        } else {
+            let answer = self.0.readers.run(move || read(&tenant)).await;
+            answer.map_err(|e| RpcError::new(ErrorKind::Internal, e.to_string()))??
+        };
         Ok(Head { manifest_version: version.max(baseline), data })
     }
 

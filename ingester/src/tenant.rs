@@ -99,6 +99,12 @@ impl Tenant {
         self.bytes[part as usize].load(Ordering::Relaxed)
     }
 
+    /// Whether all that is in memory, with a snapshot being flushed, takes less than `bytes`.
+    pub(crate) fn is_small(&self, bytes: u64) -> bool {
+        let parts = [Part::Metrics, Part::Logs, Part::Flushing];
+        parts.into_iter().map(|part| self.bytes(part)).sum::<u64>() < bytes
+    }
+
     pub(crate) fn unflushed(&self) -> Unflushed {
         let metrics = self.metrics.read();
         let logs = self.logs.read();

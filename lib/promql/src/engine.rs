@@ -1,5 +1,6 @@
 //! The engine: bounds, fetch, evaluation off the I/O threads, cancellation.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::{QueryError, QueryResult, SeriesSource, Stats, Value, parse, result};
 
 /// How many selectors of one query are fetched at a time.
 const CONCURRENT_SELECTS: usize = 8;
+/// What a query may look at to be evaluated where it is: about a tenth of a millisecond each.
+const SMALL: Small = Small { points: 16 << 10, samples: 16 << 10, windows: 128 << 10 };
 const LIMIT_WARNING: &str = "results truncated due to limit";
 
 /// Bounds and defaults of all queries.
@@ -223,6 +226,7 @@ impl Engine {
         };
         let limit = opts.limit.filter(|limit| *limit > 0);
         let begin = Instant::now();
+        let is_small = SMALL.has(&plan, &series);
         let cpu = self.cpu.clone();
         let text = text.to_owned();
         let evaluate = move || {
@@ -241,11 +245,12 @@ impl Engine {
             let result = QueryResult { value, warnings, infos, annotations, stats };
             Ok::<_, QueryError>((result, seen, evaluator.counters))
         };
-        let joined = tokio::task::spawn_blocking(evaluate).await;
-        let (mut result, seen, counters) = joined.map_err(|e| {
-            tracing::error!(error = %e, "query evaluation failed");
-            QueryError::Execution("query evaluation failed unexpectedly".to_owned())
-        })??;
+        let (mut result, seen, counters) = if is_small {
+            let done = catch_unwind(AssertUnwindSafe(evaluate));
+            done.map_err(|_| evaluation_failed(&"panic"))??
+        } else {
+            tokio::task::spawn_blocking(evaluate).await.map_err(|e| evaluation_failed(&e))??
+        };
         stats.samples_decoded = counters.read as u64;
         stats.samples_read = seen.read;
         stats.samples_total = seen.total;
@@ -262,6 +267,33 @@ impl Engine {
 pub(crate) enum Mode {
     Instant,
     Range,
+}
+
+/// Bounds of work that is not worth another thread.
+struct Small {
+    /// Steps of nodes times series.
+    points: usize,
+    samples: usize,
+    /// Samples times steps that look at windows of them.
+    windows: usize,
+}
+
+// === impl Small ===
+
+impl Small {
+    fn has(&self, plan: &Plan, fetched: &[Arc<Fetched>]) -> bool {
+        let series: usize = fetched.iter().map(|f| f.len()).sum();
+        if plan.node_steps.saturating_mul(series.max(1)) > self.points {
+            return false;
+        }
+        let samples: usize = fetched.iter().map(|f| f.n_samples()).sum();
+        samples <= self.samples && samples.saturating_mul(plan.window_steps) <= self.windows
+    }
+}
+
+fn evaluation_failed(error: &dyn std::fmt::Display) -> QueryError {
+    tracing::error!(%error, "query evaluation failed");
+    QueryError::Execution("query evaluation failed unexpectedly".to_owned())
 }
 
 fn micros(since: Instant) -> u64 {

@@ -62,6 +62,9 @@ pub(crate) struct Plan {
     pub by_selector: Vec<usize>,
     /// Parallel to `selects`: which labels each selector needs.
     needs: Vec<Vec<(usize, LabelNeed)>>,
+    /// Steps of all nodes of the expression together, and of its windows over samples.
+    pub node_steps: usize,
+    pub window_steps: usize,
     /// Indexes into `selects` by what makes requests equal.
     index: HashMap<(TimeRange, Vec<Matcher>, bool), usize>,
 }
@@ -101,14 +104,18 @@ impl Plan {
     }
 
     fn visit(&mut self, expr: &Expr, span: &Span, grid: Grid, func: Option<&str>) {
+        self.node_steps = self.node_steps.saturating_add(grid.n);
         match expr {
             Expr::Number(_) | Expr::Text(_) => {}
             Expr::Selector(s) => self.select(s, span, grid, span.lookback_ms, func),
             Expr::Range { selector, range_ms } => {
+                self.window_steps = self.window_steps.saturating_add(grid.n);
                 self.select(selector, span, grid, *range_ms, func);
             }
             Expr::Subquery(sub) => {
                 let inner = span.subquery_grid(sub, grid);
+                let windows = grid.n.saturating_mul(inner.n);
+                self.node_steps = self.node_steps.saturating_add(windows);
                 if inner.n > 0 {
                     self.visit(&sub.expr, span, inner, None);
                 }
@@ -131,6 +138,7 @@ impl Plan {
                 let mut at = b;
                 loop {
                     self.visit(&at.rhs, span, grid, None);
+                    self.node_steps = self.node_steps.saturating_add(grid.n);
                     match &at.lhs {
                         Expr::Binary(lhs) => at = lhs,
                         other => return self.visit(other, span, grid, None),

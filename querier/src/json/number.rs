@@ -17,25 +17,12 @@ pub(super) enum Decimals {
 /// Whole numbers below this have the same digits as an integer.
 const EXACT: f64 = 1e15;
 
-pub(super) fn uint(out: &mut Vec<u8>, mut v: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (v % 10) as u8;
-        v /= 10;
-        if v == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+pub(super) fn uint(out: &mut Vec<u8>, v: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes());
 }
 
 pub(super) fn int(out: &mut Vec<u8>, v: i64) {
-    if v < 0 {
-        out.push(b'-');
-    }
-    uint(out, v.unsigned_abs());
+    out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes());
 }
 
 /// Shortest digits that read back to `v`, never with an exponent.
@@ -47,8 +34,44 @@ pub(super) fn plain(out: &mut Vec<u8>, v: f64) {
     } else if v.abs() < EXACT && v.trunc() == v && (v != 0.0 || v.is_sign_positive()) {
         int(out, v as i64);
     } else {
-        // Writing to a vector cannot fail.
-        let _ = write!(out, "{v}");
+        shortest(out, v);
+    }
+}
+
+/// A finite number, not whole or large. The digits come with an exponent where their writer finds
+/// that shorter, as in `1.5e-7`.
+fn shortest(out: &mut Vec<u8>, v: f64) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(v);
+    let Some((mantissa, exponent)) = text.split_once('e') else {
+        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        return;
+    };
+    let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
+    if unsigned.len() < mantissa.len() {
+        out.push(b'-');
+    }
+    let (whole, part) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let part = part.trim_end_matches('0');
+    let zeros = |out: &mut Vec<u8>, n: usize| out.extend(std::iter::repeat_n(b'0', n));
+    // Exponents of doubles have three digits at most.
+    let shift: i32 = exponent.parse().unwrap_or(0);
+    let by = shift.unsigned_abs() as usize;
+    if shift < 0 {
+        // One digit stands before the point.
+        out.extend_from_slice(b"0.");
+        zeros(out, by.saturating_sub(1));
+        out.extend_from_slice(whole.as_bytes());
+        out.extend_from_slice(part.as_bytes());
+    } else {
+        out.extend_from_slice(whole.as_bytes());
+        let (moved, rest) = part.split_at(by.min(part.len()));
+        out.extend_from_slice(moved.as_bytes());
+        zeros(out, by - moved.len());
+        if !rest.is_empty() {
+            out.push(b'.');
+            out.extend_from_slice(rest.as_bytes());
+        }
     }
 }
 
@@ -125,12 +148,31 @@ mod tests {
             (5e-324, "5e-324"),
             (0.30000000000000004, "0.30000000000000004"),
             (123456789012345680.0, "123456789012345680"),
+            // As near to .3, but Go prefers even digits.
+            (1_079_083_333_333_333.0 + 0.25, "1079083333333333.2"),
             (f64::NAN, "NaN"),
             (f64::INFINITY, "+Inf"),
             (f64::NEG_INFINITY, "-Inf"),
         ];
         for (v, want) in cases {
             assert_eq!(text(|o| value(o, v)), want);
+        }
+    }
+
+    #[test]
+    fn all_numbers_have_the_fewest_digits_that_read_back() {
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        for i in 0..200_000u32 {
+            bits = bits.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let any = f64::from_bits(bits);
+            let usual = (bits >> 40) as f64 / [1.0, 3.0, 1000.0, 60.0][i as usize % 4];
+            for v in [any, usual, usual * 1e-9, usual * 1e12, -usual] {
+                if v.is_finite() {
+                    // Of two that are as near, Rust takes the other one at times.
+                    let (got, rust) = (text(|o| plain(o, v)), format!("{v}"));
+                    assert!(got.len() == rust.len() && got.parse() == Ok(v), "{got} {rust}");
+                }
+            }
         }
     }
 

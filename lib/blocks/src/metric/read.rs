@@ -29,6 +29,8 @@ use crate::{BlockMeta, Error, FooterCache, ReadStats};
 const CHUNK_BATCH: usize = 1 << 10;
 /// Blocks with more series are matched on the blocking pool.
 const INLINE: usize = 64 << 10;
+/// More label sets are put together there.
+const INLINE_SETS: usize = 512;
 
 /// Reads one metric block. Cheap to clone; all methods may run concurrently.
 ///
@@ -150,7 +152,7 @@ impl MetricReader {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<Labels>, Error> {
-        self.each(matchers, range, Need::All, |index, rows| {
+        self.each(matchers, range, Need::All, INLINE_SETS, |index, rows| {
             let all = index.project(Need::All);
             rows.iter().map(|row| all.labels(*row as usize)).collect()
         })
@@ -163,7 +165,7 @@ impl MetricReader {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<BTreeSet<String>, Error> {
-        self.each(matchers, range, Need::All, |index, rows| index.names_of(&rows)).await
+        self.each(matchers, range, Need::All, INLINE, |index, rows| index.names_of(&rows)).await
     }
 
     /// Values that such series have of one label.
@@ -174,7 +176,7 @@ impl MetricReader {
         range: TimeRange,
     ) -> Result<BTreeSet<String>, Error> {
         let (name, need) = (name.to_owned(), [name.to_owned()]);
-        self.each(matchers, range, Need::Only(&need), move |index, rows| {
+        self.each(matchers, range, Need::Only(&need), INLINE, move |index, rows| {
             index.values_of(&name, &rows)
         })
         .await
@@ -219,24 +221,24 @@ impl MetricReader {
         MetricRows::new(self.object.clone())
     }
 
-    /// Applies `work` to the rows that all matchers accept.
+    /// Applies `work` to the rows that all matchers accept, on the blocking pool if they are more
+    /// than `inline`.
     async fn each<T: Default + Send + 'static>(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         need: Need<'_>,
+        inline: usize,
         work: impl FnOnce(Index, Vec<u32>) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let Some(index) = Index::load(&self.object, matchers, need, range).await? else {
             return Ok(T::default());
         };
-        let matchers = matchers.to_vec();
-        self.object
-            .compute(move || {
-                let rows = index.matching(&matchers, range);
-                Ok(work(index, rows))
-            })
-            .await
+        let rows = self.matching(&index, matchers, range).await?;
+        if rows.len() <= inline {
+            return Ok(work(index, rows));
+        }
+        self.object.compute(move || Ok(work(index, rows))).await
     }
 
     async fn matching(

@@ -73,6 +73,11 @@ impl Fetched {
         self.series.len()
     }
 
+    /// At most how many samples there are.
+    pub(crate) fn n_samples(&self) -> usize {
+        (0..self.set.len()).map(|i| self.set.n_samples(i)).sum()
+    }
+
     pub(crate) fn labels(&self) -> impl Iterator<Item = &Labels> {
         self.series.iter().map(|(labels, _)| labels)
     }
