@@ -21,6 +21,15 @@ pub(super) enum Evaluated {
     Vector(Matrix),
 }
 
+/// Most bytes that one `label_replace` may make of label values: nested calls would double them.
+const MAX_LABEL_BYTES: usize = 64 << 20;
+
+fn labels_too_long() -> QueryError {
+    QueryError::Limit(format!(
+        "label_replace() makes values of more than {MAX_LABEL_BYTES} bytes in all series together"
+    ))
+}
+
 /// Values of the leaves, in the order in which the tree meets them.
 pub(super) type Leaves = std::vec::IntoIter<Matrix>;
 
@@ -44,15 +53,14 @@ pub(super) fn evaluate(
         }
         MetricExpr::LabelReplace(call) => {
             let inner = evaluate(&call.inner, grid, leaves, ctx)?.into_matrix(grid);
-            label_replace::<VectorError>(
-                inner,
-                &call.dst,
-                &call.replacement,
-                &call.src,
-                &call.regex,
-                |_| Ok(()),
-            )
-            .map_err(refused)?
+            let mut made = 0usize;
+            let charge = |bytes| {
+                ctx.check().map_err(refused)?;
+                made = made.saturating_add(bytes);
+                if made <= MAX_LABEL_BYTES { Ok(()) } else { Err(labels_too_long()) }
+            };
+            let (dst, src) = (&call.dst, &call.src);
+            label_replace(inner, dst, &call.replacement, src, &call.regex, charge)?
         }
         MetricExpr::Binary(expr) => {
             let left = evaluate(&expr.left, grid, leaves, ctx)?;
@@ -175,6 +183,12 @@ fn matching(matching: Option<&Matching>) -> skald_vector::Matching {
 }
 
 /// An error of the algebra in the words of LogQL.
+impl From<VectorError> for QueryError {
+    fn from(err: VectorError) -> Self {
+        refused(err)
+    }
+}
+
 fn refused(err: VectorError) -> QueryError {
     match err {
         VectorError::Cancelled => QueryError::Cancelled,

@@ -364,3 +364,17 @@ async fn structured_metadata_and_parsed_labels_stay_apart() {
     assert_eq!(streams[0].entries[0].parsed.to_string(), r#"{k="v"}"#);
     assert_eq!(merged_streams(&streams)[0].labels.to_string(), r#"{app="a", id="7", k="v"}"#);
 }
+
+#[tokio::test]
+async fn label_replace_makes_no_endless_values() {
+    let mut query =
+        r#"label_replace(sum(count_over_time({app="a"}[1m])), "x", "12345678", "", ".*")"#
+            .to_owned();
+    for _ in 0..30 {
+        query = format!(r#"label_replace({query}, "x", "$1$1", "x", "(.*)")"#);
+    }
+    let params = InstantParams { query, time_ns: T0 + S };
+    let engine = Engine::new(EngineOptions::default());
+    let err = engine.query_instant(&one(&[(0, "line")]), &params).await.unwrap_err();
+    assert!(matches!(&err, QueryError::Limit(text) if text.contains("label_replace()")), "{err}");
+}

@@ -143,7 +143,11 @@ impl Evaluator {
         let texts: Vec<&str> = args[1..].iter().map(|a| self.text(a)).collect::<Result<_, _>>()?;
         let input = self.vector(&args[0], grid)?;
         // Values grow without bound when such calls are nested.
-        let charge = |bytes| self.memory.made(bytes);
+        let (ctx, memory) = (&self.ctx, &mut self.memory);
+        let charge = |bytes| {
+            ctx.check()?;
+            memory.made(bytes)
+        };
         match (func, texts.as_slice()) {
             (Function::LabelReplace, [dst, replacement, src, regex]) => {
                 label_replace(input, dst, replacement, src, regex, charge)

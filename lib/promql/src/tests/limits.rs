@@ -101,6 +101,8 @@ fn no_operation_does_much_between_two_questions_whether_to_stop() {
         "quantile_over_time(0.5, m[9s:1s])",
         "-sort(m)",
         "abs(sort(m))",
+        "label_replace(m, \"x\", \"\", \"id\", \"none\")",
+        "label_join(m, \"x\", \"-\", \"id\")",
     ];
     for query in cases {
         let more = polls(query, n_series, steps) - base;

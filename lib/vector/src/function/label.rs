@@ -5,7 +5,8 @@ use skald_model::{Labels, regex};
 use crate::{Matrix, VectorError};
 
 /// Where `regex` matches all of `src`, sets `dst` to `replacement` with `$1`, `${name}` expanded.
-/// `charge` is told the bytes of each value, at most, before it is made, and may refuse it.
+/// `charge` is told for each series how many bytes its value takes at most, before it is made, and
+/// may refuse it or stop the work.
 pub fn label_replace<E: From<VectorError>>(
     mut input: Matrix,
     dst: &str,
@@ -22,8 +23,10 @@ pub fn label_replace<E: From<VectorError>>(
     let mut value = String::new();
     for column in &mut input.columns {
         let from = column.labels.get(src).unwrap_or("");
-        if let Some(captures) = regex.captures(from) {
-            charge(replacement.len().saturating_add(references.saturating_mul(from.len())))?;
+        let captures = regex.captures(from);
+        let most = replacement.len().saturating_add(references.saturating_mul(from.len()));
+        charge(if captures.is_some() { most } else { 0 })?;
+        if let Some(captures) = captures {
             value.clear();
             captures.expand(replacement, &mut value);
             column.labels = with_label(&column.labels, dst, &value);
