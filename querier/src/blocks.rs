@@ -132,6 +132,12 @@ impl Blocks {
         Ok(false)
     }
 
+    /// A view of this moment, after a block of another one was gone.
+    pub(crate) async fn newest(&self, tenant: &TenantId) -> Result<Arc<View>, Error> {
+        self.metrics.view_retries.inc();
+        self.catalog.refresh(tenant).await.map_err(|e| of_catalog(&e))
+    }
+
     /// A view that is not too old and has commit `at_least`. Its blocks stay while it is held.
     pub(crate) async fn view(&self, tenant: &TenantId, at_least: u64) -> Result<Arc<View>, Error> {
         let view = self.catalog.view_within(tenant, self.max_age).await;
@@ -143,7 +149,8 @@ impl Blocks {
         view.map_err(|e| of_catalog(&e))
     }
 
-    async fn read_view<T, F>(
+    /// Applies `read` to the wanted blocks of one view.
+    pub(crate) async fn read_view<T, F>(
         &self,
         scope: &Scope,
         wanted: Wanted,
@@ -233,7 +240,7 @@ fn mark_shared(blocks: &mut [Block]) {
 
 /// Why a view could not be read.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// A block of the view does not exist any more.
     Gone(skald_blocks::Error),
     Other(Error),
@@ -242,7 +249,7 @@ enum Failure {
 // === impl Failure ===
 
 impl Failure {
-    fn into_error(self) -> Error {
+    pub(crate) fn into_error(self) -> Error {
         match self {
             Self::Gone(e) => of_block(&e),
             Self::Other(e) => e,

@@ -384,7 +384,7 @@ impl Size for StreamStats {
 }
 
 /// Counts what heads answered.
-fn taken<T: Size>(scope: &Scope, heads: Heads<T>) -> Result<Vec<T>, Error> {
+pub(crate) fn taken<T: Size>(scope: &Scope, heads: Heads<T>) -> Result<Vec<T>, Error> {
     let sources = heads.flat();
     for source in &sources {
         scope.memory.take(source.size_bytes())?;

@@ -2,6 +2,7 @@
 
 mod entries;
 pub(crate) mod found;
+mod reading;
 mod series;
 
 pub(crate) use self::entries::LogSource;

@@ -11,7 +11,7 @@ use crate::object::Footer;
 /// How many bytes the parts of a [`FooterCache`] may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSizes {
-    /// Footers with their page indexes, and stream directories.
+    /// Footers with their page indexes, stream directories and gram filters.
     pub footers: usize,
     /// Decoded label columns of metric blocks.
     pub index: usize,
@@ -19,7 +19,7 @@ pub struct CacheSizes {
     pub pages: usize,
 }
 
-/// Footers, stream directories, series indexes and pages of chunks, by object; each kind has its
+/// Footers, stream directories, gram filters, series indexes and pages of chunks, by object; each kind has its
 /// own bound, and the least recently used go first. Share one per process.
 #[derive(Debug)]
 pub struct FooterCache {
@@ -38,12 +38,13 @@ type Loading = [tokio::sync::Mutex<()>; 16];
 enum Part {
     Footer,
     Directory,
+    Grams,
 }
 
 #[derive(Clone, Debug)]
 enum Stored {
     Footer(Arc<Footer>),
-    Directory(Bytes),
+    Bytes(Bytes),
 }
 
 // === impl CacheSizes ===
@@ -89,13 +90,21 @@ impl FooterCache {
     pub(crate) fn footer(&self, path: &Arc<str>) -> Option<Arc<Footer>> {
         match self.footers.get(&(Arc::clone(path), Part::Footer))? {
             Stored::Footer(footer) => Some(footer),
-            Stored::Directory(_) => None,
+            Stored::Bytes(_) => None,
         }
     }
 
     pub(crate) fn directory(&self, path: &Arc<str>) -> Option<Bytes> {
         match self.footers.get(&(Arc::clone(path), Part::Directory))? {
-            Stored::Directory(bytes) => Some(bytes),
+            Stored::Bytes(bytes) => Some(bytes),
+            Stored::Footer(_) => None,
+        }
+    }
+
+    /// The gram filters of a log block.
+    pub(crate) fn grams(&self, path: &Arc<str>) -> Option<Bytes> {
+        match self.footers.get(&(Arc::clone(path), Part::Grams))? {
+            Stored::Bytes(bytes) => Some(bytes),
             Stored::Footer(_) => None,
         }
     }
@@ -107,7 +116,12 @@ impl FooterCache {
 
     pub(crate) fn put_directory(&self, path: &Arc<str>, bytes: Bytes) {
         let size = path.len() + bytes.len();
-        self.footers.put((Arc::clone(path), Part::Directory), Stored::Directory(bytes), size);
+        self.footers.put((Arc::clone(path), Part::Directory), Stored::Bytes(bytes), size);
+    }
+
+    pub(crate) fn put_grams(&self, path: &Arc<str>, bytes: Bytes) {
+        let size = path.len() + bytes.len();
+        self.footers.put((Arc::clone(path), Part::Grams), Stored::Bytes(bytes), size);
     }
 
     pub(crate) fn column(&self, path: &Arc<str>, column: u32) -> Option<Column> {

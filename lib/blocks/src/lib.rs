@@ -27,7 +27,9 @@ mod stats;
 
 pub use crate::cache::{CacheSizes, FooterCache};
 pub use crate::error::Error;
-pub use crate::log::{LogBlockWriter, LogReader, LogRows, LogSelect, LogStats};
+pub use crate::log::{
+    LogBlockWriter, LogReader, LogRows, LogSearch, LogSelect, LogSpan, LogStats, Streams,
+};
 pub use crate::meta::{BlockId, BlockMeta, Encoded, FORMAT_VERSION, InvalidBlockId, path};
 pub use crate::metric::{
     LabelWant, MetricBlockWriter, MetricReader, MetricRows, MetricSet, SeriesRow,

@@ -6,14 +6,17 @@
 //!
 //! Beside the row groups lies a stream directory (labels, row range, times, bytes of each stream),
 //! so that our own reader finds the rows of a stream without decoding label columns; the columns
-//! are for everybody else. `docs/formats/log-block.md`.
+//! are for everybody else. Behind it lie gram filters, by which a search for a text skips rows. `docs/formats/log-block.md`.
 
 mod directory;
+mod grams;
 mod needles;
 mod read;
 mod rows;
+mod scan;
 mod write;
 
 pub use self::read::{LogReader, LogSelect, LogStats};
 pub use self::rows::LogRows;
+pub use self::scan::{LogSearch, LogSpan, Streams};
 pub use self::write::LogBlockWriter;

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema};
@@ -75,9 +76,19 @@ pub(crate) struct Scan<'a> {
 
 struct Work<S, F> {
     decoder: ParquetPushDecoder,
+    stop: Arc<AtomicBool>,
     state: S,
     each: F,
     n_rows: usize,
+}
+
+/// Raised when nobody waits for the work any more.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The format word of a signal, kept in the footer.
@@ -231,6 +242,7 @@ impl Object {
     }
 
     /// Runs `each` over the batches of the wanted rows and columns, in row order, on the blocking pool.
+    /// Dropping the future stops that before the next batch.
     pub(crate) async fn scan<S, F>(&self, scan: Scan<'_>, state: S, each: F) -> Result<S, Error>
     where
         S: Send + 'static,
@@ -247,7 +259,8 @@ impl Object {
             .with_row_group_selections(scan.rows.by_row_group(self.footer.parquet()))
             .build()
             .map_err(|e| self.corrupt(e))?;
-        let mut work = Work { decoder, state, each, n_rows: 0 };
+        let stop = StopOnDrop(Arc::default());
+        let mut work = Work { decoder, stop: Arc::clone(&stop.0), state, each, n_rows: 0 };
         loop {
             let (step, back) = spawn_blocking(move || {
                 let mut work = work;
@@ -286,6 +299,9 @@ where
     /// Decodes until bytes are missing (the ranges wanted) or everything is read (`None`).
     fn run(&mut self) -> Result<Option<Vec<Range<u64>>>, ParquetError> {
         loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(bad("nobody waits for it"));
+            }
             match self.decoder.try_decode()? {
                 DecodeResult::NeedsData(ranges) => return Ok(Some(ranges)),
                 DecodeResult::Finished => return Ok(None),

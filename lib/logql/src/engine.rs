@@ -1,7 +1,7 @@
 //! Runs queries over an [`EntrySource`].
 //!
 //! Log queries walk the time range from the asked end in growing slices until the limit is met;
-//! metric queries walk it in slices too and keep samples, not lines. Pipelines run on the blocking
+//! metric queries take entries while they are read and keep samples, not lines. Pipelines run on the blocking
 //! pool under a flag that is raised when the query's future is dropped.
 
 mod algebra;
@@ -9,6 +9,7 @@ mod extract;
 mod leaf;
 mod log;
 mod metric;
+mod sampler;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -36,7 +37,8 @@ pub struct EngineOptions {
     pub max_entries: usize,
     /// Most samples a metric query may hold at once, all ranges together. Default 50,000,000.
     pub max_samples: usize,
-    /// Longest piece of time a metric query asks the source for at once, in nanoseconds. Default 1 h.
+    /// Longest piece of time a metric query asks the source for at once, in nanoseconds. Default: all;
+    /// a source hands on what it reads piece by piece.
     pub metric_slice_ns: i64,
 }
 
@@ -84,7 +86,7 @@ impl Default for EngineOptions {
             max_series: 500,
             max_entries: 5_000,
             max_samples: 50_000_000,
-            metric_slice_ns: 3_600_000 * MS,
+            metric_slice_ns: i64::MAX,
         }
     }
 }

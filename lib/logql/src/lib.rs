@@ -31,4 +31,4 @@ pub use crate::result::{
     MatrixSeries, MergedStream, QueryResult, ResultEntry, ResultStream, Stats, Value, VectorSample,
     merged_streams,
 };
-pub use crate::source::{Direction, EntrySource, SelectEntries, SourceError};
+pub use crate::source::{Direction, EntrySink, EntrySource, SelectEntries, SourceError};

@@ -1,6 +1,8 @@
 //! Where the engine gets its entries from. The querier implements [`EntrySource`].
 
 use std::fmt::Debug;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,6 +33,16 @@ pub struct SelectEntries {
     pub needs_line: bool,
 }
 
+/// Takes entries while a source reads them; several threads may call it at once.
+pub trait EntrySink: Send + Sync + Debug {
+    /// Entries sorted by time within each stream; a stream may come again with others. Computes, so
+    /// it is called on the blocking pool. After a break no more are wanted.
+    fn take(&self, streams: Vec<StreamEntries>) -> ControlFlow<()>;
+
+    /// What was taken so far is void: the source begins anew.
+    fn reset(&self);
+}
+
 /// A source could not answer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -48,4 +60,15 @@ pub trait EntrySource: Send + Sync + Debug {
     /// go. Streams come in any order and each at most once; entries are sorted by time (equal times
     /// as written), without duplicates. Cancel-safe.
     async fn select(&self, req: &SelectEntries) -> Result<Vec<StreamEntries>, SourceError>;
+
+    /// As [`select`](Self::select) without a limit, but hands the entries on as they are read, in
+    /// pieces and in no order of streams and pieces. Returns early, without an error, when the sink
+    /// breaks off.
+    async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {
+        let streams = self.select(req).await?;
+        let taken = tokio::task::spawn_blocking(move || sink.take(streams)).await;
+        taken
+            .map(drop)
+            .map_err(|e| SourceError { kind: ErrorKind::Internal, message: e.to_string() })
+    }
 }

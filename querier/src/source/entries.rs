@@ -1,12 +1,14 @@
-//! Entries for LogQL.
+//! Entries for LogQL, all at once or as they are read.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use skald_logql::{Direction, EntrySource, SelectEntries, SourceError};
+use skald_logql::{Direction, EntrySink, EntrySource, SelectEntries, SourceError};
 use skald_model::StreamEntries;
 use skald_rpc::ingester;
 
+use super::reading::Reading;
+use crate::Error;
 use crate::fanout::Fanout;
 use crate::scope::Scope;
 
@@ -28,16 +30,30 @@ impl LogSource {
 #[async_trait]
 impl EntrySource for LogSource {
     async fn select(&self, req: &SelectEntries) -> Result<Vec<StreamEntries>, SourceError> {
-        let select = Arc::new(ingester::SelectEntries {
-            matchers: req.matchers.clone(),
-            range: req.range,
-            needles: req.needles.clone(),
-            limit: req.limit_hint.unwrap_or(0),
-            backward: req.direction == Direction::Backward,
-        });
+        let select = Arc::new(question(req));
         // The engine walks time in slices and drops each before the next: the limit is per slice.
         let scope = self.scope.with_fresh_memory();
         let found = self.fanout.entries(&scope, &select, req.needs_line).await;
-        found.map_err(|e| SourceError { kind: e.kind(), message: e.to_string() })
+        found.map_err(|e| failed(&e))
     }
+
+    async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {
+        let (fanout, scope) = (self.fanout.clone(), self.scope.with_fresh_memory());
+        let reading = Reading { fanout, scope, select: question(req), needs_line: req.needs_line };
+        reading.run(&sink).await.map_err(|e| failed(&e))
+    }
+}
+
+fn question(req: &SelectEntries) -> ingester::SelectEntries {
+    ingester::SelectEntries {
+        matchers: req.matchers.clone(),
+        range: req.range,
+        needles: req.needles.clone(),
+        limit: req.limit_hint.unwrap_or(0),
+        backward: req.direction == Direction::Backward,
+    }
+}
+
+fn failed(e: &Error) -> SourceError {
+    SourceError { kind: e.kind(), message: e.to_string() }
 }

@@ -1,38 +1,41 @@
 //! Queries on a log block: the stream directory answers the matchers, then lines are read.
 //!
 //! ```text
-//! matchers ─directory→ streams → row ranges ─page statistics of time→ rows ─scan time, line, metadata→ entries
+//! matchers ─directory→ streams → row ranges ─page statistics of time→ rows ─grams of needles→ rows
+//!          ─scan time, line, metadata→ entries
 //! ```
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use arrow_array::types::TimestampNanosecondType;
 use arrow_array::{PrimitiveArray, RecordBatch, StringArray};
 use bytes::Bytes;
 use object_store::ObjectStore;
+use parking_lot::Mutex;
 use parquet::errors::ParquetError;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use skald_model::{Labels, LogEntry, Matcher, StreamEntries, TenantId, TimeRange};
 
 use super::directory::{self, Stream};
-use super::needles::Needles;
+use super::grams::Wanted;
 use super::rows::LogRows;
-use super::write::{KEY_LENGTH, KEY_OFFSET, LINE, TIMESTAMP};
+use super::scan::{LogSearch, Streams};
+use super::write::{KEY_GRAMS_LENGTH, KEY_GRAMS_OFFSET, KEY_LENGTH, KEY_OFFSET, LINE, TIMESTAMP};
 use crate::chunks::{bad, shared};
 use crate::columns::{LabelBatch, METADATA_PREFIX};
-use crate::object::{Object, Scan};
+use crate::object::Object;
 use crate::selection::{Rows, pages, row_groups};
 use crate::{BlockMeta, Error, FooterCache, ReadStats};
 
-const BATCH_ROWS: usize = 8 << 10;
+pub(super) const BATCH_ROWS: usize = 8 << 10;
 
 /// Reads one log block. Cheap to clone; all methods may run concurrently.
 ///
 /// Dropping a future stops it at the next GET; nothing is left behind.
 #[derive(Clone, Debug)]
 pub struct LogReader {
-    object: Object,
+    pub(super) object: Object,
 }
 
 /// What of an entry is wanted; what is not read comes back empty.
@@ -102,34 +105,26 @@ impl LogReader {
         needles: &[Bytes],
         wanted: LogSelect,
     ) -> Result<Vec<StreamEntries>, Error> {
-        let needles = Needles::new(needles);
-        let streams = self.matching(matchers, range).await?;
-        let rows: Rows = streams.iter().map(|s| s.rows.clone()).collect();
-        let rows = rows.intersect(&self.pages_in(range));
-        let with_line = wanted.needs_line || !needles.is_empty();
-        let entries = Entries {
-            numbers: rows.clone().into_numbers(),
-            streams: streams.into_iter(),
-            current: None,
-            out: Vec::new(),
+        let search = LogSearch {
+            matchers: matchers.to_vec(),
+            range,
+            needles: needles.to_vec(),
+            wanted,
+            streams: Streams::All,
         };
-        let columns = self.columns(with_line, wanted.needs_metadata);
-        let scan = Scan { columns: &columns, rows: &rows, batch_rows: BATCH_ROWS };
-        let entries = self
-            .object
-            .scan(scan, entries, move |entries, batch| {
-                let mut keep = match lines(batch)? {
-                    Some(lines) if !needles.is_empty() => needles.search(lines),
-                    _ => vec![true; batch.num_rows()],
-                };
-                let times = times(batch)?;
-                for (keep, t) in keep.iter_mut().zip(times.values()) {
-                    *keep &= range.contains(*t);
-                }
-                entries.append(batch, &keep, wanted.needs_line)
-            })
-            .await?;
-        Ok(entries.out)
+        self.found(&search).await
+    }
+
+    /// All entries of a search at once.
+    pub async fn found(&self, search: &LogSearch) -> Result<Vec<StreamEntries>, Error> {
+        let found = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&found);
+        let each = move |streams| {
+            join(&mut into.lock(), streams);
+            ControlFlow::Continue(())
+        };
+        self.scan(search, each).await?;
+        Ok(std::mem::take(&mut found.lock()))
     }
 
     /// Label sets that all matchers accept of streams whose first and last line enclose a time in
@@ -175,7 +170,7 @@ impl LogReader {
         Ok(LogRows::new(self.object.clone(), streams, self.columns(true, true)))
     }
 
-    fn columns(&self, line: bool, metadata: bool) -> Vec<usize> {
+    pub(super) fn columns(&self, line: bool, metadata: bool) -> Vec<usize> {
         let fields = self.object.footer.schema().fields();
         let wanted = |name: &str| {
             name == TIMESTAMP
@@ -186,7 +181,11 @@ impl LogReader {
     }
 
     /// The streams that all matchers accept and whose times meet `range`, in row order.
-    async fn matching(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<Stream>, Error> {
+    pub(super) async fn matching(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<Stream>, Error> {
         let meta = &self.object.meta;
         // `ALL` leaves out the very last nanosecond; compaction must not.
         let meets = move |min, max| range == TimeRange::ALL || range.overlaps(min, max);
@@ -230,8 +229,36 @@ impl LogReader {
         Ok(bytes)
     }
 
+    /// Those of `rows` that the gram filters do not rule out.
+    pub(super) async fn searched(&self, rows: Rows, wanted: Wanted) -> Result<Rows, Error> {
+        if rows.is_empty() || wanted.is_empty() {
+            return Ok(rows);
+        }
+        let Some(grams) = self.grams().await? else { return Ok(rows) };
+        let n_rows = self.object.footer.n_rows();
+        let found = wanted.rows(&grams, n_rows).map_err(|e| self.object.corrupt(e))?;
+        Ok(rows.intersect(&found))
+    }
+
+    /// The gram filters; blocks of the first releases have none.
+    async fn grams(&self) -> Result<Option<Bytes>, Error> {
+        let object = &self.object;
+        if let Some(bytes) = object.cache.grams(object.path()) {
+            return Ok(Some(bytes));
+        }
+        let number = |key: &str| object.footer.number(key);
+        let Some((offset, len)) = number(KEY_GRAMS_OFFSET).zip(number(KEY_GRAMS_LENGTH)) else {
+            return Ok(None);
+        };
+        let range = offset.checked_add(len).map(|end| offset..end);
+        let range = range.ok_or_else(|| object.corrupt("no gram filters"))?;
+        let bytes = object.fetch(&[range]).await?.pop().unwrap_or_default();
+        object.cache.put_grams(object.path(), bytes.clone());
+        Ok(Some(bytes))
+    }
+
     /// The rows of pages whose times meet `range`.
-    fn pages_in(&self, range: TimeRange) -> Rows {
+    pub(super) fn pages_in(&self, range: TimeRange) -> Rows {
         let meta = self.object.footer.parquet();
         let Some(leaf) = self.object.footer.leaf(TIMESTAMP) else {
             return Rows::all(self.object.footer.n_rows());
@@ -254,6 +281,16 @@ impl LogReader {
         let meets =
             |bounds: &Option<(i64, i64)>| bounds.is_none_or(|(min, max)| range.overlaps(min, max));
         pages.into_iter().zip(&bounds).filter(|(_, b)| meets(b)).map(|(page, _)| page).collect()
+    }
+}
+
+/// Appends what follows; its first stream may be the last one again.
+fn join(all: &mut Vec<StreamEntries>, more: Vec<StreamEntries>) {
+    for stream in more {
+        match all.last_mut() {
+            Some(last) if last.labels == stream.labels => last.entries.extend(stream.entries),
+            _ => all.push(stream),
+        }
     }
 }
 
@@ -304,11 +341,13 @@ impl<N: Iterator<Item = usize>> Entries<N> {
 
     /// The stream that a row belongs to; rows come in order.
     fn stream_of(&mut self, row: usize) -> Result<&mut StreamEntries, ParquetError> {
-        if !self.current.as_ref().is_some_and(|s| s.rows.contains(&row)) {
-            let found = self.streams.find(|s| s.rows.contains(&row));
-            let stream = found.ok_or_else(|| bad("row outside of the streams"))?;
+        let goes_on = self.current.as_ref().is_some_and(|s| s.rows.contains(&row));
+        if !goes_on {
+            self.current = self.streams.find(|s| s.rows.contains(&row));
+        }
+        let stream = self.current.as_ref().ok_or_else(|| bad("row outside of the streams"))?;
+        if !goes_on || self.out.is_empty() {
             self.out.push(StreamEntries { labels: stream.labels.clone(), entries: Vec::new() });
-            self.current = Some(stream);
         }
         self.out.last_mut().ok_or_else(|| bad("row outside of the streams"))
     }
@@ -354,12 +393,14 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn lines(batch: &RecordBatch) -> Result<Option<&StringArray>, ParquetError> {
+pub(super) fn lines(batch: &RecordBatch) -> Result<Option<&StringArray>, ParquetError> {
     let Some(column) = batch.column_by_name(LINE) else { return Ok(None) };
     column.as_any().downcast_ref().map(Some).ok_or_else(|| bad("lines are no strings"))
 }
 
-fn times(batch: &RecordBatch) -> Result<&PrimitiveArray<TimestampNanosecondType>, ParquetError> {
+pub(super) fn times(
+    batch: &RecordBatch,
+) -> Result<&PrimitiveArray<TimestampNanosecondType>, ParquetError> {
     batch
         .column_by_name(TIMESTAMP)
         .and_then(|c| c.as_any().downcast_ref())

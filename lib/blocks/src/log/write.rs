@@ -14,6 +14,7 @@ use parquet::schema::types::ColumnPath;
 use skald_model::{Labels, LogEntry, Signal};
 
 use super::directory::{DirectoryWriter, Stream};
+use super::grams::GramsWriter;
 use crate::columns::{LABEL_PREFIX, METADATA_PREFIX, NameCounts, Plan};
 use crate::meta::{Encoded, Header, put_key};
 use crate::{Error, WriterOptions};
@@ -25,6 +26,9 @@ pub(super) const LINE: &str = "line";
 /// Footer keys: where the stream directory lies.
 pub(super) const KEY_OFFSET: &str = "skald.streams.offset";
 pub(super) const KEY_LENGTH: &str = "skald.streams.length";
+/// Footer keys: where the gram filters lie.
+pub(super) const KEY_GRAMS_OFFSET: &str = "skald.grams.offset";
+pub(super) const KEY_GRAMS_LENGTH: &str = "skald.grams.length";
 
 const MAX_HOT: usize = 48;
 const MAX_METADATA: usize = 32;
@@ -108,6 +112,11 @@ impl LogBlockWriter {
         writer.write_all(&directory).map_err(|e| Error::Internal(e.to_string()))?;
         put_key(&mut writer, KEY_OFFSET, offset.to_string());
         put_key(&mut writer, KEY_LENGTH, directory.len().to_string());
+        let grams = grams(&streams);
+        let offset = writer.bytes_written();
+        writer.write_all(&grams).map_err(|e| Error::Internal(e.to_string()))?;
+        put_key(&mut writer, KEY_GRAMS_OFFSET, offset.to_string());
+        put_key(&mut writer, KEY_GRAMS_LENGTH, grams.len().to_string());
         header.seal(writer, &plans.labels, "labels,timestamp", &self.opts)
     }
 }
@@ -161,6 +170,12 @@ fn sort(streams: HashMap<Labels, Vec<LogEntry>>) -> Result<Sorted, Error> {
         metadata: metadata.plan(METADATA_PREFIX, MAX_METADATA, None),
     };
     Ok(Sorted { streams, directory: directory.finish()?, plans, header })
+}
+
+fn grams(streams: &[(Labels, Vec<LogEntry>)]) -> Vec<u8> {
+    let mut out = GramsWriter::default();
+    streams.iter().flat_map(|(_, entries)| entries).for_each(|e| out.push(&e.line));
+    out.finish()
 }
 
 /// Drops entries equal to an earlier one; `entries` are sorted by time.

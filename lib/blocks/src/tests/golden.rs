@@ -149,5 +149,25 @@ async fn log_block_of_version_1_reads_as_it_was_written() {
     assert_eq!(got, expected);
 }
 
+#[tokio::test]
+async fn log_block_with_gram_filters_is_searched_as_it_was_written() {
+    let shelf = Shelf::new();
+    let block = golden("log-block-v1-grams.parquet", || log_block(log_streams(), options()));
+    assert_eq!(block.meta.crc32c, CRC_GRAMS, "the golden file was changed");
+    let reader = shelf.logs(&block).await;
+    for (needle, n_found, n_rows) in [
+        ("stream 3 line 7 ", 1, 120),
+        ("äöü level=info", 120, 120),
+        ("absent from all lines", 0, 0),
+    ] {
+        let needles = [Bytes::from_static(needle.as_bytes())];
+        let before = reader.read_stats().snapshot().rows;
+        let got = reader.select(&[], TimeRange::ALL, &needles, LogSelect::default()).await.unwrap();
+        assert_eq!(got.iter().map(|s| s.entries.len()).sum::<usize>(), n_found, "{needle}");
+        assert_eq!(reader.read_stats().snapshot().rows - before, n_rows, "{needle}");
+    }
+}
+
 const CRC_METRICS: u32 = 941_094_627;
 const CRC_LOGS: u32 = 3_605_636_149;
+const CRC_GRAMS: u32 = 2_124_287_161;

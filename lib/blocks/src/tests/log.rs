@@ -1,10 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use skald_model::{MatchOp, Matcher, StreamEntries, TimeRange};
 
 use super::*;
-use crate::{Error, LogSelect, LogStats};
+use crate::{Error, LogSearch, LogSelect, LogStats, Streams};
 
 const SEC: i64 = 1_000_000_000;
 
@@ -142,6 +144,70 @@ async fn many_row_groups_read_as_one() {
         n += batch.iter().map(|s| s.entries.len()).sum::<usize>();
     }
     assert_eq!(n, 35_000);
+}
+
+/// Every line has an id of its own.
+fn ids(name: &str, n: i64) -> (Labels, Vec<LogEntry>) {
+    let id = |i: i64| i.unsigned_abs().wrapping_add(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let line = |i: i64| format!("{name} request {:016x} done {}", id(i), "=".repeat(60));
+    (app(name), (0..n).map(|i| entry(i * SEC, &line(i), &[])).collect())
+}
+
+#[tokio::test]
+async fn a_text_that_is_nowhere_costs_no_line() {
+    let shelf = Shelf::new();
+    let block = log_block(vec![ids("a", 30_000), ids("b", 9)], options());
+    let reader = shelf.logs(&block).await;
+    let rows_of = async |needle: &str| {
+        let needle = Bytes::copy_from_slice(needle.as_bytes());
+        let before = reader.read_stats().snapshot().rows;
+        let got =
+            reader.select(&[], TimeRange::ALL, &[needle], LogSelect::default()).await.unwrap();
+        let n_found: usize = got.iter().map(|s| s.entries.len()).sum();
+        (n_found, reader.read_stats().snapshot().rows - before)
+    };
+    assert_eq!(rows_of("connection refused by upstream").await, (0, 0));
+    let all = ids("a", 30_000).1;
+    let text = std::str::from_utf8(&all[20_000].line).unwrap();
+    let (n_found, n_rows) = rows_of(&text[2..30]).await;
+    assert!(n_found == 1 && n_rows < 20_000, "{n_found} of {n_rows}");
+    assert_eq!(rows_of("done").await, (30_009, 30_009));
+}
+
+#[tokio::test]
+async fn a_scan_hands_on_batches_of_chosen_streams_until_it_is_told_to_stop() {
+    let shelf = Shelf::new();
+    let block = log_block(vec![ids("a", 20_000), ids("b", 20_000), ids("c", 9)], options());
+    let reader = shelf.logs(&block).await;
+    let set = Arc::new(HashSet::from([app("b")]));
+    for (streams, expected) in [
+        (Streams::All, vec![("a", 20_000), ("b", 20_000), ("c", 9)]),
+        (Streams::Only(Arc::clone(&set)), vec![("b", 20_000)]),
+        (Streams::Except(set), vec![("a", 20_000), ("c", 9)]),
+    ] {
+        let search = LogSearch {
+            matchers: Vec::new(),
+            range: TimeRange::ALL,
+            needles: Vec::new(),
+            wanted: LogSelect::default(),
+            streams,
+        };
+        let got = reader.found(&search).await.unwrap();
+        let got: Vec<_> = got.iter().map(|s| (s.labels.clone(), s.entries.len())).collect();
+        let expected: Vec<_> = expected.into_iter().map(|(name, n)| (app(name), n)).collect();
+        assert_eq!(got, expected);
+        let batches = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&batches);
+        let each = move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            ControlFlow::Break(())
+        };
+        reader.scan(&search, each).await.unwrap();
+        assert_eq!(batches.load(Ordering::Relaxed), 1);
+    }
+    let spans = reader.spans(&[], TimeRange::new(SEC, 5 * SEC)).await.unwrap();
+    assert_eq!(spans.len(), 3);
+    assert_eq!((spans[0].min_ns, spans[0].max_ns), (SEC, 5 * SEC));
 }
 
 #[test]

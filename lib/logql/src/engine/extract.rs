@@ -21,6 +21,9 @@ use crate::pipeline::unwrap::Unwrapper;
 use crate::pipeline::{Pipeline, Work};
 use crate::result::Stats;
 
+/// So many samples more than before are added up.
+const MIN_COMPACT: usize = 64 << 10;
+
 /// What a sample is made of.
 #[derive(Debug)]
 enum Extractor {
@@ -59,6 +62,8 @@ pub(super) struct SampleSet {
     pub(super) series: Vec<Samples>,
     index: HashMap<Bytes, usize>,
     pub(super) n_samples: usize,
+    /// How many samples there were after they were last added up.
+    n_compacted: usize,
     pub(super) stats: Stats,
     key: Vec<u8>,
     work: Work,
@@ -143,16 +148,14 @@ impl Windows {
         TimeRange::new(first.saturating_add(1), last.saturating_add(1))
     }
 
-    /// The upper end of the cell `t` is in. Edges of windows are only ever edges of cells.
-    fn cell_end(&self, t: i64) -> i64 {
+    fn cells(&self) -> Cells {
         let width = if self.steps.n <= 1 {
             self.interval_ns
         } else {
             gcd(self.steps.step_ns, self.interval_ns)
         };
         let edge = self.steps.start_ns.saturating_sub(self.offset_ns);
-        let above = edge.saturating_sub(t).rem_euclid(width.max(1));
-        t.saturating_add(above)
+        Cells { edge, width: width.max(1), below: i64::MAX, end: i64::MIN }
     }
 
     /// Whether a time within the range is within a window; there are gaps when steps are longer.
@@ -164,6 +167,29 @@ impl Windows {
         // Distance to the next step at or after this time.
         let to_step = (-since).rem_euclid(self.steps.step_ns);
         to_step < self.interval_ns
+    }
+}
+
+/// Pieces of time, open at the left, of which all windows are made. The last one is remembered.
+#[derive(Clone, Copy, Debug)]
+struct Cells {
+    edge: i64,
+    width: i64,
+    below: i64,
+    end: i64,
+}
+
+// === impl Cells ===
+
+impl Cells {
+    /// The upper end of the cell `t` is in. Edges of windows are only ever edges of cells.
+    fn end(&mut self, t: i64) -> i64 {
+        if t <= self.below || t > self.end {
+            let above = self.edge.saturating_sub(t).rem_euclid(self.width);
+            self.end = t.saturating_add(above);
+            self.below = self.end.saturating_sub(self.width);
+        }
+        self.end
     }
 }
 
@@ -187,17 +213,19 @@ impl SampleSet {
         cancel: &CancelFlag,
         max_samples: usize,
     ) -> Result<(), QueryError> {
-        self.stats.selects += 1;
         let by_metadata = extraction.pipeline.labels_follow_metadata()
             && matches!(extraction.extractor, Extractor::One | Extractor::LineBytes);
         // Series that were seen need no labels any more.
         let plain = by_metadata && extraction.pipeline.has_only_prefilters();
         let additive = extraction.is_additive();
         let mut known: HashMap<Labels, usize> = HashMap::new();
+        let mut cells = windows.cells();
         let mut work = std::mem::take(&mut self.work);
         for stream in streams {
             work.start_stream(&stream.labels);
             known.clear();
+            // Most entries of a stream have the metadata of the one before: none.
+            let mut last: Option<(&Labels, usize)> = None;
             for (i, entry) in stream.entries.iter().enumerate() {
                 if i % CHECK_EVERY == 0 && cancel.is_cancelled() {
                     return Err(QueryError::Cancelled);
@@ -212,11 +240,16 @@ impl SampleSet {
                 if plain && !extraction.pipeline.prefilters_match(&entry.line) {
                     continue;
                 }
-                let seen = if plain { known.get(&entry.metadata).copied() } else { None };
+                let seen = match last {
+                    _ if !plain => None,
+                    Some((metadata, at)) if *metadata == entry.metadata => Some(at),
+                    _ => known.get(&entry.metadata).copied(),
+                };
                 if let Some(at) = seen {
+                    last = Some((&entry.metadata, at));
                     self.stats.post_filter_lines += 1;
                     let value = extraction.plain_value(entry);
-                    let t = windows.cell_end(entry.timestamp_ns);
+                    let t = cells.end(entry.timestamp_ns);
                     self.push(at, t, value, additive, max_samples)?;
                     continue;
                 }
@@ -237,13 +270,38 @@ impl SampleSet {
                     }
                 };
                 let t = entry.timestamp_ns;
-                let t = if additive { windows.cell_end(t) } else { t };
+                let t = if additive { cells.end(t) } else { t };
                 self.push(at, t, value, additive, max_samples)?;
             }
         }
         self.work = work;
-        if additive {
+        if additive && self.n_samples > 2 * self.n_compacted + MIN_COMPACT {
             self.compact();
+            self.n_compacted = self.n_samples;
+        }
+        Ok(())
+    }
+
+    /// Adds the samples of another set, of the same extraction.
+    pub(super) fn unite(&mut self, other: Self, max_samples: usize) -> Result<(), QueryError> {
+        self.stats.add(&other.stats);
+        self.n_samples += other.n_samples;
+        if self.n_samples > max_samples {
+            return Err(too_many(max_samples));
+        }
+        let mut series: Vec<Option<Samples>> = other.series.into_iter().map(Some).collect();
+        for (key, at) in other.index {
+            let Some(more) = series.get_mut(at).and_then(Option::take) else { continue };
+            match self.index.get(&key) {
+                Some(at) => {
+                    self.series[*at].times.extend(more.times);
+                    self.series[*at].values.extend(more.values);
+                }
+                None => {
+                    self.index.insert(key, self.series.len());
+                    self.series.push(more);
+                }
+            }
         }
         Ok(())
     }
@@ -283,9 +341,7 @@ impl SampleSet {
         }
         self.n_samples += 1;
         if self.n_samples > max {
-            return Err(QueryError::Limit(format!(
-                "the query needs more than {max} samples at once (limit max_samples); consider adding more specific stream selectors or reduce the time range of the query"
-            )));
+            return Err(too_many(max));
         }
         let series = &mut self.series[at];
         series.times.push(t);
@@ -359,6 +415,12 @@ impl Extraction {
             Extractor::Label(unwrapper) => unwrapper.value(&mut work.labels),
         }
     }
+}
+
+fn too_many(max: usize) -> QueryError {
+    QueryError::Limit(format!(
+        "the query needs more than {max} samples at once (limit max_samples); consider adding more specific stream selectors or reduce the time range of the query"
+    ))
 }
 
 /// The error a broken line makes of a metric query.

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use skald_model::{Labels, MatchOp, Matcher, TimeRange};
 use skald_vector::{Column, Matrix};
 
-use super::extract::{Extraction, Group, SampleSet, Windows};
+use super::extract::{Extraction, Group, Windows};
 use super::metric::grid;
+use super::sampler::Sampler;
 use super::window::{RangeFn, evaluate};
 use super::{CancelOnDrop, EngineOptions, Steps, blocking};
 use crate::ast::{Grouping, RangeAgg, RangeOp};
 use crate::error::QueryError;
 use crate::result::Stats;
-use crate::source::{Direction, EntrySource, SelectEntries};
+use crate::source::{Direction, EntrySink, EntrySource, SelectEntries};
 
 /// A range aggregation with the grouping of a `sum` that was pushed down into it.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +46,13 @@ impl Leaf<'_> {
             Windows { steps, interval_ns: agg.range.interval_ns, offset_ns: agg.range.offset_ns };
         let extraction = Arc::new(Extraction::new(agg.op, &agg.range, self.group())?);
         let guard = CancelOnDrop::default();
-        let mut samples = SampleSet::default();
+        let sampler = Arc::new(Sampler {
+            extraction: Arc::clone(&extraction),
+            windows,
+            cancel: guard.flag(),
+            max_samples: options.max_samples,
+            state: Mutex::default(),
+        });
         for range in slices(windows, options.metric_slice_ns) {
             let req = SelectEntries {
                 matchers: agg.range.log.matchers.clone(),
@@ -55,15 +63,10 @@ impl Leaf<'_> {
                 // Lengths are lines too; and statistics count bytes.
                 needs_line: extraction.needs_line(),
             };
-            let streams = source.select(&req).await?;
-            let (extraction, cancel) = (Arc::clone(&extraction), guard.flag());
-            let max = options.max_samples;
-            samples = blocking(move || {
-                samples.add(&extraction, &streams, windows, &cancel, max)?;
-                Ok(samples)
-            })
-            .await?;
+            stats.selects += 1;
+            source.scan(&req, Arc::clone(&sampler) as Arc<dyn EntrySink>).await?;
         }
+        let mut samples = blocking(move || sampler.finish()).await?;
         stats.add(&samples.stats);
         let range_fn = RangeFn {
             op: agg.op,
@@ -97,6 +100,8 @@ impl Leaf<'_> {
     }
 }
 
+/// Gaps between windows that are not asked for.
+const LARGE_GAP_NS: i64 = 3_600_000_000_000;
 /// Most pieces one range is asked for in.
 const MAX_SLICES: i64 = 1_000;
 
@@ -130,8 +135,8 @@ fn slices(windows: Windows, longest_ns: i64) -> Vec<TimeRange> {
             start = end;
         }
     };
-    // One request per step pays only when the gaps are larger than the pieces.
-    if windows.steps.step_ns.saturating_sub(windows.interval_ns) > longest_ns {
+    // One request per step pays only when the gaps are large.
+    if windows.steps.step_ns.saturating_sub(windows.interval_ns) > LARGE_GAP_NS.min(longest_ns) {
         for i in 0..windows.steps.n {
             let end = windows.steps.at(i).saturating_sub(windows.offset_ns);
             let start = end.saturating_sub(windows.interval_ns);

@@ -16,6 +16,11 @@ use crate::source::{Direction, EntrySource, SelectEntries};
 
 /// The first slice is this part of the range.
 const FIRST_SLICE: i64 = 64;
+/// Each slice is so many times as long as the last one. A slice costs the pages that meet its time, and
+/// pages of quiet streams reach far: few slices read them few times.
+const GROWTH: i64 = 4;
+/// The same where the last slice gave next to nothing.
+const GROWTH_OF_RARE: i64 = 16;
 /// But not shorter than this.
 const MIN_SLICE_NS: i64 = 1_000_000_000;
 /// How many lines are processed between two looks at the flag.
@@ -70,9 +75,12 @@ pub(super) async fn run(
         let (pipeline, cancel, direction) = (Arc::clone(&pipeline), guard.flag(), params.direction);
         let slice =
             blocking(move || process(&pipeline, streams, range, direction, most, &cancel)).await?;
+        let n_before = out.n_lines;
         if out.add(slice) {
             break;
         }
+        let rare = (out.n_lines - n_before).saturating_mul(64) < limit;
+        slices.grow(if rare { GROWTH_OF_RARE } else { GROWTH });
     }
     let mut result = empty(Value::Streams(Vec::new()));
     result.stats = out.stats;
@@ -81,7 +89,7 @@ pub(super) async fn run(
     Ok(result)
 }
 
-/// Pieces of the range from the asked end, each twice as long as the last.
+/// Pieces of the range from the asked end, each longer than the last.
 struct Slices {
     start: i64,
     end: i64,
@@ -100,12 +108,15 @@ impl Slices {
         }
     }
 
+    fn grow(&mut self, times: i64) {
+        self.width = self.width.saturating_mul(times);
+    }
+
     fn next(&mut self) -> Option<TimeRange> {
         if self.start >= self.end {
             return None;
         }
         let width = self.width.min(self.end - self.start);
-        self.width = self.width.saturating_mul(2);
         Some(match self.direction {
             Direction::Forward => {
                 self.start += width;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -6,7 +8,7 @@ use skald_model::{ErrorKind, Labels, LogEntry, Matcher, StreamEntries, TimeRange
 use super::{Engine, EngineOptions, InstantParams, RangeParams};
 use crate::error::QueryError;
 use crate::result::{QueryResult, Value, merged_streams};
-use crate::source::{Direction, EntrySource, SelectEntries, SourceError};
+use crate::source::{Direction, EntrySink, EntrySource, SelectEntries, SourceError};
 
 const S: i64 = 1_000_000_000;
 const T0: i64 = 1_700_000_000 * S;
@@ -342,13 +344,69 @@ async fn a_met_limit_ends_the_walk() {
 }
 
 #[tokio::test]
-async fn metric_queries_ask_in_slices() {
+async fn metric_queries_ask_once_or_in_slices() {
     let source = one(&[(-7_000, "a"), (-10, "b")]);
     assert_eq!(instant(&source, r#"count_over_time({app="a"}[2h])"#).await, r#"{app="a"} 2"#);
-    assert_eq!(source.asked.lock().len(), 2);
-    source.asked.lock().clear();
-    assert_eq!(instant(&source, r#"count_over_time({app="a"}[100y])"#).await, r#"{app="a"} 2"#);
-    assert!(source.asked.lock().len() <= 1_001);
+    assert_eq!(source.asked.lock().len(), 1);
+    let hours = EngineOptions { metric_slice_ns: 3_600 * S, ..EngineOptions::default() };
+    for (range, most) in [("2h", 2), ("100y", 1_001)] {
+        source.asked.lock().clear();
+        let query = format!(r#"count_over_time({{app="a"}}[{range}])"#);
+        let out = instant_with(&Engine::new(hours.clone()), &source, &query).await.unwrap();
+        let Value::Vector { samples, .. } = out.value else { panic!() };
+        assert!((samples[0].value - 2.0).abs() < f64::EPSILON);
+        assert!((2..=most).contains(&source.asked.lock().len()));
+    }
+}
+
+/// Hands on entries one by one from several threads, after it began anew once.
+#[derive(Debug)]
+struct Pieces(Memory);
+
+#[async_trait]
+impl EntrySource for Pieces {
+    async fn select(&self, req: &SelectEntries) -> Result<Vec<StreamEntries>, SourceError> {
+        self.0.select(req).await
+    }
+
+    async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {
+        let streams = self.select(req).await?;
+        assert!(sink.take(streams.clone()).is_continue());
+        sink.reset();
+        std::thread::scope(|scope| {
+            for stream in &streams {
+                for entry in &stream.entries {
+                    let labels = stream.labels.clone();
+                    let piece = StreamEntries { labels, entries: vec![entry.clone()] };
+                    scope.spawn(|| sink.take(vec![piece]));
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn pieces_in_any_order_make_the_same_answer() {
+    let lines: Vec<(i64, String)> = (0..300).map(|i| (-i, format!("v={}", i % 7))).collect();
+    let lines: Vec<(i64, &str)> = lines.iter().rev().map(|(t, l)| (*t, l.as_str())).collect();
+    let streams = vec![stream(&[("app", "a")], &lines), stream(&[("app", "b")], &lines[100..])];
+    let whole = Memory { streams, ..Memory::default() };
+    let pieces = Pieces(Memory { streams: whole.streams.clone(), ..Memory::default() });
+    for query in [
+        r#"sum by (app) (count_over_time({app=~".+"} |= "v=3" [1m]))"#,
+        r#"rate({app=~".+"}[1m])"#,
+        r#"first_over_time({app=~".+"} | logfmt | unwrap v [1m]) by (app)"#,
+        r#"sum by (v) (count_over_time({app="a"} | logfmt [40s]))"#,
+    ] {
+        let mut params = range_params(query, Direction::Forward, 10);
+        (params.start_ns, params.end_ns, params.step_ns) = (T0 - 300 * S, T0, 20 * S);
+        let engine = Engine::default();
+        let expected = engine.query_range(&whole, &params).await.unwrap();
+        let got = engine.query_range(&pieces, &params).await.unwrap();
+        assert_eq!(got.value, expected.value, "{query}");
+        assert_eq!(got.stats, expected.stats, "{query}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,131 @@
+//! Entries of a log block, handed on batch by batch as they are decoded.
+//!
+//! What is in memory at a time is a batch and the pages it came from, however many entries there are.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use skald_model::{Labels, Matcher, StreamEntries, TimeRange};
+
+use super::grams::Wanted;
+use super::needles::Needles;
+use super::read::{BATCH_ROWS, Entries, LogReader, LogSelect, lines, times};
+use crate::Error;
+use crate::chunks::bad;
+use crate::object::Scan;
+use crate::selection::Rows;
+
+/// Which entries of a block are wanted.
+#[derive(Clone, Debug)]
+pub struct LogSearch {
+    /// All of them accept the stream.
+    pub matchers: Vec<Matcher>,
+    pub range: TimeRange,
+    /// All of them are in the line.
+    pub needles: Vec<Bytes>,
+    pub wanted: LogSelect,
+    pub streams: Streams,
+}
+
+/// Which of the streams that the matchers accept.
+#[derive(Clone, Debug, Default)]
+pub enum Streams {
+    #[default]
+    All,
+    Only(Arc<HashSet<Labels>>),
+    Except(Arc<HashSet<Labels>>),
+}
+
+/// When a stream has entries in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSpan {
+    pub labels: Labels,
+    pub min_ns: i64,
+    /// Inclusive.
+    pub max_ns: i64,
+}
+
+// === impl Streams ===
+
+impl Streams {
+    fn has(&self, labels: &Labels) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(set) => set.contains(labels),
+            Self::Except(set) => !set.contains(labels),
+        }
+    }
+}
+
+// === impl LogReader ===
+
+impl LogReader {
+    /// Hands the entries of a search to `each` as they are read, until it breaks off: streams in
+    /// label order, entries in time order; a stream may go on in the next call. `each` runs on the
+    /// blocking pool.
+    ///
+    /// Lines share memory with the page they were decoded from unless few of it are returned.
+    /// Dropping the future stops the reading within one batch.
+    pub async fn scan(
+        &self,
+        search: &LogSearch,
+        mut each: impl FnMut(Vec<StreamEntries>) -> ControlFlow<()> + Send + 'static,
+    ) -> Result<(), Error> {
+        let needles = Needles::new(&search.needles);
+        let (range, wanted) = (search.range, search.wanted);
+        let mut streams = self.matching(&search.matchers, range).await?;
+        streams.retain(|s| search.streams.has(&s.labels));
+        let rows: Rows = streams.iter().map(|s| s.rows.clone()).collect();
+        let rows = rows.intersect(&self.pages_in(range));
+        let rows = self.searched(rows, Wanted::new(&search.needles)).await?;
+        let columns = self.columns(wanted.needs_line || !needles.is_empty(), wanted.needs_metadata);
+        let entries = Entries {
+            numbers: rows.clone().into_numbers(),
+            streams: streams.into_iter(),
+            current: None,
+            out: Vec::new(),
+        };
+        let broken_off = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&broken_off);
+        let scan = Scan { columns: &columns, rows: &rows, batch_rows: BATCH_ROWS };
+        let read = self.object.scan(scan, entries, move |entries, batch| {
+            let mut keep = match lines(batch)? {
+                Some(lines) if !needles.is_empty() => needles.search(lines),
+                _ => vec![true; batch.num_rows()],
+            };
+            let times = times(batch)?;
+            for (keep, t) in keep.iter_mut().zip(times.values()) {
+                *keep &= range.contains(*t);
+            }
+            entries.append(batch, &keep, wanted.needs_line)?;
+            let found = std::mem::take(&mut entries.out);
+            if !found.is_empty() && each(found).is_break() {
+                flag.store(true, Ordering::Relaxed);
+                return Err(bad("broken off"));
+            }
+            Ok(())
+        });
+        match read.await {
+            Err(_) if broken_off.load(Ordering::Relaxed) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// The streams that all matchers accept, with the times of their entries as far as they meet `range`.
+    pub async fn spans(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<LogSpan>, Error> {
+        let streams = self.matching(matchers, range).await?;
+        let clip = |s: super::directory::Stream| LogSpan {
+            labels: s.labels,
+            min_ns: s.min_ns.max(range.start),
+            max_ns: s.max_ns.min(range.end),
+        };
+        Ok(streams.into_iter().map(clip).collect())
+    }
+}

@@ -1,0 +1,293 @@
+//! All entries of a selector handed to a sink while they are read.
+//!
+//! ```text
+//! heads have any? ─yes→ newest hour: heads and blocks united, as a select; then ask again about the rest
+//!                 └no─→ blocks: a stream that is in one block at a time, or in several one after the
+//!                       other, goes to the sink batch by batch; streams that overlap are united by the hour
+//! ```
+//!
+//! Invariant: the blocks' view is at least as new as the answer of the heads that said they had nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::FutureExt;
+use skald_blocks::{LogSearch, LogSelect, LogSpan, Streams};
+use skald_catalog::View;
+use skald_logql::EntrySink;
+use skald_model::{Chain, Labels, Signal, StreamEntries, TimeRange};
+use skald_rpc::ingester::SelectEntries;
+use tokio::task::spawn_blocking;
+use tracing::debug;
+
+use crate::blocks::{Block, Failure, Wanted};
+use crate::fanout::{Fanout, taken};
+use crate::memory::Size;
+use crate::scope::Scope;
+use crate::{Error, merge};
+
+/// What is united in memory covers at most this.
+const SLICE_NS: i64 = 3_600_000_000_000;
+/// Absurd ranges are not read in millions of slices.
+const MAX_SLICES: i64 = 1_000;
+
+/// One scan under way.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) fanout: Fanout,
+    pub(super) scope: Scope,
+    pub(super) select: SelectEntries,
+    pub(super) needs_line: bool,
+}
+
+impl Size for LogSpan {
+    fn size_bytes(&self) -> usize {
+        self.labels.size_bytes() + 2 * size_of::<i64>()
+    }
+}
+
+/// A batch went to the sink already.
+struct HandedOn;
+
+impl Size for HandedOn {
+    fn size_bytes(&self) -> usize {
+        0
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    /// Hands everything to `sink`, until that breaks off.
+    pub(super) async fn run(&self, sink: &Arc<dyn EntrySink>) -> Result<(), Error> {
+        let Err(failure) = self.attempt(sink, None).await else { return Ok(()) };
+        let Failure::Gone(error) = failure else { return Err(failure.into_error()) };
+        debug!(tenant = %self.scope.tenant, error = %Chain(&error), "block is gone, reading anew");
+        sink.reset();
+        let view = self.fanout.blocks.newest(&self.scope.tenant).await?;
+        self.attempt(sink, Some(view)).await.map_err(Failure::into_error)
+    }
+
+    /// `view` is used when it is as new as heads want it.
+    async fn attempt(
+        &self,
+        sink: &Arc<dyn EntrySink>,
+        view: Option<Arc<View>>,
+    ) -> Result<(), Failure> {
+        let mut rest = self.select.range;
+        let width = slice_width(rest);
+        while !rest.is_empty() {
+            let version = match self.heads(rest).await.map_err(Failure::Other)? {
+                Heads::Empty(version) => version,
+                Heads::Some => {
+                    let start = rest.end.saturating_sub(width).max(rest.start);
+                    if self.united(TimeRange::new(start, rest.end), sink).await?.is_break() {
+                        return Ok(());
+                    }
+                    rest.end = start;
+                    continue;
+                }
+            };
+            let view = match view.filter(|view| view.number >= version) {
+                Some(view) => view,
+                None => {
+                    let view = self.fanout.blocks.view(&self.scope.tenant, version).await;
+                    view.map_err(Failure::Other)?
+                }
+            };
+            return self.blocks(rest, version, &view, sink).await;
+        }
+        Ok(())
+    }
+
+    async fn heads(&self, range: TimeRange) -> Result<Heads, Error> {
+        let tenant = self.scope.tenant.clone();
+        let matchers: Arc<[_]> = self.select.matchers.clone().into();
+        let heads = self
+            .fanout
+            .ingesters
+            .ask(&self.scope, |ingester| {
+                let (tenant, matchers) = (tenant.clone(), Arc::clone(&matchers));
+                async move { ingester.labels(&tenant, Signal::Logs, &matchers, range).await }
+                    .boxed()
+            })
+            .await?;
+        let version = heads.manifest_version;
+        let held = self.scope.memory.used();
+        let some = taken(&self.scope, heads)?.iter().any(|labels| !labels.is_empty());
+        self.scope.memory.return_to(held);
+        Ok(if some { Heads::Some } else { Heads::Empty(version) })
+    }
+
+    /// A slice of time from heads and blocks.
+    async fn united(
+        &self,
+        range: TimeRange,
+        sink: &Arc<dyn EntrySink>,
+    ) -> Result<ControlFlow<()>, Failure> {
+        let select = Arc::new(SelectEntries { range, ..self.select.clone() });
+        let scope = self.scope.with_fresh_memory();
+        let streams = self.fanout.entries(&scope, &select, self.needs_line).await;
+        give(sink, streams.map_err(Failure::Other)?).await
+    }
+
+    async fn blocks(
+        &self,
+        range: TimeRange,
+        version: u64,
+        view: &View,
+        sink: &Arc<dyn EntrySink>,
+    ) -> Result<(), Failure> {
+        let overlapping = Arc::new(self.overlapping(range, version, view).await?);
+        let broken_off = Arc::new(AtomicBool::new(false));
+        let search = Arc::new(LogSearch {
+            matchers: self.select.matchers.clone(),
+            range,
+            needles: self.select.needles.clone(),
+            wanted: LogSelect { needs_line: self.needs_line, needs_metadata: true },
+            streams: Streams::Except(Arc::clone(&overlapping)),
+        });
+        let read = |block: Block| {
+            let (search, sink, flag) =
+                (Arc::clone(&search), Arc::clone(sink), Arc::clone(&broken_off));
+            async move {
+                let each = move |streams| {
+                    if !flag.load(Ordering::Relaxed) && sink.take(streams).is_continue() {
+                        return ControlFlow::Continue(());
+                    }
+                    flag.store(true, Ordering::Relaxed);
+                    ControlFlow::Break(())
+                };
+                block.logs().await?.scan(&search, each).await?;
+                Ok(HandedOn)
+            }
+            .boxed()
+        };
+        self.fanout.blocks.read_view(&self.scope, wanted(range, version), view, &read).await?;
+        if overlapping.is_empty() || broken_off.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.overlapped(range, version, view, &overlapping, sink).await
+    }
+
+    /// Streams that have entries of the same time in several blocks.
+    async fn overlapping(
+        &self,
+        range: TimeRange,
+        version: u64,
+        view: &View,
+    ) -> Result<HashSet<Labels>, Failure> {
+        let matchers: Arc<[_]> = self.select.matchers.clone().into();
+        let read = |block: Block| {
+            let matchers = Arc::clone(&matchers);
+            async move { block.logs().await?.spans(&matchers, range).await }.boxed()
+        };
+        let held = self.scope.memory.used();
+        let blocks =
+            self.fanout.blocks.read_view(&self.scope, wanted(range, version), view, &read).await?;
+        self.scope.memory.return_to(held);
+        Ok(overlapping(blocks))
+    }
+
+    /// Unites the streams that overlap, slice by slice.
+    async fn overlapped(
+        &self,
+        range: TimeRange,
+        version: u64,
+        view: &View,
+        streams: &Arc<HashSet<Labels>>,
+        sink: &Arc<dyn EntrySink>,
+    ) -> Result<(), Failure> {
+        let mut rest = range;
+        let width = slice_width(rest);
+        while !rest.is_empty() {
+            let end = rest.start.saturating_add(width).min(rest.end);
+            let slice = TimeRange::new(rest.start, end);
+            rest.start = end;
+            let read = |block: Block| {
+                let streams = Streams::Only(Arc::clone(streams));
+                // Lines tell copies of an entry apart from its neighbours.
+                let search = LogSearch {
+                    matchers: self.select.matchers.clone(),
+                    range: slice,
+                    needles: self.select.needles.clone(),
+                    wanted: LogSelect::default(),
+                    streams,
+                };
+                async move { block.logs().await?.found(&search).await }.boxed()
+            };
+            let scope = self.scope.with_fresh_memory();
+            let parts =
+                self.fanout.blocks.read_view(&scope, wanted(slice, version), view, &read).await?;
+            if give(sink, merge::streams(parts)).await?.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Heads {
+    /// With the commit that this relies on.
+    Empty(u64),
+    Some,
+}
+
+fn wanted(range: TimeRange, manifest_version: u64) -> Wanted {
+    Wanted { signal: Signal::Logs, range, manifest_version }
+}
+
+fn slice_width(range: TimeRange) -> i64 {
+    SLICE_NS.max(range.end.saturating_sub(range.start) / MAX_SLICES)
+}
+
+async fn give(
+    sink: &Arc<dyn EntrySink>,
+    streams: Vec<StreamEntries>,
+) -> Result<ControlFlow<()>, Failure> {
+    let sink = Arc::clone(sink);
+    let taken = spawn_blocking(move || sink.take(streams)).await;
+    taken.map_err(|e| Failure::Other(Error::Internal(e.to_string())))
+}
+
+fn overlapping(blocks: Vec<Vec<LogSpan>>) -> HashSet<Labels> {
+    let mut out = HashSet::new();
+    if blocks.len() < 2 {
+        return out;
+    }
+    let mut spans: HashMap<Labels, Vec<(i64, i64)>> = HashMap::new();
+    for LogSpan { labels, min_ns, max_ns } in blocks.into_iter().flatten() {
+        spans.entry(labels).or_default().push((min_ns, max_ns));
+    }
+    for (labels, mut times) in spans {
+        times.sort_unstable();
+        if times.windows(2).any(|w| w[1].0 <= w[0].1) {
+            out.insert(labels);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_overlap_where_their_times_meet() {
+        let span = |name: &str, min_ns, max_ns| LogSpan {
+            labels: Labels::from_pairs([("app", name)]),
+            min_ns,
+            max_ns,
+        };
+        let blocks = vec![
+            vec![span("a", 0, 10), span("b", 0, 10), span("c", 0, 10)],
+            vec![span("a", 11, 20), span("b", 10, 20)],
+            vec![span("a", 21, 30), span("c", 5, 6)],
+        ];
+        let found = overlapping(blocks);
+        let expected = ["b", "c"].map(|name| Labels::from_pairs([("app", name)]));
+        assert_eq!(found, HashSet::from(expected));
+    }
+}
