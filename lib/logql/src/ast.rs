@@ -4,8 +4,12 @@
 //! regular expressions are compiled; literals under arithmetic are folded.
 
 mod display;
+mod function;
 
 use skald_model::Matcher;
+
+pub(crate) use self::function::Param;
+pub use self::function::{Arg, Call, Function};
 
 pub use crate::lexer::Span;
 
@@ -32,7 +36,11 @@ pub struct LogExpr {
 pub enum Stage {
     LineFilter(LineFilter),
     Json(Vec<Extraction>),
-    Logfmt { strict: bool, keep_empty: bool, extractions: Vec<Extraction> },
+    Logfmt {
+        strict: bool,
+        keep_empty: bool,
+        extractions: Vec<Extraction>,
+    },
     Regexp(String),
     Pattern(String),
     Unpack,
@@ -42,6 +50,8 @@ pub enum Stage {
     Drop(Vec<NameMatch>),
     Keep(Vec<NameMatch>),
     Decolorize,
+    /// Of lines that have the same values of these labels only the first, in query direction. The last stage.
+    Distinct(Vec<String>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +151,10 @@ pub enum MetricExpr {
     Literal(f64),
     /// `vector(n)`.
     Constant(f64),
+    Call(Box<Call>),
+    /// `-vector`.
+    Negate(Box<MetricExpr>),
+    Subquery(Box<Subquery>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -177,6 +191,31 @@ pub struct LogRange {
     pub unwrap: Option<Unwrap>,
     pub interval_ns: i64,
     pub offset_ns: i64,
+    pub at: Option<At>,
+}
+
+/// `@`: the one time that all steps look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// Of the query.
+    Start,
+    End,
+    /// Nanoseconds since the epoch.
+    Time(i64),
+}
+
+/// `max_over_time(rate({…}[1m])[10m:30s])`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subquery {
+    pub op: RangeOp,
+    pub param: Option<f64>,
+    pub inner: MetricExpr,
+    pub interval_ns: i64,
+    /// One minute where it is left out.
+    pub step_ns: Option<i64>,
+    pub offset_ns: i64,
+    pub at: Option<At>,
+    pub span: Span,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -213,13 +252,27 @@ pub enum VectorOp {
     Bottomk,
     Sort,
     SortDesc,
+    Quantile,
+    Group,
+    CountValues,
+    Limitk,
+    LimitRatio,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum VectorParam {
+    /// The `k` of `topk`, `bottomk` and `limitk`.
+    K(usize),
+    /// The φ of `quantile`, the ratio of `limit_ratio`.
+    Number(f64),
+    /// The label that `count_values` makes.
+    Label(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorAgg {
     pub op: VectorOp,
-    /// The `k` of `topk` and `bottomk`.
-    pub param: Option<usize>,
+    pub param: Option<VectorParam>,
     pub grouping: Option<Grouping>,
     pub inner: MetricExpr,
     pub span: Span,
@@ -297,6 +350,9 @@ impl Expr {
                     walk(&binary.left, out);
                     walk(&binary.right, out);
                 }
+                MetricExpr::Call(call) => call.exprs().for_each(|expr| walk(expr, out)),
+                MetricExpr::Negate(inner) => walk(inner, out),
+                MetricExpr::Subquery(sub) => walk(&sub.inner, out),
                 MetricExpr::Literal(_) | MetricExpr::Constant(_) => {}
             }
         }
@@ -306,6 +362,18 @@ impl Expr {
             Self::Metric(metric) => walk(metric, &mut out),
         }
         out
+    }
+}
+
+// === impl LogExpr ===
+
+impl LogExpr {
+    /// The labels of a `distinct` at the end.
+    pub(crate) fn distinct(&self) -> Option<&[String]> {
+        match self.stages.last() {
+            Some(Stage::Distinct(labels)) => Some(labels),
+            _ => None,
+        }
     }
 }
 
@@ -319,12 +387,21 @@ impl MetricExpr {
             Self::Vector(agg) => 1 + agg.inner.depth(),
             Self::LabelReplace(call) => 1 + call.inner.depth(),
             Self::Binary(binary) => 1 + binary.left.depth().max(binary.right.depth()),
+            Self::Call(call) => 1 + call.exprs().map(Self::depth).max().unwrap_or(0),
+            Self::Negate(inner) => 1 + inner.depth(),
+            Self::Subquery(sub) => 1 + sub.inner.depth(),
         }
     }
 
     /// Whether the value is one number per step rather than a vector.
     pub fn is_scalar(&self) -> bool {
-        matches!(self, Self::Literal(_))
+        match self {
+            Self::Literal(_) => true,
+            Self::Call(call) => call.function.is_scalar(),
+            Self::Negate(inner) => inner.is_scalar(),
+            Self::Binary(binary) => binary.left.is_scalar() && binary.right.is_scalar(),
+            _ => false,
+        }
     }
 }
 
@@ -403,7 +480,7 @@ impl RangeOp {
 // === impl VectorOp ===
 
 impl VectorOp {
-    pub(crate) const ALL: [(&'static str, Self); 11] = [
+    pub(crate) const ALL: [(&'static str, Self); 16] = [
         ("sum", Self::Sum),
         ("avg", Self::Avg),
         ("min", Self::Min),
@@ -415,6 +492,11 @@ impl VectorOp {
         ("bottomk", Self::Bottomk),
         ("sort", Self::Sort),
         ("sort_desc", Self::SortDesc),
+        ("quantile", Self::Quantile),
+        ("group", Self::Group),
+        ("count_values", Self::CountValues),
+        ("limitk", Self::Limitk),
+        ("limit_ratio", Self::LimitRatio),
     ];
 
     pub fn as_str(self) -> &'static str {

@@ -5,11 +5,13 @@
 //! pool under a flag that is raised when the query's future is dropped.
 
 mod algebra;
+mod call;
 mod extract;
 mod leaf;
 mod log;
 mod metric;
 mod sampler;
+mod shift;
 #[cfg(test)]
 mod tests;
 mod window;

@@ -34,6 +34,8 @@ pub(crate) enum Tok {
     Bytes(u64),
     /// `[5m]`, nanoseconds.
     Range(i64),
+    /// `[10m:30s]`, nanoseconds.
+    Subrange(i64, Option<i64>),
     /// `--strict`.
     Flag(String),
     /// An operator or punctuation mark.
@@ -63,6 +65,7 @@ impl Tok {
             Self::Duration(_) => "DURATION".to_owned(),
             Self::Bytes(_) => "BYTES".to_owned(),
             Self::Range(_) => "RANGE".to_owned(),
+            Self::Subrange(..) => "SUBQUERY_RANGE".to_owned(),
             Self::Flag(_) => "PARSER_FLAG".to_owned(),
             Self::Op(op) => (*op).to_owned(),
             Self::End => "$end".to_owned(),
@@ -176,10 +179,18 @@ impl<'a> Lexer<'a> {
         };
         let text = rest[..len].trim();
         self.pos += len + 2;
-        match units::prometheus_duration(text) {
-            Some(ns) if ns > 0 => Ok(Tok::Range(ns)),
+        let positive = |text: &str| match units::prometheus_duration(text) {
+            Some(ns) if ns > 0 => Ok(ns),
             Some(_) => Err(self.error(start, "duration must be greater than 0")),
             None => Err(self.error(start, format!("not a valid duration string: {text:?}"))),
+        };
+        match text.split_once(':') {
+            None => Ok(Tok::Range(positive(text)?)),
+            Some((range, "")) => Ok(Tok::Subrange(positive(range.trim_end())?, None)),
+            Some((range, step)) => {
+                let range = positive(range.trim_end())?;
+                Ok(Tok::Subrange(range, Some(positive(step.trim_start())?)))
+            }
         }
     }
 

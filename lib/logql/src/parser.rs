@@ -6,6 +6,7 @@
 
 mod check;
 mod filter;
+mod function;
 mod metric;
 mod pipeline;
 mod range;

@@ -76,7 +76,7 @@ struct Buffers {
 
 /// Checks that a stage can be compiled.
 pub(crate) fn compile_stage(stage: &Stage) -> Result<(), String> {
-    step(stage).map(drop)
+    if matches!(stage, Stage::Distinct(_)) { Ok(()) } else { step(stage).map(drop) }
 }
 
 fn step(stage: &Stage) -> Result<Step, String> {
@@ -93,6 +93,8 @@ fn step(stage: &Stage) -> Result<Step, String> {
         | Stage::Regexp(_)
         | Stage::Pattern(_)
         | Stage::Unpack => Step::Parse(Parser::new(stage)?),
+        // About all lines that pass, not one.
+        Stage::Distinct(_) => return Err("distinct must be the last stage".to_owned()),
     })
 }
 
@@ -110,7 +112,8 @@ impl Pipeline {
         // Where a moved line filter is put: behind the last stage it may not pass.
         let mut barrier = 0;
         let mut line_changed = false;
-        for stage in &log.stages {
+        let distinct = usize::from(log.distinct().is_some());
+        for stage in log.stages.iter().take(log.stages.len() - distinct) {
             match step(stage).map_err(ParseError::whole)? {
                 Step::Line(filter) => {
                     if !line_changed {

@@ -132,7 +132,8 @@ pub fn merged_streams(streams: &[ResultStream]) -> Vec<MergedStream> {
             stream.entries.sort_by_key(|(t, _)| *t);
         }
     }
-    out.sort_by(|a, b| a.labels.cmp(&b.labels));
+    // By their text: a set sorts behind those that have one label more.
+    out.sort_by_cached_key(|stream| stream.labels.to_string());
     out
 }
 

@@ -16,7 +16,7 @@ mod text_funcs;
 mod time;
 mod value;
 
-use self::parse::{Expr, Node};
+use self::parse::{Expr, Node, Tree};
 
 /// Longest text one template may make, in bytes.
 const MAX_OUTPUT: usize = 1 << 20;
@@ -34,7 +34,7 @@ pub(crate) trait Scope {
 /// A parsed template.
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
-    nodes: Vec<Node>,
+    tree: Tree,
     simple: bool,
 }
 
@@ -42,21 +42,21 @@ pub(crate) struct Template {
 
 impl Template {
     pub(crate) fn new(text: &str) -> Result<Self, String> {
-        let nodes = parse::parse(text)?;
-        let simple = nodes.iter().all(|node| match node {
+        let tree = parse::parse(text)?;
+        let simple = tree.nodes.iter().all(|node| match node {
             Node::Text(_) => true,
             Node::Print(pipe) => pipe.as_field().is_some(),
             _ => false,
         });
-        Ok(Self { nodes, simple })
+        Ok(Self { tree, simple })
     }
 
     /// Appends the result to `out`. On error what was appended is to be thrown away.
     pub(crate) fn run(&self, scope: &dyn Scope, out: &mut Vec<u8>) -> Result<(), String> {
         if !self.simple {
-            return eval::run(&self.nodes, scope, out);
+            return eval::run(&self.tree, scope, out);
         }
-        for node in &self.nodes {
+        for node in &self.tree.nodes {
             match node {
                 Node::Text(text) => out.extend_from_slice(text.as_bytes()),
                 Node::Print(pipe) => {
@@ -69,10 +69,15 @@ impl Template {
         Ok(())
     }
 
+    /// All nodes, also of what is defined within.
+    fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.tree.nodes.iter().chain(self.tree.defined.values().flatten())
+    }
+
     /// The labels the template reads. Those reached through a computed name are not among them.
     pub(crate) fn fields(&self) -> Vec<&str> {
         let mut out = Vec::new();
-        for node in &self.nodes {
+        for node in self.nodes() {
             node.visit(&mut |expr| {
                 if let Expr::Field(path) = expr {
                     out.extend(path.first().map(String::as_str));
@@ -85,7 +90,7 @@ impl Template {
     /// Whether the template uses all labels at once, as `{{ . }}` does.
     pub(crate) fn uses_all(&self) -> bool {
         let mut all = false;
-        for node in &self.nodes {
+        for node in self.nodes() {
             node.visit(&mut |expr| {
                 all |= matches!(expr, Expr::Dot | Expr::Variable(..))
                     || matches!(expr, Expr::Call(name, _) if *name == "index");

@@ -143,9 +143,20 @@ pub fn go_float(text: &str) -> Option<f64> {
     if body.eq_ignore_ascii_case("nan") && body.len() != text.len() {
         return None;
     }
+    if body.contains('_') {
+        return go_float(&without_underscores(text)?);
+    }
     let value: f64 = text.parse().ok()?;
     let spelt = body.as_bytes().first().is_some_and(|b| matches!(b, b'i' | b'I'));
     (value.is_finite() || value.is_nan() || spelt).then_some(value)
+}
+
+/// `1_000` as `1000`; each underscore stands between two digits.
+fn without_underscores(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let is_digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
+    let between = |(i, _): (usize, &str)| is_digit(i.checked_sub(1)) && is_digit(Some(i + 1));
+    text.match_indices('_').all(between).then(|| text.replace('_', ""))
 }
 
 fn hex_float(text: &str) -> Option<f64> {
@@ -218,6 +229,15 @@ pub fn format_bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn underscores_stand_between_digits() {
+        assert_eq!(go_float("1_000"), Some(1000.0));
+        assert_eq!(go_float("-1_0.2_5"), Some(-10.25));
+        for bad in ["_1", "1_", "1__0", "1_.0", "_", "x_1"] {
+            assert_eq!(go_float(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn prometheus_durations_are_whole_and_ordered() {

@@ -3,7 +3,9 @@
 mod calendar;
 mod label;
 mod math;
+mod named;
 mod order;
+mod scalar;
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +13,9 @@ mod tests;
 pub use self::calendar::{DatePart, rfc3339};
 pub use self::label::{label_join, label_replace};
 pub use self::math::{clamp, go_max, go_min, map_floats, round};
+pub use self::named::{date_part, math};
 pub use self::order::{Direction, sort_by_labels, sort_by_value};
+pub use self::scalar::single_values;
 
 /// Prints a float as the query APIs do in label values: shortest digits, no exponent, `+Inf`.
 pub fn format_float(v: f64) -> String {

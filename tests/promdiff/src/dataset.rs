@@ -8,7 +8,7 @@ use skald_testkit::payload::exact::{Sample, TimeSeries, WriteRequest};
 use skald_testkit::payload::{REMOTE_WRITE_V1, snappy};
 
 use self::histogram::Buckets;
-use crate::rng::Rng;
+use skald_testkit::rng::Rng;
 
 /// Seconds since the epoch.
 pub const START_S: i64 = 1_700_006_400;

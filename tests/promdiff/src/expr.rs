@@ -6,7 +6,7 @@ mod selector;
 
 use skald_promql::syntax::ValueType;
 
-use crate::rng::Rng;
+use skald_testkit::rng::Rng;
 
 /// Writes one expression.
 #[derive(Debug)]

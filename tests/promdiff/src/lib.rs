@@ -13,5 +13,4 @@
 pub mod compare;
 pub mod dataset;
 pub mod expr;
-pub mod rng;
 pub mod run;

@@ -2,16 +2,15 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use lexopt::prelude::*;
 use skald_promdiff::dataset;
 use skald_promdiff::expr::expression;
 use skald_promdiff::run::Pair;
-use skald_testkit::wait::until;
-use skald_testkit::{Client, ServerBuilder};
+use skald_testkit::peer::free_address;
+use skald_testkit::{Client, Peer, ServerBuilder};
 
 const USAGE: &str = "\
 promdiff --prometheus-bin PATH --skald-bin PATH [--seed N] [--first N] [--count N] [--print]
@@ -53,10 +52,9 @@ fn args() -> Result<Args, lexopt::Error> {
     Ok(out)
 }
 
-/// A Prometheus in a directory of its own; killed when dropped.
+/// A Prometheus in a directory of its own.
 struct Prometheus {
-    child: Child,
-    client: Client,
+    peer: Peer,
     _dir: tempfile::TempDir,
 }
 
@@ -65,38 +63,17 @@ impl Prometheus {
         let dir = tempfile::tempdir()?;
         let config = dir.path().join("prometheus.yml");
         std::fs::write(&config, "global: {}\n")?;
-        // Free now; nobody else here takes ports at random.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let child = Command::new(binary)
+        let address = free_address()?;
+        let mut command = Command::new(binary);
+        command
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
             .arg("--storage.tsdb.retention.time=100y")
             .arg(format!("--web.listen-address={address}"))
             .arg("--web.enable-remote-write-receiver")
-            .arg(format!("--enable-feature={FEATURES}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let client = Client::new(format!("http://{address}"));
-        let ready = client.clone();
-        until("Prometheus is ready", || {
-            let ready = ready.clone();
-            async move {
-                let method = "GET".parse().ok()?;
-                let reply = ready.try_send(method, "/-/ready", &[], Default::default()).await;
-                reply.ok().filter(|r| r.status.is_success())
-            }
-        })
-        .await;
-        Ok(Self { child, client, _dir: dir })
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // Both fail only when the process is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+            .arg(format!("--enable-feature={FEATURES}"));
+        let peer = Peer::start(&mut command, address, "/-/ready").await?;
+        Ok(Self { peer, _dir: dir })
     }
 }
 
@@ -104,7 +81,7 @@ async fn run(args: Args) -> Result<bool, String> {
     let (mut theirs, mut ours) = (None, None);
     if let Some(binary) = &args.prometheus_bin {
         let started = Prometheus::start(binary).await.map_err(|e| e.to_string())?;
-        dataset::load(&started.client, "/api/v1/write").await?;
+        dataset::load(&started.peer.client, "/api/v1/write").await?;
         theirs = Some(started);
     }
     if let Some(binary) = &args.skald_bin {
@@ -114,7 +91,7 @@ async fn run(args: Args) -> Result<bool, String> {
         dataset::load(&server.client, "/api/v1/push").await?;
         ours = Some(server);
     }
-    let prometheus = theirs.as_ref().map(|p| p.client.clone());
+    let prometheus = theirs.as_ref().map(|p| p.peer.client.clone());
     let prometheus = prometheus.or_else(|| args.prometheus.map(Client::new)).ok_or(USAGE)?;
     let skald = ours.as_ref().map(|s| s.client.clone());
     let skald = skald.or_else(|| args.skald.map(Client::new)).ok_or(USAGE)?;

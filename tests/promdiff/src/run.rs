@@ -10,7 +10,7 @@ use skald_testkit::http::Reply;
 use crate::compare::{Difference, Kind, compare, is_tie};
 use crate::dataset::{END_S, START_S};
 use crate::expr::expression;
-use crate::rng::Rng;
+use skald_testkit::rng::Rng;
 
 /// How often both must differ before we believe it: the order of hash maps shows in some answers.
 const REPEATS: usize = 6;

@@ -10,9 +10,12 @@
 
 pub mod http;
 pub mod payload;
+pub mod peer;
 pub mod process;
+pub mod rng;
 pub mod wait;
 
 pub use crate::http::{Client, Reply};
+pub use crate::peer::Peer;
 pub use crate::process::{Server, ServerBuilder};
 pub use crate::wait::until;

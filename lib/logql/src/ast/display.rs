@@ -5,9 +5,9 @@ use std::fmt::{self, Display, Formatter, Write};
 use skald_model::Matcher;
 
 use super::{
-    Binary, Cardinality, Conversion, Expr, Extraction, FormatValue, Grouping, LabelFilter,
-    LineFilter, LineOperand, LogExpr, LogRange, Matching, MetricExpr, NameMatch, RangeAgg, Stage,
-    Unwrap, VectorAgg,
+    Arg, At, Binary, Call, Cardinality, Conversion, Expr, Extraction, FormatValue, Grouping,
+    LabelFilter, LineFilter, LineOperand, LogExpr, LogRange, Matching, MetricExpr, NameMatch,
+    RangeAgg, Stage, Subquery, Unwrap, VectorAgg, VectorParam,
 };
 use crate::units::{format_bytes, format_duration};
 
@@ -64,6 +64,7 @@ impl Display for Stage {
                 comma(f, names, ",", name_match)
             }
             Self::Decolorize => f.write_str("| decolorize"),
+            Self::Distinct(labels) => write!(f, "| distinct {}", labels.join(",")),
         }
     }
 }
@@ -118,6 +119,9 @@ impl Display for MetricExpr {
                 Quoted(&call.src),
                 Quoted(&call.regex)
             ),
+            Self::Call(call) => call.fmt(f),
+            Self::Negate(inner) => write!(f, "(-{inner})"),
+            Self::Subquery(sub) => sub.fmt(f),
         }
     }
 }
@@ -138,10 +142,48 @@ impl Display for LogRange {
         self.log.fmt(f)?;
         self.unwrap.iter().try_for_each(|unwrap| write!(f, " {unwrap}"))?;
         write!(f, "[{}]", format_duration(self.interval_ns))?;
-        if self.offset_ns != 0 {
-            write!(f, " offset {}", format_duration(self.offset_ns))?;
+        shift(f, self.at, self.offset_ns)
+    }
+}
+
+/// `@` and `offset`, as far as they are there.
+fn shift(f: &mut Formatter<'_>, at: Option<At>, offset_ns: i64) -> fmt::Result {
+    match at {
+        None => {}
+        Some(At::Start) => f.write_str(" @ start()")?,
+        Some(At::End) => f.write_str(" @ end()")?,
+        Some(At::Time(ns)) => {
+            let (seconds, rest) = (ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
+            write!(f, " @ {seconds}.{rest:09}")?;
         }
-        Ok(())
+    }
+    if offset_ns != 0 {
+        write!(f, " offset {}", format_duration(offset_ns))?;
+    }
+    Ok(())
+}
+
+impl Display for Call {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.name)?;
+        comma(f, &self.args, ",", |arg, f| match arg {
+            Arg::Metric(expr) => expr.fmt(f),
+            Arg::Text(text) => Quoted(text).fmt(f),
+        })?;
+        f.write_str(")")
+    }
+}
+
+impl Display for Subquery {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.op.as_str())?;
+        if let Some(param) = self.param {
+            write!(f, "{},", number(param))?;
+        }
+        let step = self.step_ns.map_or_else(String::new, format_duration);
+        write!(f, "{}[{}:{step}]", self.inner, format_duration(self.interval_ns))?;
+        shift(f, self.at, self.offset_ns)?;
+        f.write_str(")")
     }
 }
 
@@ -176,8 +218,11 @@ impl Display for VectorAgg {
             write!(f, " {grouping}")?;
         }
         f.write_str("(")?;
-        if let Some(k) = self.param {
-            write!(f, "{k},")?;
+        match &self.param {
+            None => {}
+            Some(VectorParam::K(k)) => write!(f, "{k},")?,
+            Some(VectorParam::Number(value)) => write!(f, "{},", number(*value))?,
+            Some(VectorParam::Label(label)) => write!(f, "{},", Quoted(label))?,
         }
         write!(f, "{})", self.inner)
     }

@@ -8,25 +8,28 @@ use skald_vector::{
     aggregate, vector_scalar, vector_vector,
 };
 
-use super::metric::pushed_down;
+use super::call::call;
+use super::metric::{grid, pushed_down};
+use super::shift::{Place, over};
 use crate::ast::{
-    Binary, BinaryOp, Cardinality, Grouping, Matching, MetricExpr, VectorAgg, VectorOp,
+    Binary, BinaryOp, Cardinality, Grouping, Matching, MetricExpr, VectorAgg, VectorOp, VectorParam,
 };
 use crate::error::QueryError;
 
 /// The value of an expression at all steps.
 #[derive(Debug)]
 pub(super) enum Evaluated {
-    Scalar(f64),
+    /// One number per step.
+    Scalar(Vec<f64>),
     Vector(Matrix),
 }
 
 /// Most bytes that one `label_replace` may make of label values: nested calls would double them.
-const MAX_LABEL_BYTES: usize = 64 << 20;
+pub(super) const MAX_LABEL_BYTES: usize = 64 << 20;
 
-fn labels_too_long() -> QueryError {
+pub(super) fn labels_too_long(name: &str) -> QueryError {
     QueryError::Limit(format!(
-        "label_replace() makes values of more than {MAX_LABEL_BYTES} bytes in all series together"
+        "{name}() makes values of more than {MAX_LABEL_BYTES} bytes in all series together"
     ))
 }
 
@@ -36,36 +39,55 @@ pub(super) type Leaves = std::vec::IntoIter<Matrix>;
 /// Evaluates `expr`; CPU work only.
 pub(super) fn evaluate(
     expr: &MetricExpr,
-    grid: Grid,
+    place: Place,
     leaves: &mut Leaves,
     ctx: &mut Context,
 ) -> Result<Evaluated, QueryError> {
     ctx.check().map_err(refused)?;
+    let grid = grid(place.steps);
     let mut leaf = || leaves.next().unwrap_or_else(|| Matrix::new(grid));
     Ok(Evaluated::Vector(match expr {
-        MetricExpr::Literal(value) => return Ok(Evaluated::Scalar(*value)),
+        MetricExpr::Literal(value) => return Ok(Evaluated::Scalar(vec![*value; grid.n])),
         MetricExpr::Constant(value) => constant(*value, grid),
         MetricExpr::Range(_) => leaf(),
         MetricExpr::Vector(agg) if pushed_down(agg).is_some() => leaf(),
         MetricExpr::Vector(agg) => {
-            let inner = evaluate(&agg.inner, grid, leaves, ctx)?.into_matrix(grid);
+            let inner = evaluate(&agg.inner, place, leaves, ctx)?.into_matrix(grid);
             vector_agg(agg, inner, ctx)?
         }
         MetricExpr::LabelReplace(call) => {
-            let inner = evaluate(&call.inner, grid, leaves, ctx)?.into_matrix(grid);
+            let inner = evaluate(&call.inner, place, leaves, ctx)?.into_matrix(grid);
             let mut made = 0usize;
             let charge = |bytes| {
                 ctx.check().map_err(refused)?;
                 made = made.saturating_add(bytes);
-                if made <= MAX_LABEL_BYTES { Ok(()) } else { Err(labels_too_long()) }
+                if made <= MAX_LABEL_BYTES { Ok(()) } else { Err(labels_too_long("label_replace")) }
             };
             let (dst, src) = (&call.dst, &call.src);
             label_replace(inner, dst, &call.replacement, src, &call.regex, charge)?
         }
         MetricExpr::Binary(expr) => {
-            let left = evaluate(&expr.left, grid, leaves, ctx)?;
-            let right = evaluate(&expr.right, grid, leaves, ctx)?;
+            let left = evaluate(&expr.left, place, leaves, ctx)?;
+            let right = evaluate(&expr.right, place, leaves, ctx)?;
             return binary(expr, left, right, ctx);
+        }
+        MetricExpr::Call(expr) => {
+            let args = expr.exprs().map(|arg| evaluate(arg, place, leaves, ctx));
+            let args = args.collect::<Result<Vec<_>, _>>()?;
+            return call(expr, args, grid, ctx);
+        }
+        MetricExpr::Negate(inner) => match evaluate(inner, place, leaves, ctx)? {
+            Evaluated::Scalar(values) => {
+                return Ok(Evaluated::Scalar(values.into_iter().map(|v| -v).collect()));
+            }
+            Evaluated::Vector(vector) => {
+                skald_vector::function::map_floats(vector, ctx, |_, v| -v).map_err(refused)?
+            }
+        },
+        MetricExpr::Subquery(sub) => {
+            let inside = place.within(sub)?;
+            let inner = evaluate(&sub.inner, inside, leaves, ctx)?;
+            over(sub, &inner.into_matrix(super::metric::grid(inside.steps)), place)?
         }
     }))
 }
@@ -80,7 +102,19 @@ impl Evaluated {
     pub(super) fn into_matrix(self, grid: Grid) -> Matrix {
         match self {
             Self::Vector(matrix) => matrix,
-            Self::Scalar(value) => constant(value, grid),
+            Self::Scalar(values) => {
+                Matrix { grid, columns: vec![Column::full(Labels::empty(), values)] }
+            }
+        }
+    }
+
+    /// One number per step; of a vector, that of its only series.
+    pub(super) fn into_numbers(self, grid: Grid) -> Vec<f64> {
+        match self {
+            Self::Scalar(values) => values,
+            vector @ Self::Vector(_) => {
+                skald_vector::function::single_values(&vector.into_matrix(grid))
+            }
         }
     }
 }
@@ -96,11 +130,24 @@ fn vector_agg(agg: &VectorAgg, inner: Matrix, ctx: &mut Context) -> Result<Matri
         VectorOp::Stdvar => AggregateOp::Stdvar,
         VectorOp::Topk => AggregateOp::Topk,
         VectorOp::Bottomk => AggregateOp::Bottomk,
+        VectorOp::Quantile => AggregateOp::Quantile,
+        VectorOp::Group => AggregateOp::Group,
+        VectorOp::CountValues => AggregateOp::CountValues,
+        VectorOp::Limitk => AggregateOp::Limitk,
+        VectorOp::LimitRatio => AggregateOp::LimitRatio,
         // The order is that of the result; see `metric`.
         VectorOp::Sort | VectorOp::SortDesc => return Ok(inner),
     };
-    let param: Vec<f64> = agg.param.map_or_else(Vec::new, |k| vec![float(k); inner.grid.n]);
-    let param = if agg.param.is_some() { Param::Scalar(&param) } else { Param::None };
+    let numbers: Vec<f64> = match agg.param {
+        Some(VectorParam::K(k)) => vec![float(k); inner.grid.n],
+        Some(VectorParam::Number(value)) => vec![value; inner.grid.n],
+        _ => Vec::new(),
+    };
+    let param = match &agg.param {
+        None => Param::None,
+        Some(VectorParam::Label(label)) => Param::Label(label),
+        Some(_) => Param::Scalar(&numbers),
+    };
     aggregate(op, &grouping(agg.grouping.as_ref()), &inner, param, ctx).map_err(refused)
 }
 
@@ -128,14 +175,13 @@ fn binary(
         BinaryOptions { return_bool: expr.return_bool, division: DivisionRule::NanOnZero };
     let out = match (left, right) {
         (Evaluated::Scalar(a), Evaluated::Scalar(b)) => {
-            return Ok(Evaluated::Scalar(expr.op.apply(a, b)));
+            let both = a.into_iter().zip(b);
+            return Ok(Evaluated::Scalar(both.map(|(a, b)| expr.op.apply(a, b)).collect()));
         }
-        (Evaluated::Vector(vector), Evaluated::Scalar(b)) => {
-            let scalar = vec![b; vector.grid.n];
+        (Evaluated::Vector(vector), Evaluated::Scalar(scalar)) => {
             vector_scalar(op, vector, &scalar, ScalarSide::Right, options, ctx)
         }
-        (Evaluated::Scalar(a), Evaluated::Vector(vector)) => {
-            let scalar = vec![a; vector.grid.n];
+        (Evaluated::Scalar(scalar), Evaluated::Vector(vector)) => {
             vector_scalar(op, vector, &scalar, ScalarSide::Left, options, ctx)
         }
         (Evaluated::Vector(left), Evaluated::Vector(right)) => {
@@ -189,7 +235,7 @@ impl From<VectorError> for QueryError {
     }
 }
 
-fn refused(err: VectorError) -> QueryError {
+pub(super) fn refused(err: VectorError) -> QueryError {
     match err {
         VectorError::Cancelled => QueryError::Cancelled,
         VectorError::DuplicateMatch { side, .. } => QueryError::Invalid(format!(

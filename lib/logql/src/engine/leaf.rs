@@ -9,8 +9,9 @@ use skald_vector::{Column, Matrix};
 use super::extract::{Extraction, Group, Windows};
 use super::metric::grid;
 use super::sampler::Sampler;
+use super::shift::{Place, spread};
 use super::window::{RangeFn, evaluate};
-use super::{CancelOnDrop, EngineOptions, Steps, blocking};
+use super::{CancelOnDrop, EngineOptions, blocking};
 use crate::ast::{Grouping, RangeAgg, RangeOp};
 use crate::error::QueryError;
 use crate::result::Stats;
@@ -21,6 +22,8 @@ use crate::source::{Direction, EntrySink, EntrySource, SelectEntries};
 pub(super) struct Leaf<'a> {
     pub(super) agg: &'a RangeAgg,
     pub(super) sum: Option<Option<&'a Grouping>>,
+    /// Where its value is wanted; `@` may have it looked for elsewhere.
+    pub(super) place: Place,
 }
 
 impl Leaf<'_> {
@@ -29,6 +32,8 @@ impl Leaf<'_> {
             // `sum` without grouping keeps no label.
             Some(None) => Group::By(Vec::new()),
             Some(grouping) => Group::new(grouping),
+            // Only whether there is a line matters: no label is looked at, and none can be broken.
+            None if self.agg.op == RangeOp::Absent => Group::By(Vec::new()),
             None => Group::new(self.agg.grouping.as_ref()),
         }
     }
@@ -38,10 +43,11 @@ impl Leaf<'_> {
         &self,
         options: &EngineOptions,
         source: &dyn EntrySource,
-        steps: Steps,
         stats: &mut Stats,
     ) -> Result<Matrix, QueryError> {
         let agg = self.agg;
+        let wanted = self.place.steps;
+        let steps = self.place.at(agg.range.at);
         let windows =
             Windows { steps, interval_ns: agg.range.interval_ns, offset_ns: agg.range.offset_ns };
         let extraction = Arc::new(Extraction::new(agg.op, &agg.range, self.group())?);
@@ -81,7 +87,7 @@ impl Leaf<'_> {
             )));
         }
         let absent = (agg.op == RangeOp::Absent).then(|| absent_labels(&agg.range.log.matchers));
-        let flag = guard.flag();
+        let (flag, is_fixed) = (guard.flag(), agg.range.at.is_some());
         blocking(move || {
             samples.finish();
             let mut matrix = Matrix::new(grid(steps));
@@ -91,10 +97,11 @@ impl Leaf<'_> {
                 }
                 matrix.push(evaluate(series, windows, range_fn));
             }
-            Ok(match absent {
+            let matrix = match absent {
                 Some(labels) => invert(labels, &matrix),
                 None => matrix,
-            })
+            };
+            Ok(if is_fixed { spread(matrix, wanted) } else { matrix })
         })
         .await
     }
@@ -106,7 +113,7 @@ const LARGE_GAP_NS: i64 = 3_600_000_000_000;
 const MAX_SLICES: i64 = 1_000;
 
 /// 1 where no series has a value.
-fn invert(labels: Labels, matrix: &Matrix) -> Matrix {
+pub(super) fn invert(labels: Labels, matrix: &Matrix) -> Matrix {
     let mut out = Matrix::new(matrix.grid);
     let mut column = Column::full(labels, vec![1.0; matrix.grid.n]);
     column.present.subtract(&matrix.any_present());
@@ -115,7 +122,7 @@ fn invert(labels: Labels, matrix: &Matrix) -> Matrix {
 }
 
 /// The labels that exactly one matcher names, and that with `=`.
-fn absent_labels(matchers: &[Matcher]) -> Labels {
+pub(super) fn absent_labels(matchers: &[Matcher]) -> Labels {
     let once = |m: &&Matcher| matchers.iter().filter(|other| other.name == m.name).count() == 1;
     let equal = matchers.iter().filter(|m| m.op == MatchOp::Equal).filter(once);
     Labels::from_pairs(equal.map(|m| (&m.name, &m.value)))

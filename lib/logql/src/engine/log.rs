@@ -1,6 +1,6 @@
 //! Log queries: lines in order, up to a limit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use skald_model::{Labels, StreamEntries, TimeRange};
@@ -57,10 +57,11 @@ pub(super) async fn run(
     }
     let pipeline = Arc::new(Pipeline::compile(log)?);
     let guard = CancelOnDrop::default();
-    let mut out = Collected::new(params);
+    let mut out = Collected::new(params, log.distinct());
+    let distinct = log.distinct().is_some();
     let mut slices = Slices::new(params);
     while let Some(range) = slices.next() {
-        let hint = pipeline.keeps_all() && params.interval_ns <= 0;
+        let hint = pipeline.keeps_all() && params.interval_ns <= 0 && !distinct;
         let req = SelectEntries {
             matchers: log.matchers.clone(),
             range,
@@ -71,7 +72,8 @@ pub(super) async fn run(
         };
         let streams = source.select(&req).await?;
         // Without an interval no more than what is missing can come from any one stream.
-        let most = if params.interval_ns > 0 { usize::MAX } else { limit - out.n_lines };
+        let most =
+            if params.interval_ns > 0 || distinct { usize::MAX } else { limit - out.n_lines };
         let (pipeline, cancel, direction) = (Arc::clone(&pipeline), guard.flag(), params.direction);
         let slice =
             blocking(move || process(&pipeline, streams, range, direction, most, &cancel)).await?;
@@ -183,7 +185,10 @@ fn process(
 }
 
 /// The answer as it grows.
-struct Collected {
+struct Collected<'a> {
+    /// Labels whose values no two lines share.
+    distinct: Option<&'a [String]>,
+    seen: HashSet<Vec<String>>,
     streams: Vec<ResultStream>,
     index: HashMap<Labels, usize>,
     n_lines: usize,
@@ -193,9 +198,11 @@ struct Collected {
     stats: Stats,
 }
 
-impl Collected {
-    fn new(params: &RangeParams) -> Self {
+impl<'a> Collected<'a> {
+    fn new(params: &RangeParams, distinct: Option<&'a [String]>) -> Self {
         Self {
+            distinct,
+            seen: HashSet::new(),
             streams: Vec::new(),
             index: HashMap::new(),
             n_lines: 0,
@@ -217,6 +224,13 @@ impl Collected {
             let near = |last: i64| t.abs_diff(last) < self.interval_ns.unsigned_abs();
             if self.interval_ns > 0 && self.last_ns.is_some_and(near) {
                 continue;
+            }
+            if let Some(names) = self.distinct {
+                let labels = line.entry.merged_labels(&slice.streams[line.stream]);
+                let value = |n: &String| labels.get(n).unwrap_or("").to_owned();
+                if !self.seen.insert(names.iter().map(value).collect()) {
+                    continue;
+                }
             }
             self.last_ns = Some(t);
             self.n_lines += 1;

@@ -2,12 +2,14 @@
 
 use std::cmp::Ordering;
 
+use skald_vector::function::{Direction, sort_by_labels};
 use skald_vector::{Column, Context, Grid, Matrix};
 
 use super::algebra::{Evaluated, evaluate};
 use super::leaf::Leaf;
+use super::shift::Place;
 use super::{CancelOnDrop, EngineOptions, Steps, blocking, ns_to_ms};
-use crate::ast::{MetricExpr, RangeOp, VectorAgg, VectorOp};
+use crate::ast::{Function, MetricExpr, RangeAgg, RangeOp, VectorAgg, VectorOp};
 use crate::error::QueryError;
 use crate::result::{MatrixSeries, Stats, Value, VectorSample};
 use crate::source::EntrySource;
@@ -19,13 +21,13 @@ pub(super) async fn run(
     steps: Steps,
 ) -> Result<(Evaluated, Stats), QueryError> {
     let mut leaves = Vec::new();
-    collect(expr, &mut leaves);
+    collect(expr, Place::top(steps), &mut leaves)?;
     let mut stats = Stats::default();
     let mut values: Vec<Matrix> = Vec::with_capacity(leaves.len());
     let mut n_values = 0usize;
     for leaf in leaves {
-        let matrix = leaf.run(options, source, steps, &mut stats).await?;
-        n_values = n_values.saturating_add(matrix.columns.len().saturating_mul(steps.n));
+        let matrix = leaf.run(options, source, &mut stats).await?;
+        n_values = n_values.saturating_add(matrix.columns.len().saturating_mul(matrix.grid.n));
         if n_values > options.max_samples {
             let max = options.max_samples;
             return Err(QueryError::Limit(format!(
@@ -36,8 +38,8 @@ pub(super) async fn run(
     }
     let guard = CancelOnDrop::default();
     let mut ctx = Context { cancel: guard.flag(), ..Context::default() };
-    let (expr, grid) = (expr.clone(), grid(steps));
-    let out = blocking(move || evaluate(&expr, grid, &mut values.into_iter(), &mut ctx)).await?;
+    let (expr, place) = (expr.clone(), Place::top(steps));
+    let out = blocking(move || evaluate(&expr, place, &mut values.into_iter(), &mut ctx)).await?;
     drop(guard);
     Ok((out, stats))
 }
@@ -48,7 +50,7 @@ pub(super) fn grid(steps: Steps) -> Grid {
 }
 
 /// The range aggregation a `sum` can be pushed into: every sample then falls to its group at once.
-pub(super) fn pushed_down(agg: &VectorAgg) -> Option<Leaf<'_>> {
+pub(super) fn pushed_down(agg: &VectorAgg) -> Option<&RangeAgg> {
     use RangeOp::{BytesOverTime, BytesRate, CountOverTime, Rate, Sum};
     match &agg.inner {
         MetricExpr::Range(range)
@@ -56,27 +58,39 @@ pub(super) fn pushed_down(agg: &VectorAgg) -> Option<Leaf<'_>> {
                 && range.grouping.is_none()
                 && matches!(range.op, CountOverTime | Rate | BytesOverTime | BytesRate | Sum) =>
         {
-            Some(Leaf { agg: range, sum: Some(agg.grouping.as_ref()) })
+            Some(range)
         }
         _ => None,
     }
 }
 
 /// The leaves in the order in which [`evaluate`] meets them.
-fn collect<'a>(expr: &'a MetricExpr, out: &mut Vec<Leaf<'a>>) {
+fn collect<'a>(
+    expr: &'a MetricExpr,
+    place: Place,
+    out: &mut Vec<Leaf<'a>>,
+) -> Result<(), QueryError> {
     match expr {
-        MetricExpr::Range(agg) => out.push(Leaf { agg, sum: None }),
+        MetricExpr::Range(agg) => out.push(Leaf { agg, sum: None, place }),
         MetricExpr::Vector(agg) => match pushed_down(agg) {
-            Some(leaf) => out.push(leaf),
-            None => collect(&agg.inner, out),
+            Some(range) => {
+                out.push(Leaf { agg: range, sum: Some(agg.grouping.as_ref()), place });
+            }
+            None => collect(&agg.inner, place, out)?,
         },
-        MetricExpr::LabelReplace(call) => collect(&call.inner, out),
+        MetricExpr::LabelReplace(call) => collect(&call.inner, place, out)?,
         MetricExpr::Binary(binary) => {
-            collect(&binary.left, out);
-            collect(&binary.right, out);
+            collect(&binary.left, place, out)?;
+            collect(&binary.right, place, out)?;
         }
+        MetricExpr::Call(call) => {
+            call.exprs().try_for_each(|expr| collect(expr, place, out))?;
+        }
+        MetricExpr::Negate(inner) => collect(inner, place, out)?,
+        MetricExpr::Subquery(sub) => collect(&sub.inner, place.within(sub)?, out)?,
         MetricExpr::Literal(_) | MetricExpr::Constant(_) => {}
     }
+    Ok(())
 }
 
 // === impl Evaluated ===
@@ -120,10 +134,11 @@ impl Evaluated {
         options: &EngineOptions,
     ) -> Result<Value, QueryError> {
         let timestamp_ms = ns_to_ms(steps.start_ns);
-        if let Self::Scalar(value) = self {
+        if let Self::Scalar(values) = &self {
+            let value = values.first().copied().unwrap_or(f64::NAN);
             return Ok(Value::Scalar { timestamp_ms, value });
         }
-        let columns = self.limited(steps, options)?;
+        let columns = in_order(self.limited(steps, options)?, expr, grid(steps));
         let sample = |c: Column| VectorSample { value: c.values[0], labels: c.labels };
         let mut samples: Vec<VectorSample> = columns.into_iter().map(sample).collect();
         let by_value = |a: &VectorSample, b: &VectorSample| {
@@ -141,4 +156,16 @@ impl Evaluated {
         }
         Ok(Value::Vector { timestamp_ms, samples })
     }
+}
+
+/// Columns as `sort_by_label` wants them, where that is what the query is.
+fn in_order(columns: Vec<Column>, expr: &MetricExpr, grid: Grid) -> Vec<Column> {
+    let MetricExpr::Call(call) = expr else { return columns };
+    let direction = match call.function {
+        Function::SortByLabel => Direction::Ascending,
+        Function::SortByLabelDesc => Direction::Descending,
+        _ => return columns,
+    };
+    let names: Vec<&str> = (1..call.args.len()).map(|i| call.text(i)).collect();
+    sort_by_labels(Matrix { grid, columns }, &names, direction).columns
 }

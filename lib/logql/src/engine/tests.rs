@@ -1,3 +1,5 @@
+mod beyond;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

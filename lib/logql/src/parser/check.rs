@@ -2,7 +2,7 @@
 
 use skald_model::Matcher;
 
-use crate::ast::{Expr, MetricExpr, RangeAgg, RangeOp};
+use crate::ast::{Expr, MetricExpr, RangeAgg, RangeOp, Stage, Subquery};
 use crate::error::ParseError;
 
 const NO_MATCHER: &str = "queries require at least one regexp or equality matcher that does not have an empty-compatible value. For instance, app=~\".*\" does not meet this requirement, but app=~\".+\" will";
@@ -31,7 +31,36 @@ fn metric(expr: &MetricExpr) -> Result<(), ParseError> {
             metric(&binary.left)?;
             metric(&binary.right)
         }
+        MetricExpr::Call(call) => call.exprs().try_for_each(metric),
+        MetricExpr::Negate(inner) => metric(inner),
+        MetricExpr::Subquery(sub) => subquery(sub),
         MetricExpr::Literal(_) | MetricExpr::Constant(_) => Ok(()),
+    }
+}
+
+fn subquery(sub: &Subquery) -> Result<(), ParseError> {
+    let name = sub.op.as_str();
+    let problem = match (sub.op, sub.param) {
+        (RangeOp::Rate | RangeOp::BytesRate | RangeOp::BytesOverTime, _) => {
+            format!("{name} counts lines and takes no subquery; rate_counter takes one")
+        }
+        (op, param) => match wrong_parameter(op, param) {
+            Some(problem) => problem,
+            None => return metric(&sub.inner),
+        },
+    };
+    Err(ParseError::whole(problem))
+}
+
+fn wrong_parameter(op: RangeOp, param: Option<f64>) -> Option<String> {
+    let name = op.as_str();
+    match (op, param) {
+        (RangeOp::Quantile, None) => Some(format!("parameter required for operation {name}")),
+        (RangeOp::Quantile, Some(phi)) if phi < 0.0 || phi.is_nan() => {
+            Some(format!("invalid parameter for operation {name}: {phi} is negative"))
+        }
+        (RangeOp::Quantile, Some(_)) | (_, None) => None,
+        (_, Some(param)) => Some(format!("parameter {param} not supported for operation {name}")),
     }
 }
 
@@ -51,16 +80,12 @@ fn range(agg: &RangeAgg) -> Result<(), ParseError> {
         && !matches!(agg.op, Avg | Min | Max | Stddev | Stdvar | Quantile | First | Last)
     {
         format!("grouping not allowed for {name} aggregation")
+    } else if let Some(Stage::Distinct(_)) = agg.range.log.stages.last() {
+        "distinct is a stage of log queries only".to_owned()
     } else {
-        match (agg.op, agg.param) {
-            (Quantile, None) => format!("parameter required for operation {name}"),
-            (Quantile, Some(phi)) if phi < 0.0 || phi.is_nan() => {
-                format!("invalid parameter for operation {name}: {phi} is negative")
-            }
-            (Quantile, Some(_)) | (_, None) => return Ok(()),
-            _ => {
-                format!("parameter {} not supported for operation {name}", agg.param.unwrap_or(0.0))
-            }
+        match wrong_parameter(agg.op, agg.param) {
+            Some(problem) => problem,
+            None => return Ok(()),
         }
     };
     Err(ParseError::whole(problem))

@@ -2,8 +2,8 @@
 
 use super::{Parser, Result};
 use crate::ast::{
-    Binary, BinaryOp, Cardinality, Expr, LabelReplace, LogExpr, Matching, MetricExpr, RangeOp,
-    VectorAgg, VectorOp,
+    Binary, BinaryOp, Cardinality, Expr, Function, LabelReplace, LogExpr, Matching, MetricExpr,
+    RangeOp, VectorAgg, VectorOp, VectorParam,
 };
 use crate::lexer::{Span, Tok};
 
@@ -117,7 +117,7 @@ impl Parser<'_> {
         Ok(expr)
     }
 
-    fn primary(&mut self) -> Result<Expr> {
+    pub(super) fn primary(&mut self) -> Result<Expr> {
         let start = self.span();
         match self.peek() {
             Tok::Op("{") => {
@@ -131,6 +131,7 @@ impl Parser<'_> {
                 self.expect_op(")")?;
                 Ok(inner)
             }
+            Tok::Op("-") if !matches!(self.token(1).tok, Tok::Number(_)) => self.negated(),
             Tok::Number(_) | Tok::Op("+" | "-") => {
                 Ok(Expr::Metric(MetricExpr::Literal(self.signed_number()?)))
             }
@@ -142,6 +143,20 @@ impl Parser<'_> {
         }
     }
 
+    /// `-vector`, which binds looser than `^` and tighter than all else.
+    fn negated(&mut self) -> Result<Expr> {
+        let start = self.span();
+        self.advance();
+        let inner = self.nested(|p| p.expr(BinaryOp::Pow.precedence()))?;
+        let expr = match inner {
+            Expr::Metric(MetricExpr::Literal(value)) => MetricExpr::Literal(-value),
+            Expr::Metric(inner) => MetricExpr::Negate(Box::new(inner)),
+            Expr::Log(_) => return Err(self.error_at(start, "a log query has no sign")),
+        };
+        self.check_depth(expr.depth())?;
+        Ok(Expr::Metric(expr))
+    }
+
     fn call(&mut self, word: &str, start: Span) -> Result<MetricExpr> {
         let calls = matches!(self.token(1).tok, Tok::Op("("));
         let groups = self.is_word_at(1, "by") || self.is_word_at(1, "without");
@@ -150,7 +165,7 @@ impl Parser<'_> {
         }
         if let Some((_, op)) = RangeOp::ALL.iter().find(|(name, _)| *name == word) {
             self.advance();
-            return Ok(MetricExpr::Range(Box::new(self.range_agg(*op, start)?)));
+            return self.range_agg(*op, start);
         }
         if let Some((_, op)) = VectorOp::ALL.iter().find(|(name, _)| *name == word) {
             self.advance();
@@ -163,15 +178,18 @@ impl Parser<'_> {
             }
             "vector" => {
                 self.advance();
-                self.expect_op("(")?;
-                let value = self.signed_number()?;
-                self.expect_op(")")?;
-                Ok(MetricExpr::Constant(value))
+                self.computed_vector(start)
             }
             "approx_topk" => Err(self.error_here("approx_topk is not supported; use topk")),
-            _ => Err(self.error_here(format!(
-                "syntax error: unexpected IDENTIFIER {word}, unknown function"
-            ))),
+            _ => match Function::named(word).filter(|_| calls) {
+                Some(function) => {
+                    self.advance();
+                    self.function(word, function, start)
+                }
+                None => Err(self.error_here(format!(
+                    "syntax error: unexpected IDENTIFIER {word}, unknown function"
+                ))),
+            },
         }
     }
 
@@ -201,28 +219,50 @@ impl Parser<'_> {
         Ok(VectorAgg { op, param, grouping, inner, span: self.span_from(start) })
     }
 
-    /// The `k` of `topk`: a positive whole number, written without a point.
-    fn vector_param(&mut self, op: VectorOp) -> Result<Option<usize>> {
-        let takes = matches!(op, VectorOp::Topk | VectorOp::Bottomk);
+    /// What stands before the vector: the `k` of `topk`, a positive whole number without a point, the φ of
+    /// `quantile`, the label of `count_values`.
+    fn vector_param(&mut self, op: VectorOp) -> Result<Option<VectorParam>> {
+        let takes = matches!(
+            op,
+            VectorOp::Topk
+                | VectorOp::Bottomk
+                | VectorOp::Limitk
+                | VectorOp::Quantile
+                | VectorOp::CountValues
+                | VectorOp::LimitRatio
+        );
         let span = self.span();
-        let has = matches!(self.token(1).tok, Tok::Op(","))
-            || matches!((self.peek(), &self.token(2).tok), (Tok::Op("-" | "+"), Tok::Op(",")));
+        let literal = |tok: &Tok| matches!(tok, Tok::Number(_) | Tok::Str(_));
+        let comma = |p: &Self, ahead| matches!(p.token(ahead).tok, Tok::Op(","));
+        let has = literal(self.peek()) && comma(self, 1)
+            || matches!(self.peek(), Tok::Op("-" | "+")) && comma(self, 2);
+        let name = op.as_str();
         if !has {
-            let what = format!("parameter required for operation {}", op.as_str());
+            let what = format!("parameter required for operation {name}");
             return if takes { Err(self.error_at(span, what)) } else { Ok(None) };
         }
         if !takes {
-            let what = format!("unsupported parameter for operation {}", op.as_str());
+            let what = format!("unsupported parameter for operation {name}");
             return Err(self.error_at(span, what));
         }
-        self.signed_number()?;
+        if op == VectorOp::CountValues {
+            let label = self.string()?;
+            if label.is_empty() {
+                return Err(self.error_at(span, "count_values needs the name of a label"));
+            }
+            self.expect_op(",")?;
+            return Ok(Some(VectorParam::Label(label)));
+        }
+        let value = self.signed_number()?;
         let end = self.tokens[self.pos - 1].span.end;
         let text = self.query[span.start..end].replace(' ', "");
         self.expect_op(",")?;
+        if matches!(op, VectorOp::Quantile | VectorOp::LimitRatio) {
+            return Ok(Some(VectorParam::Number(value)));
+        }
         match text.parse::<usize>() {
-            Ok(k) if k > 0 => Ok(Some(k)),
+            Ok(k) if k > 0 => Ok(Some(VectorParam::K(k))),
             _ => {
-                let name = op.as_str();
                 let what = format!("invalid parameter (must be greater than 0) {name}({text}");
                 Err(self.error_at(span, what))
             }

@@ -14,6 +14,11 @@ impl Parser<'_> {
         let mut stages = Vec::new();
         loop {
             let span = self.span();
+            if let Some(Stage::Distinct(_)) = stages.last() {
+                let more = self.line_op().is_some() || self.is_op("|");
+                let what = "distinct must be the last stage";
+                return if more { Err(self.error_here(what)) } else { Ok(stages) };
+            }
             let stage = if let Some(op) = self.line_op() {
                 self.advance();
                 Stage::LineFilter(self.line_filter(op)?)
@@ -67,6 +72,13 @@ impl Parser<'_> {
     fn stage(&mut self) -> Result<Stage> {
         let word = match self.peek() {
             Tok::Ident(word) if is_reserved(word) => word.to_ascii_lowercase(),
+            Tok::Ident(word)
+                if word.eq_ignore_ascii_case("distinct")
+                    && matches!(self.token(1).tok, Tok::Ident(_)) =>
+            {
+                self.advance();
+                return Ok(Stage::Distinct(self.list(Self::name)?));
+            }
             Tok::Ident(_) | Tok::Op("(") => return Ok(Stage::LabelFilter(self.label_filter()?)),
             _ => return Err(self.unexpected("a pipeline stage")),
         };

@@ -1,7 +1,10 @@
-//! Range aggregations: `rate({…} | … [5m] offset 1h)`.
+//! Range aggregations: `rate({…} | … [5m] offset 1h)`, and those over subqueries.
 
 use super::{Parser, Result};
-use crate::ast::{Conversion, Grouping, LogExpr, LogRange, RangeAgg, RangeOp, Unwrap};
+use crate::ast::{
+    At, Conversion, Expr, Grouping, LogExpr, LogRange, MetricExpr, RangeAgg, RangeOp, Subquery,
+    Unwrap,
+};
 use crate::lexer::{Span, Tok};
 
 /// A range that may still lack its `[5m]`.
@@ -10,16 +13,24 @@ struct Partial {
     unwrap: Option<Unwrap>,
     interval_ns: Option<i64>,
     offset_ns: i64,
+    at: Option<At>,
 }
+
+/// Times before this, in seconds, are no times that logs were written at.
+const EARLIEST_S: f64 = 1e8;
 
 impl Parser<'_> {
     /// After the name of the operation.
-    pub(super) fn range_agg(&mut self, op: RangeOp, start: Span) -> Result<RangeAgg> {
+    pub(super) fn range_agg(&mut self, op: RangeOp, start: Span) -> Result<MetricExpr> {
         self.expect_op("(")?;
         let mut param = None;
         if matches!(self.peek(), Tok::Number(_) | Tok::Op("-" | "+")) {
             param = Some(self.signed_number()?);
             self.expect_op(",")?;
+        }
+        if !self.is_selector_next() {
+            let sub = self.subquery(op, param, start)?;
+            return Ok(MetricExpr::Subquery(Box::new(sub)));
         }
         let partial = self.log_range()?;
         let Some(interval_ns) = partial.interval_ns else { return Err(self.unexpected("RANGE")) };
@@ -30,8 +41,38 @@ impl Parser<'_> {
             unwrap: partial.unwrap,
             interval_ns,
             offset_ns: partial.offset_ns,
+            at: partial.at,
         };
-        Ok(RangeAgg { op, param, range, grouping, span: self.span_from(start) })
+        let span = self.span_from(start);
+        Ok(MetricExpr::Range(Box::new(RangeAgg { op, param, range, grouping, span })))
+    }
+
+    /// Whether a selector comes next, in brackets or not.
+    fn is_selector_next(&self) -> bool {
+        let mut ahead = 0;
+        while matches!(self.token(ahead).tok, Tok::Op("(")) {
+            ahead += 1;
+        }
+        matches!(self.token(ahead).tok, Tok::Op("{"))
+    }
+
+    /// `expr [10m:30s]`, and the bracket behind it.
+    fn subquery(&mut self, op: RangeOp, param: Option<f64>, start: Span) -> Result<Subquery> {
+        let inner_span = self.span();
+        let inner = match self.nested(Self::primary)? {
+            Expr::Metric(metric) if !metric.is_scalar() => metric,
+            _ => return Err(self.error_at(inner_span, "a subquery needs a vector")),
+        };
+        let Tok::Subrange(interval_ns, step_ns) = *self.peek() else {
+            return Err(self.unexpected("SUBQUERY_RANGE"));
+        };
+        self.advance();
+        let (offset_ns, at) = self.shift()?;
+        self.expect_op(")")?;
+        let span = self.span_from(start);
+        let sub = Subquery { op, param, inner, interval_ns, step_ns, offset_ns, at, span };
+        self.check_depth(1 + sub.inner.depth())?;
+        Ok(sub)
     }
 
     fn log_range(&mut self) -> Result<Partial> {
@@ -46,7 +87,7 @@ impl Parser<'_> {
         let start = self.span();
         let matchers = self.selector()?;
         let log = LogExpr { matchers, stages: Vec::new(), span: start };
-        let mut out = Partial { log, unwrap: None, interval_ns: None, offset_ns: 0 };
+        let mut out = Partial { log, unwrap: None, interval_ns: None, offset_ns: 0, at: None };
         self.interval(&mut out)?;
         out.log.stages = self.stages()?;
         out.log.span = self.span_from(start);
@@ -62,16 +103,51 @@ impl Parser<'_> {
         let Tok::Range(ns) = *self.peek() else { return Ok(()) };
         self.advance();
         out.interval_ns = Some(ns);
-        if self.take_word("offset") {
-            let negative = self.is_op("-");
-            if negative || self.is_op("+") {
-                self.advance();
-            }
-            let Tok::Duration(ns) = *self.peek() else { return Err(self.unexpected("DURATION")) };
-            self.advance();
-            out.offset_ns = if negative { -ns } else { ns };
-        }
+        (out.offset_ns, out.at) = self.shift()?;
         Ok(())
+    }
+
+    /// `offset 1h` and `@ time`, each at most once, in any order.
+    fn shift(&mut self) -> Result<(i64, Option<At>)> {
+        let (mut offset, mut at) = (None, None);
+        loop {
+            if offset.is_none() && self.take_word("offset") {
+                let negative = self.is_op("-");
+                if negative || self.is_op("+") {
+                    self.advance();
+                }
+                let Tok::Duration(ns) = *self.peek() else {
+                    return Err(self.unexpected("DURATION"));
+                };
+                self.advance();
+                offset = Some(if negative { -ns } else { ns });
+            } else if at.is_none() && self.take_op("@") {
+                at = Some(self.at_time()?);
+            } else {
+                return Ok((offset.unwrap_or(0), at));
+            }
+        }
+    }
+
+    /// What stands behind `@`: `start()`, `end()`, or seconds since the epoch.
+    fn at_time(&mut self) -> Result<At> {
+        let span = self.span();
+        for (word, at) in [("start", At::Start), ("end", At::End)] {
+            if self.take_word(word) {
+                self.expect_op("(")?;
+                self.expect_op(")")?;
+                return Ok(at);
+            }
+        }
+        let Tok::Number(seconds) = *self.peek() else {
+            return Err(self.unexpected("start() or end() or NUMBER"));
+        };
+        self.advance();
+        if !(EARLIEST_S..=9e9).contains(&seconds) {
+            let what = "the time after @ is in seconds since the epoch, from 1e8 to 9e9";
+            return Err(self.error_at(span, what));
+        }
+        Ok(At::Time(nanoseconds(&self.query[span.start..span.end], seconds)))
     }
 
     fn unwrap(&mut self) -> Result<Option<Unwrap>> {
@@ -128,4 +204,13 @@ impl Parser<'_> {
         self.expect_op(")")?;
         Ok(labels)
     }
+}
+
+/// Decimal digits to the nanosecond, which a float cannot hold.
+#[expect(clippy::cast_possible_truncation, reason = "within 1e8..9e9 seconds")]
+fn nanoseconds(text: &str, seconds: f64) -> i64 {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = format!("{fraction:0<9}");
+    let exact = whole.parse::<i64>().ok().zip(digits.get(..9).and_then(|d| d.parse::<i64>().ok()));
+    exact.map_or((seconds * 1e9) as i64, |(whole, rest)| whole * 1_000_000_000 + rest)
 }

@@ -4,9 +4,10 @@ use proptest::prelude::*;
 use skald_model::{MatchOp, Matcher};
 
 use crate::ast::{
-    Binary, BinaryOp, Cardinality, CompareOp, Expr, Extraction, FormatValue, Grouping, LabelFilter,
-    LabelFormat, LineFilter, LineOp, LineOperand, LogExpr, LogRange, Matching, MetricExpr,
-    NameMatch, RangeAgg, RangeOp, Span, Stage, VectorAgg, VectorOp,
+    Arg, At, Binary, BinaryOp, Call, Cardinality, CompareOp, Expr, Extraction, FormatValue,
+    Function, Grouping, LabelFilter, LabelFormat, LineFilter, LineOp, LineOperand, LogExpr,
+    LogRange, Matching, MetricExpr, NameMatch, RangeAgg, RangeOp, Span, Stage, Subquery, VectorAgg,
+    VectorOp, VectorParam,
 };
 use crate::parser::parse;
 
@@ -151,11 +152,36 @@ fn log() -> impl Strategy<Value = LogExpr> {
     )
 }
 
+/// One of the forms that PromQL has and Loki has not.
+fn beyond(inner: MetricExpr, kind: u8) -> MetricExpr {
+    match kind {
+        0 => MetricExpr::Negate(Box::new(inner)),
+        1 => MetricExpr::Subquery(Box::new(Subquery {
+            op: RangeOp::Max,
+            param: None,
+            inner,
+            interval_ns: 600_000_000_000,
+            step_ns: Some(7_000_000_000),
+            offset_ns: 1_000_000,
+            at: Some(At::End),
+            span: Span::default(),
+        })),
+        _ => MetricExpr::Call(Box::new(Call {
+            name: "label_join".to_owned(),
+            function: Function::LabelJoin,
+            args: vec![Arg::Metric(inner), Arg::Text("a\"b".to_owned()), Arg::Text(String::new())],
+            span: Span::default(),
+        })),
+    }
+}
+
 fn metric() -> impl Strategy<Value = MetricExpr> {
     let ops = prop::sample::select(vec![RangeOp::CountOverTime, RangeOp::Rate, RangeOp::Absent]);
     let leaf = (ops, log(), 1i64..1 << 30, -100i64..100).prop_map(|(op, log, ms, offset)| {
         let interval_ns = ms * 1_000_000;
-        let range = LogRange { log, unwrap: None, interval_ns, offset_ns: offset * 1_000_000 };
+        let offset_ns = offset * 1_000_000;
+        let at = (offset % 3 == 0).then_some(At::Time(1_700_000_000_000_000_000 + offset));
+        let range = LogRange { log, unwrap: None, interval_ns, offset_ns, at };
         MetricExpr::Range(Box::new(RangeAgg {
             op,
             param: None,
@@ -169,7 +195,11 @@ fn metric() -> impl Strategy<Value = MetricExpr> {
             .prop_map(|(without, labels)| Grouping { without, labels });
         let vector = (inner.clone(), prop::option::of(grouping), any::<bool>()).prop_map(
             |(inner, grouping, k)| {
-                let (op, param) = if k { (VectorOp::Topk, Some(3)) } else { (VectorOp::Avg, None) };
+                let (op, param) = if k {
+                    (VectorOp::Topk, Some(VectorParam::K(3)))
+                } else {
+                    (VectorOp::Avg, None)
+                };
                 MetricExpr::Vector(Box::new(VectorAgg {
                     op,
                     param,
@@ -181,6 +211,7 @@ fn metric() -> impl Strategy<Value = MetricExpr> {
         );
         let ops =
             vec![BinaryOp::Add, BinaryOp::Pow, BinaryOp::Or, BinaryOp::Unless, BinaryOp::LessEqual];
+        let inner_of_calls = (inner.clone(), 0..3u8);
         let binary = (
             inner.clone(),
             inner,
@@ -209,7 +240,8 @@ fn metric() -> impl Strategy<Value = MetricExpr> {
                     span: Span::default(),
                 }))
             });
-        prop_oneof![vector, binary]
+        let called = inner_of_calls.prop_map(|(inner, kind)| beyond(inner, kind));
+        prop_oneof![vector, binary, called]
     })
 }
 

@@ -106,7 +106,6 @@ fn gotchas_that_are_errors() {
         r#"{a="b"} | label_format __error__=b"#,
         r#"sum_over_time({a="b"} | unwrap x | unwrap y [1m])"#,
         r#"{json="a"}"#,
-        r#"-rate({a="b"}[1m])"#,
         r#"rate({a="b"}[1m]) and 1"#,
         r#"1 or rate({a="b"}[1m])"#,
         r#"{a="b"} + 1"#,
@@ -238,4 +237,57 @@ fn no_input_exhausts_the_stack() {
         &format!("{sel} | a=1{}", ", a=1".repeat(2_000)),
         &vec!["1"; 4_000].join("+"),
     ]);
+}
+
+#[test]
+fn what_promql_has_is_read_and_printed() {
+    for query in [
+        r#"count_over_time({a="b"}[5m] @ 1700000000.000000001 offset 1h)"#,
+        r#"rate({a="b"} |= "x"[5m] offset 1h @ start())"#,
+        r#"quantile_over_time(0.5,sum(rate({a="b"}[1m]))[1h:] @ end())"#,
+        r#"max_over_time((rate({a="b"}[1m]) + vector(1))[10m : 30s] offset -1m)"#,
+        r#"-rate({a="b"}[1m]) ^ 2 + -abs(-vector(1))"#,
+        r#"quantile by (a) (0.9, rate({a="b"}[1m]))"#,
+        r#"count_values("n", rate({a="b"}[1m])) unless limitk(2, vector(1)) or limit_ratio(-0.5, vector(2))"#,
+        r#"group(vector(scalar(rate({a="b"}[1m])) * time() - pi()))"#,
+        r#"label_join(rate({a="b"}[1m]), "d", "-", "a", "b", "c") or sort_by_label(vector(1), "a")"#,
+        r#"clamp(round(vector(1), 0.5), -1, 2) and clamp_max(vector(1), time()) > hour()"#,
+        r#"{a="b"} | json | distinct level, msg"#,
+        r#"{a="b"} | distinct = "x" | rate > 1"#,
+    ] {
+        let first = parse(query).unwrap_or_else(|e| panic!("{query}: {e}"));
+        let text = first.to_string();
+        assert_eq!(parse(&text).unwrap_or_else(|e| panic!("{text}: {e}")), first, "{text}");
+    }
+    assert_eq!(printed(r#"-rate({a="b"}[1m]) ^ 2"#), r#"(-(rate({a="b"}[1m]) ^ 2))"#);
+    refuses(&[
+        r#"count_over_time({a="b"}[5m] @ 5)"#,
+        r#"count_over_time({a="b"}[5m:1m])"#,
+        r#"rate(vector(1)[5m:])"#,
+        r#"max_over_time(vector(1)[5m])"#,
+        r#"max_over_time(1[5m:])"#,
+        r#"max_over_time(vector(1)[5m:0s])"#,
+        r#"+rate({a="b"}[1m])"#,
+        r#"-{a="b"}"#,
+        "abs()",
+        "abs(1)",
+        "abs(vector(1), 2)",
+        "clamp(vector(1), vector(1), 2)",
+        "label_join(vector(1), 1)",
+        "vector(vector(1))",
+        "count_values(vector(1))",
+        r#"count_values("", vector(1))"#,
+        "quantile(vector(1))",
+        r#"rate({a="b"} | distinct x [1m])"#,
+        r#"{a="b"} | distinct x | json"#,
+        r#"{a="b"} | distinct"#,
+    ]);
+}
+
+#[test]
+fn errors_name_what_is_beyond_the_limits() {
+    let query = r#"count_over_time({a="b"}[5m] @ 5)"#;
+    assert!(parse(query).unwrap_err().message.contains("seconds since the epoch"));
+    let query = r#"rate(vector(1)[5m:])"#;
+    assert!(parse(query).unwrap_err().message.contains("rate_counter"));
 }

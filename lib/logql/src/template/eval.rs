@@ -1,9 +1,14 @@
 //! Runs a template tree over the labels of a line.
 
+use std::collections::BTreeMap;
+
 use super::funcs;
-use super::parse::{Condition, Expr, Node, Pipe};
+use super::parse::{Condition, Expr, Node, Pipe, Tree};
 use super::value::Value;
 use super::{MAX_OUTPUT, MAX_STEPS, Scope};
+
+/// How deep defined templates may call each other.
+const MAX_CALLS: usize = 64;
 
 /// How a list of nodes ended.
 #[derive(PartialEq, Eq)]
@@ -14,15 +19,19 @@ enum Flow {
 }
 
 struct Run<'a> {
+    defined: &'a BTreeMap<String, Vec<Node>>,
+    depth: usize,
     scope: &'a dyn Scope,
     variables: Vec<(String, Value)>,
     steps: usize,
     start: usize,
 }
 
-pub(super) fn run(nodes: &[Node], scope: &dyn Scope, out: &mut Vec<u8>) -> Result<(), String> {
-    let mut run = Run { scope, variables: Vec::new(), steps: 0, start: out.len() };
-    run.list(nodes, &Value::Labels, out).map(drop)
+pub(super) fn run(tree: &Tree, scope: &dyn Scope, out: &mut Vec<u8>) -> Result<(), String> {
+    let defined = &tree.defined;
+    let mut run =
+        Run { defined, depth: 0, scope, variables: Vec::new(), steps: 0, start: out.len() };
+    run.list(&tree.nodes, &Value::Labels, out).map(drop)
 }
 
 impl Run<'_> {
@@ -78,8 +87,32 @@ impl Run<'_> {
             Node::Range { .. } => return self.range(node, dot, out),
             Node::Break => return Ok(Flow::Break),
             Node::Continue => return Ok(Flow::Continue),
+            Node::Template { name, pipe } => self.template(name, pipe.as_ref(), dot, out)?,
         }
         Ok(Flow::Next)
+    }
+
+    /// Runs a defined template; it sees its argument only.
+    fn template(
+        &mut self,
+        name: &str,
+        pipe: Option<&Pipe>,
+        dot: &Value,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let value = pipe.map_or(Ok(Value::Nil), |pipe| self.pipe(pipe, dot))?;
+        let nodes =
+            self.defined.get(name).ok_or_else(|| format!("template {name:?} not defined"))?;
+        if self.depth >= MAX_CALLS {
+            return Err(format!("templates call each other more than {MAX_CALLS} levels deep"));
+        }
+        self.depth += 1;
+        let root = vec![(String::new(), value.clone())];
+        let variables = std::mem::replace(&mut self.variables, root);
+        let flow = self.list(nodes, &value, out);
+        self.variables = variables;
+        self.depth -= 1;
+        flow.map(drop)
     }
 
     fn branch(

@@ -61,6 +61,8 @@ const TABLE: &[(&str, Arity, Func)] = &[
         let layout = text(&a[0])?;
         Ok(Value::Str(time::format(&layout, instant(&a[1])?)))
     }),
+    ("now", (0, 0), |_| Ok(Value::Time(Some(time::now())))),
+    ("call", (1, MANY), |a| Err(format!("non-function of type {}", a[0].kind()))),
     ("toDate", (2, 2), |a| Ok(Value::Time(time::parse(&text(&a[0])?, &text(&a[1])?)))),
     ("toDateInZone", (3, 3), |a| {
         time::check_zone(&text(&a[1])?)?;
@@ -140,7 +142,7 @@ fn len(args: &[Value]) -> Result {
 }
 
 /// Go's `Sprint`: a space between two neighbours of which neither is text.
-fn print(args: &[Value]) -> Vec<u8> {
+pub(super) fn print(args: &[Value]) -> Vec<u8> {
     let mut out = Vec::new();
     let is_text = |v: &Value| matches!(v, Value::Str(_) | Value::Raw(_));
     for (i, value) in args.iter().enumerate() {

@@ -1,5 +1,7 @@
 //! Template pieces to a tree.
 
+use std::collections::BTreeMap;
+
 use super::funcs;
 use super::lex::{Piece, Token, pieces};
 
@@ -27,6 +29,18 @@ pub(super) enum Node {
     },
     Break,
     Continue,
+    /// `{{template "name" pipeline}}`.
+    Template {
+        name: String,
+        pipe: Option<Pipe>,
+    },
+}
+
+/// The nodes of a template, and those it defines by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tree {
+    pub(super) nodes: Vec<Node>,
+    pub(super) defined: BTreeMap<String, Vec<Node>>,
 }
 
 /// The pipeline of `if` and `with`, and the variable that takes its value.
@@ -90,6 +104,7 @@ impl Node {
     pub(super) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Expr)) {
         match self {
             Self::Text(_) | Self::Break | Self::Continue => {}
+            Self::Template { pipe, .. } => pipe.iter().for_each(|p| p.visit(see)),
             Self::Print(pipe) | Self::Set { pipe, .. } => pipe.visit(see),
             Self::If(branches, or_else) => {
                 for (condition, body) in branches {
@@ -107,12 +122,17 @@ impl Node {
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Node>, String> {
+pub(super) fn parse(text: &str) -> Result<Tree, String> {
     let pieces = pieces(text)?;
-    let mut parser =
-        Parser { pieces: pieces.into_iter(), depth: 0, n_loops: 0, variables: Vec::new() };
+    let mut parser = Parser {
+        pieces: pieces.into_iter(),
+        depth: 0,
+        n_loops: 0,
+        variables: Vec::new(),
+        defined: BTreeMap::new(),
+    };
     match parser.list()? {
-        (nodes, End::Text) => Ok(nodes),
+        (nodes, End::Text) => Ok(Tree { nodes, defined: parser.defined }),
         (_, end) => Err(format!("unexpected {{{{{}}}}}", end.word())),
     }
 }
@@ -140,6 +160,7 @@ struct Parser {
     depth: usize,
     n_loops: usize,
     variables: Vec<String>,
+    defined: BTreeMap<String, Vec<Node>>,
 }
 
 impl Parser {
@@ -184,9 +205,14 @@ impl Parser {
                     }
                     nodes.push(if word == "break" { Node::Break } else { Node::Continue });
                 }
-                "define" | "template" | "block" => {
-                    return Err(format!("{{{{{word}}}}} is not supported"));
+                "define" => {
+                    if self.depth > 0 {
+                        return Err("unexpected {{define}}".to_owned());
+                    }
+                    self.nested(|p| p.define(rest()))?;
                 }
+                "template" => nodes.push(self.template(rest())?),
+                "block" => nodes.push(self.nested(|p| p.block(rest()))?),
                 _ => nodes.push(self.action(tokens)?),
             }
         }
@@ -278,6 +304,48 @@ impl Parser {
         let (body, end) = body?;
         let or_else = self.else_body(end)?;
         Ok(Node::Range { key, item, pipe, body, or_else })
+    }
+
+    /// A definition in a scope of its own, without what is around it.
+    fn define(&mut self, tokens: Vec<Token>) -> Result<(), String> {
+        let [Token::Str(name)] = tokens.as_slice() else {
+            return Err("unexpected token in define clause".to_owned());
+        };
+        let body = self.scoped(|p| p.body())?;
+        let (nodes, End::Close) = body else {
+            return Err("unexpected {{else}} in define clause".to_owned());
+        };
+        self.defined.insert(name.clone(), nodes);
+        Ok(())
+    }
+
+    fn scoped<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let variables = std::mem::take(&mut self.variables);
+        let n_loops = std::mem::take(&mut self.n_loops);
+        let out = read(self);
+        (self.variables, self.n_loops) = (variables, n_loops);
+        out
+    }
+
+    fn template(&mut self, tokens: Vec<Token>) -> Result<Node, String> {
+        let mut rest = tokens.into_iter();
+        let Some(Token::Str(name)) = rest.next() else {
+            return Err("unexpected token in template clause".to_owned());
+        };
+        let rest: Vec<Token> = rest.collect();
+        let pipe = if rest.is_empty() { None } else { Some(self.pipe(rest)?) };
+        Ok(Node::Template { name, pipe })
+    }
+
+    /// `{{block "name" pipeline}}` defines and uses at once.
+    fn block(&mut self, tokens: Vec<Token>) -> Result<Node, String> {
+        if tokens.len() < 2 {
+            return Err("missing value for block clause".to_owned());
+        }
+        let name = tokens[..1].to_vec();
+        let node = self.template(tokens)?;
+        self.define(name)?;
+        Ok(node)
     }
 
     fn action(&mut self, mut tokens: Vec<Token>) -> Result<Node, String> {

@@ -37,6 +37,24 @@ fn fields_and_text_are_joined() {
 }
 
 #[test]
+fn templates_define_others_and_use_them() {
+    let define = r#"{{ define "t" }}<{{ . }}{{ $ }}>{{ end }}"#;
+    assert_eq!(run(&format!(r#"{define}{{{{ template "t" .level }}}}"#)), "<errorerror>");
+    assert_eq!(run(&format!(r#"{define}{{{{ template "t" }}}}"#)), "<<no value><no value>>");
+    assert_eq!(run(r#"{{ block "b" .status }}[{{ . }}]{{ end }}{{ template "b" 1 }}"#), "[500][1]");
+    assert!(run(r#"{{ template "none" }}"#).contains("not defined"));
+    let endless = r#"{{ define "t" }}{{ template "t" . }}{{ end }}{{ template "t" . }}"#;
+    assert!(run(endless).contains("64 levels"));
+    for bad in [
+        r#"{{ define "t" }}"#,
+        "{{ define t }}{{ end }}",
+        r#"{{ if .a }}{{ define "t" }}{{ end }}{{ end }}"#,
+    ] {
+        assert!(Template::new(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn blocks_follow_go() {
     assert_eq!(
         run(r#"{{ if eq .level "warn" }}W{{ else if eq .level "error" }}E{{ else }}-{{ end }}"#),
@@ -132,7 +150,6 @@ fn broken_templates_are_refused() {
         "{{ $x }}",
         "{{ .a | .b }}",
         "{{ break }}",
-        "{{ define \"x\" }}{{ end }}",
         "{{ .a .b }}",
         "{{}}",
         "{{ \"a }}",

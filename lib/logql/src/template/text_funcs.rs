@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::MAX_OUTPUT;
 use super::convert::to_int;
-use super::funcs::{Arity, Func, text};
+use super::funcs::{Arity, Func, MANY, print, text};
 use super::value::Value;
 
 type Result = std::result::Result<Value, String>;
@@ -47,11 +47,12 @@ pub(super) const TABLE: &[(&str, Arity, Func)] = &[
     ("regexReplaceAllLiteral", (3, 3), |a| regex_replace(a, true)),
     ("count", (2, 2), count),
     ("urlencode", (1, 1), |a| string(url_encode(&text(&a[0])?))),
-    ("urlquery", (1, 1), |a| string(url_encode(&text(&a[0])?))),
+    ("urlquery", (0, MANY), |a| string(url_encode(&printed(a)))),
     ("urldecode", (1, 1), |a| url_decode(&text(&a[0])?)),
     ("b64enc", (1, 1), |a| string(STANDARD.encode(bytes(&a[0])))),
     ("b64dec", (1, 1), |a| Ok(base64_decode(&text(&a[0])?))),
-    ("html", (1, 1), |a| string(html(&text(&a[0])?))),
+    ("html", (0, MANY), |a| string(html(&printed(a)))),
+    ("js", (0, MANY), |a| string(js(&printed(a)))),
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of the table's functions")]
@@ -236,6 +237,24 @@ fn base64_decode(text: &str) -> Value {
     }
 }
 
+fn printed(args: &[Value]) -> String {
+    String::from_utf8_lossy(&print(args)).into_owned()
+}
+
+/// What JavaScript reads back as `text`.
+fn js(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '\'' | '"' => out.extend(['\\', c]),
+            '<' | '>' | '&' | '=' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -245,6 +264,7 @@ fn html(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&#34;"),
             '\'' => out.push_str("&#39;"),
+            '\0' => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

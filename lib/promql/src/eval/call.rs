@@ -2,10 +2,10 @@
 
 use skald_model::Labels;
 use skald_vector::function::{
-    DatePart, clamp, go_max, go_min, label_join, label_replace, map_floats, round, sort_by_labels,
-    sort_by_value,
+    DatePart, clamp, go_max, go_min, label_join, label_replace, map_floats, round, single_values,
+    sort_by_labels, sort_by_value,
 };
-use skald_vector::{Bitmap, Column, Grid, Matrix};
+use skald_vector::{Column, Grid, Matrix};
 
 use super::select::Pick;
 use super::{Evaluator, Val, absent};
@@ -67,7 +67,7 @@ impl Evaluator {
             Function::Timestamp => self.timestamp(first, grid)?,
             Function::ToScalar => {
                 let input = self.vector(first, grid)?;
-                return Ok(Val::Scalar(only_floats(&input)));
+                return Ok(Val::Scalar(single_values(&input)));
             }
             Function::ToVector => {
                 let values = self.scalar(first, grid)?;
@@ -231,23 +231,4 @@ fn check_extension(name: &str, ranged: &Expr) -> Result<(), QueryError> {
     let list = known.join(", ");
     let text = format!("{word} modifier can only be used with: {list} - not with {name}");
     Err(QueryError::Execution(text))
-}
-
-/// The value where exactly one column has a float, else NaN.
-fn only_floats(input: &Matrix) -> Vec<f64> {
-    let n = input.grid.n;
-    let mut out = vec![f64::NAN; n];
-    let (mut seen, mut twice) = (Bitmap::new(n), Bitmap::new(n));
-    for column in &input.columns {
-        for i in column.present.ones() {
-            let Some(v) = column.float(i) else { continue };
-            if seen.get(i) {
-                twice.set(i);
-            }
-            seen.set(i);
-            out[i] = v;
-        }
-    }
-    twice.ones().for_each(|i| out[i] = f64::NAN);
-    out
 }

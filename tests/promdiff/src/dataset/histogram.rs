@@ -3,7 +3,7 @@
 use skald_proto::public::prometheus::histogram::{Count, ResetHint, ZeroCount};
 use skald_proto::public::prometheus::{BucketSpan, Histogram};
 
-use crate::rng::Rng;
+use skald_testkit::rng::Rng;
 
 const CUSTOM: i32 = -53;
 
