@@ -31,6 +31,8 @@ pub struct Config {
     pub orphan_age: HumanDuration,
     /// Such an object must be seen in two scans this far apart. Default 24h.
     pub orphan_scan_gap: HumanDuration,
+    /// How long after `limits.delete_request_cancel_period` a request to delete lines is carried out. Must exceed the time for which ingesters hold lines. Default 2h.
+    pub delete_settle: HumanDuration,
 }
 
 /// A duration, or `auto`.
@@ -91,6 +93,7 @@ impl Default for Config {
             commit_retention: HumanDuration::from_secs(7 * 86_400),
             orphan_age: HumanDuration::from_secs(48 * 3600),
             orphan_scan_gap: HumanDuration::from_secs(24 * 3600),
+            delete_settle: HumanDuration::from_secs(7200),
         }
     }
 }

@@ -15,6 +15,7 @@ mod meta;
 mod metrics;
 pub mod plan;
 mod quarantine;
+mod rules;
 pub mod service;
 #[cfg(test)]
 mod testing;

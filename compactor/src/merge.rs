@@ -20,11 +20,12 @@ use skald_blocks::{
 };
 use skald_model::{ErrorKind, Signal, TenantId};
 use skald_runtime::cpu;
-use skald_runtime::{CpuPool, Rng, SharedClock};
+use skald_runtime::{CpuPool, Rng};
 
 use self::logs::LogMerger;
 use self::metrics::MetricMerger;
 use crate::plan::FULL_LEVEL;
+use crate::rules::LogRules;
 
 const FOOTER_BYTES: usize = 64 << 20;
 /// Sources that a block names; more than there are replicas.
@@ -60,10 +61,13 @@ pub(crate) struct Job {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) tenant: TenantId,
     pub(crate) cpu: CpuPool,
-    pub(crate) clock: SharedClock,
     pub(crate) rng: Rng,
     /// Rows before this are dropped.
     pub(crate) cutoff: Option<i64>,
+    /// Which lines go beside that.
+    pub(crate) rules: Arc<LogRules>,
+    /// The time that outputs have in their ids: that of the plan.
+    pub(crate) now_ms: i64,
     /// Bytes of rows after which an output is closed.
     pub(crate) memory: usize,
 }
@@ -146,7 +150,7 @@ impl MergeError {
         }
     }
 
-    fn reading(block: BlockId, source: skald_blocks::Error) -> Self {
+    pub(crate) fn reading(block: BlockId, source: skald_blocks::Error) -> Self {
         match source.kind() {
             ErrorKind::Corrupt | ErrorKind::NotFound => Self::Damaged { block, source },
             _ => Self::Read { block, source },
@@ -190,7 +194,8 @@ impl Job {
                     let opened = LogReader::open(store(), &self.tenant, meta, cache).await;
                     rows.push(opened.map_err(reading)?.rows().await.map_err(reading)?);
                 }
-                let merger = LogMerger::new(inputs.len(), self.cutoff, self.memory);
+                let merger = LogMerger::new(inputs.len(), self.cutoff, self.memory)
+                    .with_rules(Arc::clone(&self.rules));
                 self.drive(merger, rows, inputs, written).await
             }
             None => Ok(()),
@@ -243,7 +248,7 @@ impl Job {
         let Some(encode) = encode else {
             return Ok(());
         };
-        let id = BlockId::new(self.clock.now_ms(), self.rng.next_u128());
+        let id = BlockId::new(self.now_ms, self.rng.next_u128());
         let mut options = WriterOptions::new(id);
         options.level = level;
         options.sources = sources(inputs);

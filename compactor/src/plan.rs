@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use skald_catalog::{BlockMeta, Signal};
 
+use crate::rules::LogRules;
+
 /// The level of an output that was closed because the memory of its merge was full.
 pub const FULL_LEVEL: u32 = 1000;
 
@@ -41,6 +43,12 @@ pub struct Rules {
     pub metrics_cutoff_ms: Option<i64>,
     /// Lines before this, in nanoseconds, are past their retention.
     pub logs_cutoff_ns: Option<i64>,
+    /// What goes of lines in particular.
+    pub(crate) logs: Arc<LogRules>,
+    /// Changes when the retention of streams does.
+    pub(crate) retention_key: String,
+    /// When the plan is made; what it writes has this time in its ids.
+    pub(crate) now_ms: i64,
 }
 
 /// What is to be done; merges are disjoint and may be carried out in any order.
@@ -55,7 +63,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merge {
     pub signal: Signal,
-    /// At least two, ordered by id.
+    /// Ordered by id. One alone is written anew without the lines that go.
     pub inputs: Vec<Arc<BlockMeta>>,
 }
 

@@ -1,19 +1,22 @@
 //! The compactor as a component: rounds over all tenants, on time and on demand.
 
 mod http;
+mod rewrite;
 mod tenant;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use object_store::ObjectStore;
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use skald_catalog::{Catalog, CommitError, GcOptions};
 use skald_limits::Overrides;
-use skald_model::{Chain, ErrorKind};
+use skald_model::{Chain, ErrorKind, TenantId};
 use skald_runtime::{CpuPool, Rng, SharedClock, Shutdown};
 use tracing::{info, warn};
 
@@ -22,6 +25,7 @@ use crate::merge::MergeError;
 use crate::metrics::Metrics;
 use crate::plan::Effort;
 use crate::quarantine::Quarantine;
+use crate::rules::Clean;
 
 /// What a compactor works with.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ struct Inner {
     parts: Parts,
     metrics: Metrics,
     quarantine: Quarantine,
+    /// By tenant.
+    clean: Mutex<BTreeMap<TenantId, Clean>>,
     /// One round at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -93,8 +99,8 @@ impl Compactor {
         config.validate()?;
         let metrics = Metrics::register(registry);
         let quarantine = Quarantine::default();
-        let inner =
-            Inner { config, parts, metrics, quarantine, turn: tokio::sync::Mutex::default() };
+        let turn = tokio::sync::Mutex::default();
+        let inner = Inner { config, parts, metrics, quarantine, clean: Mutex::default(), turn };
         Ok(Self { inner: Arc::new(inner) })
     }
 

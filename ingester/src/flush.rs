@@ -191,6 +191,7 @@ impl Ingester {
             removes: Vec::new(),
             watermark: Some(pending.watermark),
             metadata: pending.metadata.iter().map(catalog_metadata).collect(),
+            ..Change::default()
         };
         Ok(self.0.deps.catalog.commit(&tenant.id, change).await?)
     }

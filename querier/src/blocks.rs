@@ -13,7 +13,7 @@ use object_store::ObjectStore;
 use skald_blocks::{
     BlockId, BlockMeta, CacheSizes, FooterCache, LogReader, MetricReader, ReadStats,
 };
-use skald_catalog::{Catalog, View};
+use skald_catalog::{Catalog, Change, CommitError, View};
 use skald_model::{Chain, ErrorKind, Signal, TenantId, TimeRange};
 use skald_runtime::ByteSize;
 use tracing::debug;
@@ -147,6 +147,20 @@ impl Blocks {
             Err(e) => Err(e),
         };
         view.map_err(|e| of_catalog(&e))
+    }
+
+    /// A view with every commit that is visible now.
+    pub(crate) async fn fresh_view(&self, tenant: &TenantId) -> Result<Arc<View>, Error> {
+        self.catalog.refresh(tenant).await.map_err(|e| of_catalog(&e))
+    }
+
+    /// Commits a change of what the tenant wants, not of its blocks.
+    pub(crate) async fn commit(
+        &self,
+        tenant: &TenantId,
+        change: Change,
+    ) -> Result<u64, CommitError> {
+        self.catalog.commit(tenant, change).await
     }
 
     /// Applies `read` to the wanted blocks of one view.

@@ -41,6 +41,9 @@ pub enum Error {
     NotFound(String),
     #[error("{0}")]
     NotAcceptable(String),
+    /// The tenant may not do that.
+    #[error("{0}")]
+    Forbidden(String),
     #[error("{0}")]
     Internal(String),
 }
@@ -74,6 +77,7 @@ impl Error {
             | Self::NoTenant
             | Self::BodyTooLarge { .. }
             | Self::NotAcceptable(_)
+            | Self::Forbidden(_)
             | Self::Execution(_) => ErrorKind::Invalid,
             Self::Limit(_) | Self::TooManyRequests { .. } => ErrorKind::LimitExceeded,
             Self::Timeout(_) => ErrorKind::Timeout,
@@ -97,6 +101,7 @@ impl Error {
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }

@@ -12,6 +12,7 @@
 
 mod blocks;
 mod config;
+mod deletes;
 mod error;
 mod fanout;
 mod frontend;

@@ -1,5 +1,7 @@
 //! The Loki HTTP API: routes, and what its handlers share.
 
+mod counted;
+mod delete;
 mod fields;
 mod labels;
 mod page;
@@ -12,12 +14,15 @@ mod tail;
 
 use axum::Router;
 use axum::routing::get;
+use skald_logql::EntrySource;
 use skald_model::{Matcher, TimeRange};
 
 use crate::http::params::Params;
 use crate::http::reply::Api;
 use crate::http::route::{Class, Route};
 use crate::http::time;
+use crate::scope::Scope;
+use crate::source::shown;
 use crate::{Error, Querier};
 
 /// Routes below `/loki/api/v1`.
@@ -43,12 +48,18 @@ pub fn loki_router() -> Router<Querier> {
             reads("loki_detected_field_values").get_or_post(fields::values),
         )
         .route(&at("detected_labels"), reads("loki_detected_labels").get_or_post(labels::detected))
+        .route(&at("delete"), cheap("loki_delete").any(delete::requests))
         .route(&at("patterns"), reads("loki_patterns").get_or_post(patterns::patterns))
         .route(&at("format_query"), cheap("loki_format_query").get_or_post(query::format))
         .route(&at("drilldown-limits"), cheap("loki_limits").get(status::drilldown_limits))
         .route("/config/tenant/v1/limits", cheap("loki_limits").get(status::drilldown_limits))
         .route(&at("status/buildinfo"), cheap("loki_buildinfo").get(status::buildinfo))
         .route(&at("tail"), get(tail::tail))
+}
+
+/// The entries that queries of the request may show.
+async fn source(querier: &Querier, scope: &Scope) -> Result<Box<dyn EntrySource>, Error> {
+    shown(querier.fanout(), scope).await
 }
 
 const NS_PER_S: i64 = 1_000_000_000;

@@ -4,12 +4,15 @@
 //! entry that two inputs have meets its copy.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use skald_blocks::LogBlockWriter;
+use skald_logql::Work;
 use skald_model::{Labels, LogEntry, StreamEntries};
 
 use super::{BadInput, Encode, Merger, Step};
+use crate::rules::LogRules;
 
 /// What an entry costs beside its bytes.
 const ENTRY_BYTES: usize = size_of::<LogEntry>();
@@ -18,6 +21,8 @@ const ENTRY_BYTES: usize = size_of::<LogEntry>();
 pub(super) struct LogMerger {
     inputs: Vec<Input>,
     cutoff: i64,
+    rules: Arc<LogRules>,
+    work: Work,
     memory: usize,
     out: Vec<(Labels, Vec<LogEntry>)>,
     out_bytes: usize,
@@ -44,11 +49,19 @@ impl LogMerger {
         Self {
             inputs: std::iter::repeat_with(Input::default).take(n_inputs).collect(),
             cutoff: cutoff.unwrap_or(i64::MIN),
+            rules: Arc::default(),
+            work: Work::default(),
             memory,
             out: Vec::new(),
             out_bytes: 0,
             last: None,
         }
+    }
+
+    /// With rules for streams and requests to delete.
+    pub(super) fn with_rules(mut self, rules: Arc<LogRules>) -> Self {
+        self.rules = rules;
+        self
     }
 
     /// The pieces at the front of all inputs.
@@ -88,6 +101,7 @@ impl LogMerger {
             taken.sort_by_key(|entry| entry.timestamp_ns);
             taken = without_copies(taken);
         }
+        self.rules.apply(&mut self.work, stream, &mut taken);
         self.last = Some((stream.clone(), horizon));
         taken
     }

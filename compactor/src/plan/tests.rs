@@ -15,6 +15,9 @@ fn rules() -> Rules {
         max_blocks: 8,
         metrics_cutoff_ms: None,
         logs_cutoff_ns: None,
+        logs: Arc::default(),
+        retention_key: String::new(),
+        now_ms: 0,
     }
 }
 

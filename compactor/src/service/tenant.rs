@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use object_store::ObjectStoreExt;
 use skald_blocks::BlockMeta;
-use skald_catalog::{Change, CommitError};
+use skald_catalog::{Change, CommitError, View};
 use skald_model::{Chain, TenantId};
 use tokio::time::Instant;
 use tracing::{debug, info};
@@ -14,6 +14,7 @@ use crate::merge::{Job, MergeError};
 use crate::meta;
 use crate::metrics::BySignal;
 use crate::plan::{Effort, Merge, Plan, Rules, plan};
+use crate::rules::LogRules;
 
 /// Conflicts with others after which a tenant is left to the next round.
 const MAX_CONFLICTS: u64 = 10;
@@ -26,11 +27,11 @@ impl Inner {
     ) -> Result<Report, CompactError> {
         let mut report = Report { tenants: 1, ..Report::default() };
         while report.conflicts < MAX_CONFLICTS {
-            let rules = self.rules(tenant, effort);
             // The view is let go at once: holding it would keep its blocks from being deleted.
-            let next = {
+            let (next, rules) = {
                 let view = self.parts.catalog.refresh(tenant).await?;
-                plan(&view.blocks, &self.quarantine.of(tenant), &rules)
+                let rules = self.rules(tenant, effort, &view);
+                (plan(&view.blocks, &self.quarantine.of(tenant), &rules), rules)
             };
             if next == Plan::default() {
                 break;
@@ -40,6 +41,10 @@ impl Inner {
                 self.merge(tenant, merge, &rules, &mut report).await?;
             }
         }
+        let view = self.parts.catalog.refresh(tenant).await?;
+        let rules = self.rules(tenant, effort, &view);
+        drop(view);
+        self.rewrites(tenant, &rules, &mut report).await?;
         let collected = self.parts.catalog.gc(tenant, &self.gc_options()).await?;
         report.blocks_deleted = count(collected.deleted_blocks.len());
         report.orphans_deleted = count(collected.deleted_orphans.len());
@@ -48,11 +53,12 @@ impl Inner {
         Ok(report)
     }
 
-    pub(super) fn rules(&self, tenant: &TenantId, effort: Effort) -> Rules {
+    pub(super) fn rules(&self, tenant: &TenantId, effort: Effort, view: &View) -> Rules {
         let limits = self.parts.overrides.get(tenant);
         let now = self.parts.clock.now_ns();
         let metrics = limits.compactor_blocks_retention_period;
-        let logs = limits.retention_period;
+        let settle_ms = self.config.delete_settle.as_millis();
+        let logs = LogRules::new(&limits, view.deletes.values(), now, settle_ms);
         let now_ms = now / 1_000_000;
         Rules {
             effort,
@@ -61,7 +67,10 @@ impl Inner {
             max_blocks: self.config.max_blocks_per_merge,
             metrics_cutoff_ms: (!metrics.is_zero())
                 .then(|| now_ms.saturating_sub(metrics.as_millis())),
-            logs_cutoff_ns: (!logs.is_zero()).then(|| now.saturating_sub(logs.as_nanos())),
+            logs_cutoff_ns: logs.oldest_cutoff(),
+            logs: Arc::new(logs),
+            retention_key: format!("{:?} {}", limits.retention_stream, limits.retention_period),
+            now_ms,
         }
     }
 
@@ -106,9 +115,10 @@ impl Inner {
             store: Arc::clone(&self.parts.store),
             tenant: tenant.clone(),
             cpu: self.parts.cpu.clone(),
-            clock: Arc::clone(&self.parts.clock),
             rng: self.parts.rng.clone(),
             cutoff: rules.cutoff(merge.signal),
+            rules: Arc::clone(&rules.logs),
+            now_ms: rules.now_ms,
             memory: usize::try_from(self.config.merge_memory.0).unwrap_or(usize::MAX),
         };
         let start = Instant::now();

@@ -189,6 +189,88 @@ async fn retention_drops_blocks_and_rows_by_the_limit_of_each_signal() {
     assert_eq!(lines.len(), 40);
 }
 
+/// Ten lines each of three streams, in one block.
+async fn three_streams(store: &Arc<dyn ObjectStore>, n: u128) -> BlockMeta {
+    let at = START_MS * 1_000_000;
+    let lines =
+        (1..=3).flat_map(|app| (0..10).map(move |i| line(app, at + i, &format!("x{i}"), "")));
+    log_block(store, n, "a", lines.collect()).await
+}
+
+fn of_app(lines: &[Line], app: &str) -> Vec<String> {
+    let mine = lines.iter().filter(|(labels, _)| labels.get("app") == Some(app));
+    mine.map(|(_, e)| e.text().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn requests_to_delete_are_carried_out_when_they_are_due_and_then_finished() {
+    let process = Process::simple(memory(), 1);
+    process.commit(&[three_streams(&process.store, 1).await]).await;
+    let delete = |id: &str, query: &str, from: i64, to: i64| skald_catalog::DeleteRequest {
+        id: id.to_owned(),
+        query: query.to_owned(),
+        start_ns: START_MS * 1_000_000 + from,
+        end_ns: START_MS * 1_000_000 + to,
+        created_ms: START_MS,
+        finished_ms: 0,
+    };
+    let deletes = vec![
+        delete("a", r#"{app="a1"}"#, 2, 4),
+        delete("b", r#"{app="a2"} |= "x7""#, 0, 9),
+        delete("c", r#"{app="none"}"#, 0, 9),
+    ];
+    process.catalog.commit(&tenant(), Change { deletes, ..Change::default() }).await.unwrap();
+    let open = || async {
+        let view = process.catalog.refresh(&tenant()).await.unwrap();
+        view.deletes.values().filter(|d| d.finished_ms == 0).count()
+    };
+    process.clock.advance_ms(26 * 3_600_000 - 1);
+    assert_eq!(process.compactor.compact_all().await.unwrap().blocks_written, 0);
+    assert_eq!((process.contents().await.1.len(), open().await), (30, 3));
+    process.clock.advance_ms(1);
+    let report = process.compactor.compact_all().await.unwrap();
+    assert_eq!((report.blocks_written, open().await), (1, 0));
+    let lines = process.contents().await.1;
+    assert_eq!(of_app(&lines, "a1"), ["x0", "x1", "x5", "x6", "x7", "x8", "x9"]);
+    let a2 = of_app(&lines, "a2");
+    assert_eq!((a2.len(), a2.contains(&"x7".to_owned())), (9, false));
+    assert_eq!(of_app(&lines, "a3").len(), 10);
+    assert_eq!(process.compactor.compact_all().await.unwrap().blocks_written, 0);
+    // Finished requests are forgotten in the end.
+    process.clock.advance_ms(31 * 86_400_000);
+    process.compactor.compact_all().await.unwrap();
+    assert!(process.catalog.refresh(&tenant()).await.unwrap().deletes.is_empty());
+}
+
+#[tokio::test]
+async fn streams_have_a_retention_of_their_own_by_priority() {
+    let rule = |selector: &str, priority, hours: u64| skald_limits::StreamRetention {
+        selector: selector.to_owned(),
+        priority,
+        period: HumanDuration::from_secs(hours * 3600),
+    };
+    let limits = Limits {
+        retention_period: HumanDuration::from_secs(10 * 3600),
+        retention_stream: vec![
+            rule(r#"{app=~"a1|a2"}"#, 1, 24),
+            rule(r#"{app="a1"}"#, 2, 2),
+            rule("{", 9, 1),
+        ],
+        ..Limits::default()
+    };
+    let process = Process::new(memory(), Config::default(), limits, 1);
+    process.commit(&[three_streams(&process.store, 1).await]).await;
+    let mut left = Vec::new();
+    // Nothing is past; a1; a3 by the general rule; a2, with the block.
+    for hours in [1, 2, 9, 13] {
+        process.clock.advance_ms(hours * 3_600_000);
+        process.compactor.compact_all().await.unwrap();
+        let lines = process.contents().await.1;
+        left.push(["a1", "a2", "a3"].map(|app| of_app(&lines, app).len()));
+    }
+    assert_eq!(left, [[10, 10, 10], [0, 10, 10], [0, 10, 0], [0, 0, 0]]);
+}
+
 #[tokio::test]
 async fn a_damaged_block_is_left_alone_and_the_rest_is_merged() {
     let process = Process::simple(memory(), 1);
@@ -216,7 +298,7 @@ async fn when_another_compactor_was_faster_the_output_is_thrown_away() {
     let before = slow.contents().await;
     // What the slow one planned before the fast one committed.
     let view = slow.catalog.refresh(&tenant()).await.unwrap();
-    let rules = slow.compactor.inner.rules(&tenant(), Effort::Full);
+    let rules = slow.compactor.inner.rules(&tenant(), Effort::Full, &view);
     let stale = crate::plan(&view.blocks, &std::collections::BTreeSet::new(), &rules);
     // Old objects stay as long as this process' readers might need them.
     let other = Change {
@@ -229,9 +311,10 @@ async fn when_another_compactor_was_faster_the_output_is_thrown_away() {
                 store: Arc::clone(&fast.store),
                 tenant: tenant(),
                 cpu: CpuPool::new(1),
-                clock: Arc::clone(&fast.clock) as SharedClock,
                 rng: Rng::seeded(9),
                 cutoff: None,
+                rules: Arc::default(),
+                now_ms: 0,
                 memory: usize::MAX,
             };
             job.run(&inputs, &mut written).await.unwrap();

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use skald_model::{Chain, TenantId};
-use skald_proto::catalog::{BlockMeta, Commit, MetricMetadata};
+use skald_proto::catalog::{BlockMeta, Commit, DeleteRequest, MetricMetadata};
 use tracing::{debug, warn};
 
 use crate::catalog::{Cached, Catalog, Stamp, Tenant};
@@ -29,6 +29,10 @@ pub struct Change {
     pub watermark: Option<u64>,
     /// Metadata seen; what the log has already is left out.
     pub metadata: Vec<MetricMetadata>,
+    /// Requests to delete lines: new ones, and those of the same id instead of what is there.
+    pub deletes: Vec<DeleteRequest>,
+    /// Ids of requests that are withdrawn or forgotten.
+    pub forget_deletes: Vec<String>,
 }
 
 /// A commit on its way.
@@ -217,18 +221,24 @@ impl Attempt<'_> {
 
     /// The commit that makes the change on top of `view`; `None` if nothing is left of it.
     fn build(&self, view: &View, number: u64) -> Option<Commit> {
-        let Change { adds, removes, watermark, metadata } = &self.change;
+        let Change { adds, removes, watermark, metadata, .. } = &self.change;
         let author = &self.catalog.author;
         let watermark = watermark.filter(|&seq| seq > view.watermark(&author.replica));
         let forgets = self.forgets.iter().filter(|id| view.removed.contains_key(*id));
         let removes: Vec<String> = removes.iter().chain(forgets).cloned().collect();
         let metadata = self.new_metadata(view, metadata);
-        let empty = adds.is_empty() && removes.is_empty() && metadata.is_empty();
+        let is_new = |d: &&DeleteRequest| view.deletes.get(&d.id) != Some(*d);
+        let deletes: Vec<_> = self.change.deletes.iter().filter(is_new).cloned().collect();
+        let is_there = |id: &&String| view.deletes.contains_key(*id);
+        let forget_deletes: Vec<_> =
+            self.change.forget_deletes.iter().filter(is_there).cloned().collect();
+        let no_deletes = deletes.is_empty() && forget_deletes.is_empty();
+        let empty = adds.is_empty() && removes.is_empty() && metadata.is_empty() && no_deletes;
         if empty && watermark.is_none() {
             return None;
         }
         Some(Commit {
-            version: frame::VERSION.into(),
+            version: frame::version(!no_deletes),
             number,
             commit_uuid: self.uuid.clone(),
             author: Some(author.as_ref().clone()),
@@ -237,6 +247,8 @@ impl Attempt<'_> {
             removes,
             watermark: watermark.map(|seq| (author.replica.clone(), seq)).into_iter().collect(),
             metadata,
+            deletes,
+            forget_deletes,
         })
     }
 

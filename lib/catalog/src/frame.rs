@@ -14,7 +14,11 @@ use skald_proto::catalog::{Checkpoint, Commit};
 use crate::Error;
 
 const MAGIC: [u8; 4] = *b"SKMF";
-pub(crate) const VERSION: u8 = 1;
+const VERSION: u8 = 1;
+/// Messages have this version, and the next one if they have requests to delete: readers from before
+/// those would show what is deleted, and lose the requests with the next checkpoint.
+const PLAIN: u32 = 1;
+const WITH_DELETES: u32 = 2;
 const HEAD: usize = 12;
 const TRAILER: usize = 4;
 
@@ -135,8 +139,13 @@ pub(crate) fn decode_hint(path: &Path, bytes: &Bytes) -> Result<Hint, Error> {
     Ok(Hint { checkpoint: u64::from_le_bytes(*number) })
 }
 
+/// The version of a message.
+pub(crate) fn version(has_deletes: bool) -> u32 {
+    if has_deletes { WITH_DELETES } else { PLAIN }
+}
+
 fn check_version(path: &Path, version: u32) -> Result<(), Error> {
-    if version == u32::from(VERSION) {
+    if [PLAIN, WITH_DELETES].contains(&version) {
         return Ok(());
     }
     Err(Error::Version { path: path.to_string(), version })

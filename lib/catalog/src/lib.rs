@@ -33,7 +33,9 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use skald_proto::catalog::{Author, BlockMeta, MetricMetadata, RemovedBlock, Signal};
+pub use skald_proto::catalog::{
+    Author, BlockMeta, DeleteRequest, MetricMetadata, RemovedBlock, Signal,
+};
 
 pub use crate::catalog::Catalog;
 pub use crate::commit::Change;

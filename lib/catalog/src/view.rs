@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use skald_model::TenantId;
-use skald_proto::catalog::{BlockMeta, Checkpoint, Commit, MetricMetadata, RemovedBlock};
+use skald_proto::catalog::{
+    BlockMeta, Checkpoint, Commit, DeleteRequest, MetricMetadata, RemovedBlock,
+};
 
-use crate::frame::VERSION;
+use crate::frame;
 
 /// One tenant's blocks after commit `number`. Holding it pins its blocks in this process.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +29,8 @@ pub struct View {
     pub metadata: Arc<BTreeMap<String, MetricMetadata>>,
     /// Blocks whose objects wait for their deletion, by id.
     pub removed: BTreeMap<String, RemovedBlock>,
+    /// Requests to delete lines, by id.
+    pub deletes: BTreeMap<String, DeleteRequest>,
     /// When this state was read first.
     pub loaded_at_ms: i64,
 }
@@ -43,6 +47,7 @@ impl View {
             epochs: BTreeMap::new(),
             metadata: Arc::default(),
             removed: BTreeMap::new(),
+            deletes: BTreeMap::new(),
             loaded_at_ms,
         }
     }
@@ -95,6 +100,10 @@ impl View {
         if let Some(author) = commit.author {
             raise(&mut self.epochs, [(author.replica, author.epoch)]);
         }
+        for id in &commit.forget_deletes {
+            self.deletes.remove(id);
+        }
+        self.deletes.extend(commit.deletes.into_iter().map(|d| (d.id.clone(), d)));
         if !commit.metadata.is_empty() {
             let all = Arc::make_mut(&mut self.metadata);
             all.extend(commit.metadata.into_iter().map(|m| (m.name.clone(), m)));
@@ -106,13 +115,14 @@ impl View {
             map.iter().map(|(k, v)| (k.clone(), *v)).collect()
         };
         Checkpoint {
-            version: VERSION.into(),
+            version: frame::version(!self.deletes.is_empty()),
             number: self.number,
             blocks: self.blocks.iter().map(|b| BlockMeta::clone(b)).collect(),
             watermark: pairs(&self.watermarks),
             epochs: pairs(&self.epochs),
             metadata: self.metadata.values().cloned().collect(),
             removed: self.removed.values().cloned().collect(),
+            deletes: self.deletes.values().cloned().collect(),
         }
     }
 
@@ -133,6 +143,7 @@ impl View {
             epochs: checkpoint.epochs.into_iter().collect(),
             metadata: Arc::new(metadata.collect()),
             removed: checkpoint.removed.into_iter().map(|r| (r.id.clone(), r)).collect(),
+            deletes: checkpoint.deletes.into_iter().map(|d| (d.id.clone(), d)).collect(),
             loaded_at_ms,
         }
     }

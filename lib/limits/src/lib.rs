@@ -8,6 +8,6 @@ pub mod otlp;
 mod overrides;
 pub mod rate;
 
-pub use crate::limits::{InvalidLimit, Limits};
+pub use crate::limits::{DeletionMode, InvalidLimit, Limits, StreamRetention};
 pub use crate::overrides::{LoadError, Overrides, ReloadMetrics, watch};
 pub use crate::rate::RateLimiter;

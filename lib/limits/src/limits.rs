@@ -99,6 +99,38 @@ pub struct Limits {
     pub compactor_blocks_retention_period: HumanDuration,
     /// How long logs are kept. 0s = for ever. Default 0s.
     pub retention_period: HumanDuration,
+    /// How long the lines of some streams are kept instead; the rule of the highest priority counts. Default none.
+    pub retention_stream: Vec<StreamRetention>,
+    /// Whether lines may be deleted on request: `disabled`, `filter-only` (hidden from queries) or `filter-and-delete`. Default filter-and-delete.
+    pub deletion_mode: DeletionMode,
+    /// How long a request to delete lines can be withdrawn; it is carried out after that. Default 24h.
+    pub delete_request_cancel_period: HumanDuration,
+}
+
+/// The retention of the streams that a selector names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamRetention {
+    /// As in a log query: `{app="web"}`.
+    pub selector: String,
+    /// Of several rules for a stream the one with the largest counts, and of those the first.
+    #[serde(default)]
+    pub priority: u32,
+    /// 0s = for ever.
+    pub period: HumanDuration,
+}
+
+/// What becomes of requests to delete lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeletionMode {
+    /// They are refused.
+    Disabled,
+    /// They hide lines from queries.
+    FilterOnly,
+    /// Compactors delete the lines, too.
+    #[default]
+    FilterAndDelete,
 }
 
 /// A limit whose value makes no sense.
@@ -236,6 +268,9 @@ impl Default for Limits {
             max_concurrent_tail_requests: 10,
             compactor_blocks_retention_period: HumanDuration::default(),
             retention_period: HumanDuration::default(),
+            retention_stream: Vec::new(),
+            deletion_mode: DeletionMode::default(),
+            delete_request_cancel_period: HumanDuration::from_secs(86_400),
         }
     }
 }

@@ -17,6 +17,7 @@ mod lexer;
 mod parser;
 pub mod pipeline;
 pub mod result;
+mod selection;
 mod source;
 mod template;
 pub mod units;
@@ -31,4 +32,5 @@ pub use crate::result::{
     MatrixSeries, MergedStream, QueryResult, ResultEntry, ResultStream, Stats, Value, VectorSample,
     merged_streams,
 };
+pub use crate::selection::Selection;
 pub use crate::source::{Direction, EntrySink, EntrySource, SelectEntries, SourceError};

@@ -49,6 +49,26 @@ pub struct MetricMetadata {
     #[prost(string, tag = "4")]
     pub unit: ::prost::alloc::string::String,
 }
+/// Somebody asked to delete lines. Until it is finished readers hide what it names.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// a log query: selector, and stages that lines must pass
+    #[prost(string, tag = "2")]
+    pub query: ::prost::alloc::string::String,
+    /// inclusive
+    #[prost(sint64, tag = "3")]
+    pub start_ns: i64,
+    /// inclusive
+    #[prost(sint64, tag = "4")]
+    pub end_ns: i64,
+    #[prost(sint64, tag = "5")]
+    pub created_ms: i64,
+    /// when no block had any of it any more; 0 = not yet
+    #[prost(sint64, tag = "6")]
+    pub finished_ms: i64,
+}
 /// One numbered, create-only commit: `t/<tenant>/m/<20 digits>.pb`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Commit {
@@ -72,6 +92,12 @@ pub struct Commit {
     /// new or changed since the author's last commit
     #[prost(message, repeated, tag = "9")]
     pub metadata: ::prost::alloc::vec::Vec<MetricMetadata>,
+    /// new or changed; version 2
+    #[prost(message, repeated, tag = "10")]
+    pub deletes: ::prost::alloc::vec::Vec<DeleteRequest>,
+    /// ids that are withdrawn or forgotten; version 2
+    #[prost(string, repeated, tag = "11")]
+    pub forget_deletes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemovedBlock {
@@ -100,6 +126,9 @@ pub struct Checkpoint {
     /// kept until garbage collection has deleted them
     #[prost(message, repeated, tag = "7")]
     pub removed: ::prost::alloc::vec::Vec<RemovedBlock>,
+    /// version 2
+    #[prost(message, repeated, tag = "8")]
+    pub deletes: ::prost::alloc::vec::Vec<DeleteRequest>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

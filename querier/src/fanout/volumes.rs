@@ -36,7 +36,7 @@ pub(crate) enum Grouping {
 
 impl Grouping {
     /// The groups that a stream belongs to.
-    fn of(&self, stream: &Labels) -> Vec<Labels> {
+    pub(crate) fn of(&self, stream: &Labels) -> Vec<Labels> {
         match self {
             Self::Series(names) if names.is_empty() => vec![stream.clone()],
             Self::Series(names) => vec![stream.filter(|n| names.iter().any(|t| t == n))],

@@ -24,6 +24,8 @@ pub(crate) enum Answer {
     Protobuf(Bytes),
     /// Frames of remote read.
     Frames(Next),
+    /// Nothing but a status.
+    Empty(StatusCode),
 }
 
 /// Answers larger than this are written on the CPU pool.
@@ -140,6 +142,7 @@ pub(super) async fn render(
             ];
             Ok((headers, bytes).into_response())
         }
+        Answer::Empty(status) => Ok(status.into_response()),
         Answer::Frames(next) => {
             let kind = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
             let (body, _) = stream(querier, usize::MAX, next, None).await?;

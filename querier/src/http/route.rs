@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use skald_model::TenantId;
 use tokio::time::Instant;
 
@@ -38,6 +38,7 @@ pub(crate) struct Route {
 pub(crate) struct Call {
     pub(crate) scope: Scope,
     pub(crate) params: Params,
+    pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     /// The path below the mount point.
     pub(crate) path: String,
@@ -90,6 +91,17 @@ impl Route {
         self.get(handler).merge(self.post(again))
     }
 
+    /// Whatever the method; the handler tells them apart.
+    pub(crate) fn any<F, Fut>(self, handler: F) -> MethodRouter<Querier>
+    where
+        F: Fn(Querier, Call) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Answer, Error>> + Send,
+    {
+        any(move |State(querier): State<Querier>, request: Request| {
+            self.serve(querier, request, handler)
+        })
+    }
+
     async fn serve<F, Fut>(self, querier: Querier, request: Request, handler: F) -> Response
     where
         F: Fn(Querier, Call) -> Fut + Send,
@@ -140,7 +152,8 @@ impl Route {
             let queued = waiting.elapsed();
             scope.record.queued(queued);
             let (headers, path) = (parts.headers, parts.uri.path().to_owned());
-            let call = Call { scope: scope.clone(), params, headers, path, body, queued };
+            let method = parts.method;
+            let call = Call { scope: scope.clone(), params, method, headers, path, body, queued };
             let answer = Box::pin(handler(querier.clone(), call)).await;
             drop(permit);
             answer

@@ -14,10 +14,9 @@ use skald_model::{Labels, LogEntry, StreamEntries};
 
 use self::kind::Kind;
 use super::query::{engine, of_engine, query_text};
-use super::{Bounds, NS_PER_S, count};
+use super::{Bounds, NS_PER_S, count, source};
 use crate::http::reply::Answer;
 use crate::http::route::Call;
-use crate::source::LogSource;
 use crate::{Error, Querier};
 
 const DEFAULT_LINES: usize = 100;
@@ -79,8 +78,9 @@ async fn sample(
         limit: count(&call.params, "line_limit", DEFAULT_LINES)?,
         direction: Direction::Backward,
     };
-    let source = LogSource::new(querier.fanout().clone(), call.scope.clone());
-    let result = engine(&call.scope).query_range(&source, &request).await.map_err(of_engine)?;
+    let source = source(querier, &call.scope).await?;
+    let result =
+        engine(&call.scope).query_range(source.as_ref(), &request).await.map_err(of_engine)?;
     let Value::Streams(streams) = result.value else {
         return Err(Error::Invalid(
             "fields are found by a log query, not by a metric query".into(),

@@ -14,8 +14,8 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use skald_logql::{
-    Direction, Engine, EngineOptions, Expr, QueryResult, RangeParams, ResultEntry, ResultStream,
-    Stats, Value,
+    Direction, Engine, EngineOptions, EntrySource, Expr, QueryResult, RangeParams, ResultEntry,
+    ResultStream, Stats, Value,
 };
 use skald_model::Labels;
 use xxhash_rust::xxh3::Xxh3;
@@ -24,7 +24,6 @@ use super::query::{of_engine, options};
 use crate::Error;
 use crate::http::params::Params;
 use crate::scope::Scope;
-use crate::source::LogSource;
 
 /// A line behind which a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +116,7 @@ impl Paging {
 /// Reads the page that `paging` names.
 pub(super) async fn read(
     scope: &Scope,
-    source: &LogSource,
+    source: &dyn EntrySource,
     request: &RangeParams,
     paging: Paging,
 ) -> Result<Page, Error> {
@@ -140,7 +139,7 @@ pub(super) async fn read(
 
 struct Reader<'a> {
     engine: Engine,
-    source: &'a LogSource,
+    source: &'a dyn EntrySource,
     request: &'a RangeParams,
     stats: Stats,
 }

@@ -17,16 +17,16 @@ use std::sync::Arc;
 
 use skald_logql::ast::LogExpr;
 use skald_logql::{
-    Direction, Engine, EngineOptions, Expr, RangeParams, ResultEntry, ResultStream, Value,
+    Direction, Engine, EngineOptions, EntrySource, Expr, RangeParams, ResultEntry, ResultStream,
+    Value,
 };
 use skald_model::{Labels, Matcher, TimeRange};
 
 use self::drain::Drain;
 use super::query::{check_length, of_engine, options, query_text, step_ns};
-use super::{Bounds, NS_PER_S, count};
+use super::{Bounds, NS_PER_S, count, source};
 use crate::http::reply::Answer;
 use crate::http::route::Call;
-use crate::source::LogSource;
 use crate::{Error, Querier};
 
 /// Lines that one request looks at.
@@ -93,7 +93,7 @@ fn slices(bounds: Bounds) -> Vec<TimeRange> {
 /// Reads lines of slices, all or some.
 struct Sampler {
     querier: Querier,
-    source: LogSource,
+    source: Box<dyn EntrySource>,
     scope: crate::scope::Scope,
     engine: Engine,
     query: String,
@@ -120,7 +120,7 @@ impl Sampler {
         let some = MAX_LINES / usize::try_from(SLICES).unwrap_or(1);
         let limit = if all.entries <= MAX_LINES as u64 { MAX_LINES } else { some };
         let engine = Engine::new(EngineOptions { max_entries: usize::MAX, ..options(&scope) });
-        let source = LogSource::new(querier.fanout().clone(), scope.clone());
+        let source = source(querier, &scope).await?;
         Ok(Self { querier: querier.clone(), source, scope, engine, query, matchers, limit })
     }
 
@@ -135,7 +135,8 @@ impl Sampler {
             limit: self.limit,
             direction: Direction::Backward,
         };
-        let result = self.engine.query_range(&self.source, &request).await.map_err(of_engine)?;
+        let result =
+            self.engine.query_range(self.source.as_ref(), &request).await.map_err(of_engine)?;
         let Value::Streams(streams) = result.value else { return Ok((Vec::new(), 1.0)) };
         let n_lines: usize = streams.iter().map(|s| s.entries.len()).sum();
         if n_lines < self.limit {

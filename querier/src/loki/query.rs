@@ -4,19 +4,18 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use skald_logql::{
-    Direction, Engine, EngineOptions, Expr, InstantParams, QueryError, QueryResult, RangeParams,
-    Value,
+    Direction, Engine, EngineOptions, EntrySource, Expr, InstantParams, QueryError, QueryResult,
+    RangeParams, Value,
 };
 use tokio::time::Instant;
 
 use super::page::{self, Paging};
 use super::result::{Cost, Form, write};
-use super::{Bounds, NS_PER_S, count, nanos, parse_time};
+use super::{Bounds, NS_PER_S, count, nanos, parse_time, source};
 use crate::http::params::Params;
 use crate::http::reply::Answer;
 use crate::http::route::Call;
 use crate::scope::Scope;
-use crate::source::LogSource;
 use crate::{Error, Querier};
 
 const DEFAULT_LIMIT: usize = 100;
@@ -38,16 +37,16 @@ pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error>
         limit: count(params, "limit", DEFAULT_LIMIT)?,
         direction: direction(params)?,
     };
-    let source = LogSource::new(querier.fanout().clone(), call.scope.clone());
+    let source = source(&querier, &call.scope).await?;
     let begun = Instant::now();
     if let Some(paging) = Paging::of(params, &request)? {
-        let page = page::read(&call.scope, &source, &request, paging).await?;
+        let page = page::read(&call.scope, source.as_ref(), &request, paging).await?;
         return Ok(answer(call, page.result, page.next_cursor, begun.elapsed()));
     }
     let result = if is_drilldown(&call.headers) {
-        partial(&call.scope, &source, &request).await?
+        partial(&call.scope, source.as_ref(), &request).await?
     } else {
-        engine(&call.scope).query_range(&source, &request).await.map_err(of_engine)?
+        engine(&call.scope).query_range(source.as_ref(), &request).await.map_err(of_engine)?
     };
     Ok(answer(call, result, None, begun.elapsed()))
 }
@@ -71,7 +70,7 @@ fn is_drilldown(headers: &HeaderMap) -> bool {
 /// As many series as the tenant may have, with a warning if there are more.
 async fn partial(
     scope: &Scope,
-    source: &LogSource,
+    source: &dyn EntrySource,
     request: &RangeParams,
 ) -> Result<QueryResult, Error> {
     let most = scope.limits.max_query_series;
@@ -115,9 +114,10 @@ pub(super) async fn instant(querier: Querier, call: Call) -> Result<Answer, Erro
     count(params, "limit", DEFAULT_LIMIT)?;
     direction(params)?;
     let request = InstantParams { query: query_text(params)?, time_ns };
-    let source = LogSource::new(querier.fanout().clone(), call.scope.clone());
+    let source = source(&querier, &call.scope).await?;
     let begun = Instant::now();
-    let result = engine(&call.scope).query_instant(&source, &request).await.map_err(of_engine)?;
+    let result =
+        engine(&call.scope).query_instant(source.as_ref(), &request).await.map_err(of_engine)?;
     Ok(answer(call, result, None, begun.elapsed()))
 }
 

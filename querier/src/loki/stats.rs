@@ -11,11 +11,10 @@ use skald_model::{Labels, LabelsBuilder, MatchOp, Matcher};
 use tokio::time::Instant;
 
 use super::result::{Cost, Form, write};
-use super::{Bounds, count, query, selector};
+use super::{Bounds, count, counted, query, selector, source};
 use crate::fanout::Grouping;
 use crate::http::reply::Answer;
 use crate::http::route::Call;
-use crate::source::LogSource;
 use crate::{Error, Querier};
 
 const DEFAULT_LIMIT: usize = 100;
@@ -25,7 +24,13 @@ const MAX_SERIES: usize = 10_000;
 pub(super) async fn stats(querier: Querier, call: Call) -> Result<Answer, Error> {
     let matchers: Arc<[Matcher]> = matchers_of(&call)?.into();
     let range = Bounds::of(&call.params, querier.now_ns())?.inclusive();
-    let s = querier.fanout().stats(&call.scope, &matchers, range).await?;
+    let by_stream = Grouping::Series(Vec::new());
+    let mut s = querier.fanout().stats(&call.scope, &matchers, range).await?;
+    if let Some(c) = counted::count(&querier, &call.scope, &matchers, range, &by_stream).await? {
+        s.streams = c.groups.len() as u64;
+        s.bytes = c.groups.values().sum();
+        s.entries = c.entries;
+    }
     Ok(Answer::json(96, move |json| {
         json.raw(r#"{"streams":"#).uint(s.streams).raw(r#","chunks":"#).uint(s.chunks);
         json.raw(r#","bytes":"#).uint(s.bytes).raw(r#","entries":"#).uint(s.entries).raw("}");
@@ -37,9 +42,12 @@ pub(super) async fn volume(querier: Querier, call: Call) -> Result<Answer, Error
     let asked = Asked::of(&call)?;
     let bounds = Bounds::of(&call.params, querier.now_ns())?;
     let begun = Instant::now();
-    let (matchers, grouping) = (asked.matchers.into(), Arc::new(asked.grouping));
-    let range = bounds.inclusive();
-    let groups = querier.fanout().volumes(&call.scope, &matchers, range, &grouping).await?;
+    let matchers: Arc<[Matcher]> = asked.matchers.into();
+    let (range, grouping) = (bounds.inclusive(), Arc::new(asked.grouping));
+    let groups = match counted::count(&querier, &call.scope, &matchers, range, &grouping).await? {
+        Some(counted) => counted.groups,
+        None => querier.fanout().volumes(&call.scope, &matchers, range, &grouping).await?,
+    };
     let mut groups: Vec<(Labels, u64)> = groups.into_iter().collect();
     groups.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     groups.truncate(asked.limit);
@@ -76,9 +84,9 @@ pub(super) async fn volumes(querier: Querier, call: Call) -> Result<Answer, Erro
             limit: 1,
             direction: skald_logql::Direction::Backward,
         };
-        let source = LogSource::new(querier.fanout().clone(), call.scope.clone());
+        let source = source(&querier, &call.scope).await?;
         let options = EngineOptions { max_series: MAX_SERIES, ..query::options(&call.scope) };
-        let result = Engine::new(options).query_range(&source, &request).await;
+        let result = Engine::new(options).query_range(source.as_ref(), &request).await;
         let result = result.map_err(query::of_engine)?;
         stats.lines_processed += result.stats.lines_processed;
         stats.bytes_processed += result.stats.bytes_processed;

@@ -6,6 +6,7 @@
     reason = "helpers of tests fail the test"
 )]
 
+mod deletes;
 mod fake;
 mod fanout;
 mod frontend;

@@ -59,6 +59,7 @@ fn routes() -> Vec<Request<Body>> {
         format!("detected_field/app/values?query={selector}"),
         "detected_labels?a=b".to_owned(),
         format!("patterns?query={selector}"),
+        "delete?a=b".to_owned(),
         format!("format_query?query={selector}"),
         "drilldown-limits?a=b".to_owned(),
         "status/buildinfo?a=b".to_owned(),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use skald_proto::catalog::{Checkpoint, Commit, RemovedBlock};
+use skald_proto::catalog::{Checkpoint, Commit, DeleteRequest, RemovedBlock};
 
 use super::{block, tenant};
 use crate::frame::{self, Hint};
@@ -38,6 +38,18 @@ fn commit() -> Commit {
         removes: vec!["01ARZ3NDEKTSV4RRFFQ69G5FAW".to_owned()],
         watermark: [("ingester-0".to_owned(), 99)].into(),
         metadata: vec![metadata()],
+        ..Commit::default()
+    }
+}
+
+fn delete() -> DeleteRequest {
+    DeleteRequest {
+        id: "0badcafe".to_owned(),
+        query: r#"{app="x"} |= "y""#.to_owned(),
+        start_ns: 1_700_000_000_000_000_000,
+        end_ns: 1_700_000_000_000_000_009,
+        created_ms: 1_700_000_000_001,
+        finished_ms: 0,
     }
 }
 
@@ -54,6 +66,7 @@ fn checkpoint() -> Checkpoint {
             removed_ms: 1_700_000_000_000,
             signal: Signal::Logs.into(),
         }],
+        ..Checkpoint::default()
     }
 }
 
@@ -72,11 +85,25 @@ fn version_1_is_read_and_written() {
 }
 
 #[test]
+fn version_2_has_requests_to_delete() {
+    let at = path::manifest(&tenant());
+    let forget_deletes = vec!["1badcafe".to_owned()];
+    let commit = Commit { version: 2, deletes: vec![delete()], forget_deletes, ..commit() };
+    let golden = bytes(include_str!("../../testdata/commit-v2.hex"));
+    assert_eq!(hex(&frame::encode_commit(&commit)), hex(&golden));
+    assert_eq!(frame::decode_commit(&at, &golden, 7).unwrap(), commit);
+    let checkpoint = Checkpoint { version: 2, deletes: vec![delete()], ..checkpoint() };
+    let golden = bytes(include_str!("../../testdata/checkpoint-v2.hex"));
+    assert_eq!(hex(&frame::encode_checkpoint(&checkpoint)), hex(&golden));
+    assert_eq!(frame::decode_checkpoint(&at, &golden, 100).unwrap(), checkpoint);
+}
+
+#[test]
 fn a_newer_version_is_told_apart_from_damage() {
     let at = path::manifest(&tenant());
-    let newer = frame::encode_commit(&Commit { version: 2, ..commit() });
+    let newer = frame::encode_commit(&Commit { version: 3, ..commit() });
     let error = frame::decode_commit(&at, &newer, 7).unwrap_err();
-    assert!(matches!(error, Error::Version { version: 2, .. }), "{error}");
+    assert!(matches!(error, Error::Version { version: 3, .. }), "{error}");
     let mut newer = frame::encode_commit(&commit()).to_vec();
     newer[4] = 9;
     let body = newer.len() - 4;

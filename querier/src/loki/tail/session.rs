@@ -20,7 +20,7 @@ use super::seen::Seen;
 use crate::json::Json;
 use crate::loki::query::{engine, of_engine};
 use crate::loki::result::{categorized, merged};
-use crate::source::LogSource;
+use crate::loki::source;
 use crate::{Error, Querier};
 
 const PING_EVERY: Duration = Duration::from_secs(1);
@@ -245,7 +245,7 @@ fn lose(alive: &mut Alive, partition: u32) -> Result<(), Error> {
 
 /// The newest lines from before the tail began.
 async fn history(querier: &Querier, order: &Order) -> Result<Vec<ResultStream>, Error> {
-    let source = LogSource::new(querier.fanout().clone(), order.scope.clone());
+    let source = source(querier, &order.scope).await?;
     let request = RangeParams {
         query: order.query.clone(),
         start_ns: order.start_ns,
@@ -256,7 +256,7 @@ async fn history(querier: &Querier, order: &Order) -> Result<Vec<ResultStream>, 
         direction: Direction::Backward,
     };
     let engine = engine(&order.scope);
-    let query = engine.query_range(&source, &request);
+    let query = engine.query_range(source.as_ref(), &request);
     let limit = order.scope.limits.query_timeout.0;
     let result = if limit.is_zero() {
         query.await

@@ -1,0 +1,98 @@
+//! Requests to delete lines, applied to what is read: from the moment such a request is committed no
+//! log query, metric query, volume or tail shows what it names, whatever blocks and heads still have.
+//!
+//! Labels may show for longer that there were streams.
+
+use std::sync::Arc;
+
+use skald_catalog::View;
+use skald_logql::{Selection, Work};
+use skald_model::{MatchOp, Matcher, StreamEntries, TimeRange};
+
+use crate::Error;
+
+/// What must not be shown of a range of time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deletes(Arc<[Deleted]>);
+
+#[derive(Debug)]
+struct Deleted {
+    selection: Selection,
+    range: TimeRange,
+}
+
+// === impl Deletes ===
+
+impl Deletes {
+    /// The requests of `view` that concern streams of `matchers` in `range`.
+    ///
+    /// A request that cannot be read is an error: showing what somebody deleted is worse.
+    pub(crate) fn of(view: &View, range: TimeRange, matchers: &[Matcher]) -> Result<Self, Error> {
+        let mut found = Vec::new();
+        for request in view.deletes.values().filter(|d| d.finished_ms == 0) {
+            let times = TimeRange::new(request.start_ns, request.end_ns.saturating_add(1));
+            if !range.overlaps(times.start, request.end_ns) {
+                continue;
+            }
+            let selection = Selection::parse(&request.query).map_err(|e| {
+                Error::Internal(format!("delete request {:?} cannot be read: {e}", request.id))
+            })?;
+            if may_meet(selection.matchers(), matchers) {
+                found.push(Deleted { selection, range: times });
+            }
+        }
+        Ok(Self(found.into()))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether lines must be read to know what is deleted.
+    pub(crate) fn look_at_lines(&self) -> bool {
+        self.0.iter().any(|d| d.selection.looks_at_lines())
+    }
+
+    /// Takes deleted entries out.
+    pub(crate) fn apply(&self, streams: &mut Vec<StreamEntries>) {
+        let mut work = Work::default();
+        for stream in streams.iter_mut() {
+            let StreamEntries { labels, entries } = stream;
+            for deleted in self.0.iter().filter(|d| d.selection.selects_stream(labels)) {
+                entries.retain(|e| {
+                    !deleted.range.contains(e.timestamp_ns)
+                        || !deleted.selection.selects(&mut work, labels, e)
+                });
+            }
+        }
+        streams.retain(|s| !s.entries.is_empty());
+    }
+}
+
+/// Whether a stream may match both; `false` only if that is impossible.
+fn may_meet(one: &[Matcher], other: &[Matcher]) -> bool {
+    let fits = |value: &Matcher, all: &[Matcher]| {
+        all.iter().filter(|m| m.name == value.name).all(|m| m.matches(&value.value))
+    };
+    let equal = |m: &&Matcher| m.op == MatchOp::Equal;
+    one.iter().filter(equal).all(|m| fits(m, other))
+        && other.iter().filter(equal).all(|m| fits(m, one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_that_exclude_each_other_are_told() {
+        let meet = |a: &str, b: &str| {
+            let parse = |s| skald_logql::parse_selector(s).unwrap();
+            may_meet(&parse(a), &parse(b))
+        };
+        assert!(meet(r#"{a="x"}"#, r#"{a="x", b="y"}"#));
+        assert!(meet(r#"{a="x"}"#, r#"{b="y"}"#));
+        assert!(meet(r#"{a=~"x|z"}"#, r#"{a="z"}"#));
+        assert!(!meet(r#"{a="x"}"#, r#"{a="y"}"#));
+        assert!(!meet(r#"{a!="x"}"#, r#"{a="x"}"#));
+    }
+}
