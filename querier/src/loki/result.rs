@@ -196,9 +196,10 @@ mod tests {
             text(&streams, true),
             r#""streams","encodingFlags":["categorize-labels"],"result":[{"stream":{"app":"x"},"values":[["2","\u003cb\u003e \"q\"",{"structuredMetadata":{"trace":"1"},"parsed":{"level":"info"}}],["1","plain",{}]]}]"#
         );
+        // In the order of the labels as text, as Loki has it.
         assert_eq!(
             text(&streams, false),
-            r#""streams","result":[{"stream":{"app":"x"},"values":[["1","plain"]]},{"stream":{"app":"x","level":"info","trace":"1"},"values":[["2","\u003cb\u003e \"q\""]]}]"#
+            r#""streams","result":[{"stream":{"app":"x","level":"info","trace":"1"},"values":[["2","\u003cb\u003e \"q\""]]},{"stream":{"app":"x"},"values":[["1","plain"]]}]"#
         );
     }
 
