@@ -58,7 +58,11 @@ impl Inner {
         let now = self.parts.clock.now_ns();
         let metrics = limits.compactor_blocks_retention_period;
         let settle_ms = self.config.delete_settle.as_millis();
-        let logs = LogRules::new(&limits, view.deletes.values(), now, settle_ms);
+        let logs = {
+            let mut all = self.since.lock();
+            let since = all.entry(tenant.clone()).or_default();
+            LogRules::new(&limits, view.deletes.values(), now, settle_ms, since)
+        };
         let now_ms = now / 1_000_000;
         Rules {
             effort,

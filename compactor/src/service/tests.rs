@@ -236,6 +236,13 @@ async fn requests_to_delete_are_carried_out_when_they_are_due_and_then_finished(
     assert_eq!((a2.len(), a2.contains(&"x7".to_owned())), (9, false));
     assert_eq!(of_app(&lines, "a3").len(), 10);
     assert_eq!(process.compactor.compact_all().await.unwrap().blocks_written, 0);
+    // Due before the block was written, had the limits been then what they are now.
+    let deletes = vec![delete("d", r#"{app="a3"}"#, 0, 0)];
+    process.catalog.commit(&tenant(), Change { deletes, ..Change::default() }).await.unwrap();
+    process.clock.advance_ms(1);
+    let report = process.compactor.compact_all().await.unwrap();
+    assert_eq!((report.blocks_written, open().await), (1, 0));
+    assert_eq!(of_app(&process.contents().await.1, "a3").len(), 9);
     // Finished requests are forgotten in the end.
     process.clock.advance_ms(31 * 86_400_000);
     process.compactor.compact_all().await.unwrap();
