@@ -369,10 +369,15 @@ impl Expr {
 
 impl LogExpr {
     /// The labels of a `distinct` at the end.
-    pub(crate) fn distinct(&self) -> Option<&[String]> {
-        match self.stages.last() {
-            Some(Stage::Distinct(labels)) => Some(labels),
-            _ => None,
+    pub fn distinct(&self) -> Option<&[String]> {
+        self.split_distinct().1
+    }
+
+    /// The stages for single lines, and the labels of a `distinct` behind them.
+    pub(crate) fn split_distinct(&self) -> (&[Stage], Option<&[String]>) {
+        match self.stages.split_last() {
+            Some((Stage::Distinct(labels), stages)) => (stages, Some(labels)),
+            _ => (&self.stages, None),
         }
     }
 }

@@ -93,16 +93,22 @@ fn step(stage: &Stage) -> Result<Step, String> {
         | Stage::Regexp(_)
         | Stage::Pattern(_)
         | Stage::Unpack => Step::Parse(Parser::new(stage)?),
-        // About all lines that pass, not one.
-        Stage::Distinct(_) => return Err("distinct must be the last stage".to_owned()),
+        // About all lines that pass, not one: whoever reads a whole range applies it.
+        Stage::Distinct(_) => {
+            return Err("distinct is for log queries over a range of time only".to_owned());
+        }
     })
 }
 
 // === impl Pipeline ===
 
 impl Pipeline {
-    /// Compiles the stages of `log`. All labels are extracted.
+    /// Compiles the stages of `log`, which has no `distinct`. All labels are extracted.
     pub fn compile(log: &LogExpr) -> Result<Self, ParseError> {
+        Self::of_stages(&log.stages)
+    }
+
+    pub(crate) fn of_stages(stages: &[Stage]) -> Result<Self, ParseError> {
         let mut out = Self {
             prefilters: Vec::new(),
             steps: Vec::new(),
@@ -112,8 +118,7 @@ impl Pipeline {
         // Where a moved line filter is put: behind the last stage it may not pass.
         let mut barrier = 0;
         let mut line_changed = false;
-        let distinct = usize::from(log.distinct().is_some());
-        for stage in log.stages.iter().take(log.stages.len() - distinct) {
+        for stage in stages {
             match step(stage).map_err(ParseError::whole)? {
                 Step::Line(filter) => {
                     if !line_changed {

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn what_is_no_log_query_is_refused() {
-        for bad in [r#"rate({app="x"}[1m])"#, "{", "{}", r#"{app=~".*"}"#] {
+        let distinct = r#"{app="x"} | distinct app"#;
+        for bad in [r#"rate({app="x"}[1m])"#, "{", "{}", r#"{app=~".*"}"#, distinct] {
             assert!(Selection::parse(bad).is_err(), "{bad}");
         }
     }

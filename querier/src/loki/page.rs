@@ -95,6 +95,10 @@ impl Paging {
             return refuse("cursor and interval cannot be used together");
         }
         match skald_logql::parse(&request.query) {
+            // A page does not know what the ones before it had.
+            Ok(Expr::Log(log)) if log.distinct().is_some() => {
+                return refuse("cursor and distinct cannot be used together");
+            }
             Ok(Expr::Log(_)) => {}
             Ok(Expr::Metric(_)) => return refuse("cursor needs a log query, not a metric query"),
             // The engine says it in its own words.

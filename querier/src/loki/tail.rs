@@ -73,6 +73,12 @@ async fn order(querier: &Querier, request: Request) -> Result<Order, Error> {
     let (params, _) = Params::read(&parts, body, querier.max_request_size()).await?;
     let query = query_text(&params)?;
     let log = match skald_logql::parse(&query).map_err(|e| Error::Invalid(e.to_string()))? {
+        // A tail has no end, and would have to remember all it ever showed.
+        Expr::Log(log) if log.distinct().is_some() => {
+            return Err(Error::Invalid(
+                "tail takes no distinct; leave it out, or use query_range".to_owned(),
+            ));
+        }
         Expr::Log(log) => log,
         Expr::Metric(_) => {
             return Err(Error::Invalid("tail needs a log query, not a metric query".to_owned()));

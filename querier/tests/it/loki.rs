@@ -293,6 +293,7 @@ async fn refusals_are_plain_text() {
     let limits = Limits { max_entries_limit_per_query: 10, ..Limits::default() };
     let world = World::new(1, 1, limits);
     let ok = ("query", r#"{app="x"}"#);
+    let distinct = ("query", r#"{app="x"} | distinct app"#);
     let cases: &[Refusal<'_>] = &[
         ("query_range", &[("query", "{")], "parse error"),
         ("query_range", &[], "parse error"),
@@ -310,6 +311,7 @@ async fn refusals_are_plain_text() {
         ("query_range", &[ok, ("cursor", "x")], "cursor is not one that"),
         ("query_range", &[ok, ("cursor", "1f5.0.1")], "cursor belongs to the other direction"),
         ("query_range", &[ok, ("cursor", ""), ("interval", "1")], "cursor and interval"),
+        ("query_range", &[distinct, ("cursor", "")], "cursor and distinct"),
         ("query_range", &[("query", "vector(1)"), ("cursor", "")], "cursor needs a log query"),
         (
             "query_range",
@@ -332,6 +334,7 @@ async fn refusals_are_plain_text() {
         ("index/stats", &[("query", "{")], "parse error"),
         ("index/volume", &[("aggregateBy", "x")], "invalid aggregation option"),
         ("tail", &[ok, ("delay_for", "6")], "delay_for can't be greater than 5"),
+        ("tail", &[distinct], "tail takes no distinct"),
         ("tail", &[("query", r#"rate({app="x"}[1m])"#)], "tail needs a log query"),
         ("format_query", &[("query", "{")], "parse error"),
     ];

@@ -55,10 +55,11 @@ pub(super) async fn run(
             "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max})"
         )));
     }
-    let pipeline = Arc::new(Pipeline::compile(log)?);
+    let (stages, distinct) = log.split_distinct();
+    let pipeline = Arc::new(Pipeline::of_stages(stages)?);
     let guard = CancelOnDrop::default();
-    let mut out = Collected::new(params, log.distinct());
-    let distinct = log.distinct().is_some();
+    let mut out = Collected::new(params, distinct);
+    let distinct = distinct.is_some();
     let mut slices = Slices::new(params);
     while let Some(range) = slices.next() {
         let hint = pipeline.keeps_all() && params.interval_ns <= 0 && !distinct;
