@@ -4,12 +4,12 @@ use skald_model::Labels;
 use skald_vector::binary::ScalarSide;
 use skald_vector::function::label_replace;
 use skald_vector::{
-    AggregateOp, BinaryOptions, Column, Context, DivisionRule, Grid, Matrix, Param, VectorError,
-    aggregate, vector_scalar, vector_vector,
+    AggregateOp, BinaryOptions, CancelFlag, Column, Context, DivisionRule, Grid, Matrix, Param,
+    VectorError, aggregate, vector_scalar, vector_vector,
 };
 
 use super::call::call;
-use super::metric::{grid, pushed_down};
+use super::metric::{check_values, grid, pushed_down};
 use super::shift::{Place, over};
 use crate::ast::{
     Binary, BinaryOp, Cardinality, Grouping, Matching, MetricExpr, VectorAgg, VectorOp, VectorParam,
@@ -24,72 +24,120 @@ pub(super) enum Evaluated {
     Vector(Matrix),
 }
 
-/// Most bytes that one `label_replace` may make of label values: nested calls would double them.
-pub(super) const MAX_LABEL_BYTES: usize = 64 << 20;
+/// Most bytes of label values that the calls of one query may make: nested calls would double them.
+const MAX_LABEL_BYTES: usize = 64 << 20;
 
-pub(super) fn labels_too_long(name: &str) -> QueryError {
-    QueryError::Limit(format!(
-        "{name}() makes values of more than {MAX_LABEL_BYTES} bytes in all series together"
-    ))
+/// Bytes of label values that a query made.
+#[derive(Debug, Default)]
+pub(super) struct LabelBytes(usize);
+
+/// What an evaluation draws on, and what bounds it.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// Values of the leaves, in the order in which the tree meets them.
+    leaves: std::vec::IntoIter<Matrix>,
+    ctx: Context,
+    label_bytes: LabelBytes,
+    /// How many values wait on the way up the tree, leaves that were not met yet aside.
+    held: usize,
+    max_values: usize,
 }
 
-/// Values of the leaves, in the order in which the tree meets them.
-pub(super) type Leaves = std::vec::IntoIter<Matrix>;
+// === impl LabelBytes ===
 
-/// Evaluates `expr`; CPU work only.
-pub(super) fn evaluate(
-    expr: &MetricExpr,
-    place: Place,
-    leaves: &mut Leaves,
-    ctx: &mut Context,
-) -> Result<Evaluated, QueryError> {
-    ctx.check().map_err(refused)?;
-    let grid = grid(place.steps);
-    let mut leaf = || leaves.next().unwrap_or_else(|| Matrix::new(grid));
-    Ok(Evaluated::Vector(match expr {
-        MetricExpr::Literal(value) => return Ok(Evaluated::Scalar(vec![*value; grid.n])),
-        MetricExpr::Constant(value) => constant(*value, grid),
-        MetricExpr::Range(_) => leaf(),
-        MetricExpr::Vector(agg) if pushed_down(agg).is_some() => leaf(),
-        MetricExpr::Vector(agg) => {
-            let inner = evaluate(&agg.inner, place, leaves, ctx)?.into_matrix(grid);
-            vector_agg(agg, inner, ctx)?
+impl LabelBytes {
+    /// Counts what call `name` is about to make; also the place where its work may end.
+    pub(super) fn charge(
+        &mut self,
+        name: &str,
+        bytes: usize,
+        ctx: &Context,
+    ) -> Result<(), QueryError> {
+        ctx.check().map_err(refused)?;
+        self.0 = self.0.saturating_add(bytes);
+        if self.0 <= MAX_LABEL_BYTES {
+            return Ok(());
         }
-        MetricExpr::LabelReplace(call) => {
-            let inner = evaluate(&call.inner, place, leaves, ctx)?.into_matrix(grid);
-            let mut made = 0usize;
-            let charge = |bytes| {
-                ctx.check().map_err(refused)?;
-                made = made.saturating_add(bytes);
-                if made <= MAX_LABEL_BYTES { Ok(()) } else { Err(labels_too_long("label_replace")) }
-            };
-            let (dst, src) = (&call.dst, &call.src);
-            label_replace(inner, dst, &call.replacement, src, &call.regex, charge)?
-        }
-        MetricExpr::Binary(expr) => {
-            let left = evaluate(&expr.left, place, leaves, ctx)?;
-            let right = evaluate(&expr.right, place, leaves, ctx)?;
-            return binary(expr, left, right, ctx);
-        }
-        MetricExpr::Call(expr) => {
-            let args = expr.exprs().map(|arg| evaluate(arg, place, leaves, ctx));
-            let args = args.collect::<Result<Vec<_>, _>>()?;
-            return call(expr, args, grid, ctx);
-        }
-        MetricExpr::Negate(inner) => match evaluate(inner, place, leaves, ctx)? {
-            Evaluated::Scalar(values) => {
-                return Ok(Evaluated::Scalar(values.into_iter().map(|v| -v).collect()));
+        Err(QueryError::Limit(format!(
+            "{name}() makes values of more than {MAX_LABEL_BYTES} bytes in all calls and series together"
+        )))
+    }
+}
+
+// === impl Run ===
+
+impl Run {
+    pub(super) fn new(leaves: Vec<Matrix>, cancel: CancelFlag, max_values: usize) -> Self {
+        let ctx = Context { cancel, max_slots: Some(max_values), ..Context::default() };
+        let label_bytes = LabelBytes::default();
+        Self { leaves: leaves.into_iter(), ctx, label_bytes, held: 0, max_values }
+    }
+
+    /// Evaluates `expr`; CPU work only.
+    pub(super) fn evaluate(
+        &mut self,
+        expr: &MetricExpr,
+        place: Place,
+    ) -> Result<Evaluated, QueryError> {
+        self.ctx.check().map_err(refused)?;
+        let before = self.held;
+        let out = self.node(expr, place)?;
+        // What it was made of is gone.
+        self.held = before.saturating_add(out.n_values());
+        check_values(self.held, self.max_values)?;
+        Ok(out)
+    }
+
+    fn vector(&mut self, expr: &MetricExpr, place: Place) -> Result<Matrix, QueryError> {
+        Ok(self.evaluate(expr, place)?.into_matrix(grid(place.steps)))
+    }
+
+    fn node(&mut self, expr: &MetricExpr, place: Place) -> Result<Evaluated, QueryError> {
+        let grid = grid(place.steps);
+        let mut leaf = || self.leaves.next().unwrap_or_else(|| Matrix::new(grid));
+        Ok(Evaluated::Vector(match expr {
+            MetricExpr::Literal(value) => return Ok(Evaluated::Scalar(vec![*value; grid.n])),
+            MetricExpr::Constant(value) => constant(*value, grid),
+            MetricExpr::Range(_) => leaf(),
+            MetricExpr::Vector(agg) if pushed_down(agg).is_some() => leaf(),
+            MetricExpr::Vector(agg) => {
+                let inner = self.vector(&agg.inner, place)?;
+                vector_agg(agg, inner, &mut self.ctx)?
             }
-            Evaluated::Vector(vector) => {
-                skald_vector::function::map_floats(vector, ctx, |_, v| -v).map_err(refused)?
+            MetricExpr::LabelReplace(call) => {
+                let inner = self.vector(&call.inner, place)?;
+                let charge = |bytes| self.label_bytes.charge("label_replace", bytes, &self.ctx);
+                let (dst, src) = (&call.dst, &call.src);
+                label_replace(inner, dst, &call.replacement, src, &call.regex, charge)?
             }
-        },
-        MetricExpr::Subquery(sub) => {
-            let inside = place.within(sub)?;
-            let inner = evaluate(&sub.inner, inside, leaves, ctx)?;
-            over(sub, &inner.into_matrix(super::metric::grid(inside.steps)), place)?
-        }
-    }))
+            MetricExpr::Binary(expr) => {
+                let left = self.evaluate(&expr.left, place)?;
+                let right = self.evaluate(&expr.right, place)?;
+                return binary(expr, left, right, &mut self.ctx);
+            }
+            MetricExpr::Call(expr) => {
+                let args = expr.exprs().map(|arg| self.evaluate(arg, place));
+                let args = args.collect::<Result<Vec<_>, _>>()?;
+                return call(expr, args, grid, &mut self.label_bytes, &self.ctx);
+            }
+            MetricExpr::Negate(inner) => match self.evaluate(inner, place)? {
+                Evaluated::Scalar(values) => {
+                    return Ok(Evaluated::Scalar(values.into_iter().map(|v| -v).collect()));
+                }
+                Evaluated::Vector(vector) => {
+                    skald_vector::function::map_floats(vector, &self.ctx, |_, v| -v)
+                        .map_err(refused)?
+                }
+            },
+            MetricExpr::Subquery(sub) => {
+                let inside = place.within(sub)?;
+                let inner = self.vector(&sub.inner, inside)?;
+                let n_steps = place.at(sub.at).n.max(place.steps.n);
+                check_values(inner.columns.len().saturating_mul(n_steps), self.max_values)?;
+                over(sub, &inner, place, &self.ctx.cancel)?
+            }
+        }))
+    }
 }
 
 fn constant(value: f64, grid: Grid) -> Matrix {
@@ -99,6 +147,13 @@ fn constant(value: f64, grid: Grid) -> Matrix {
 // === impl Evaluated ===
 
 impl Evaluated {
+    fn n_values(&self) -> usize {
+        match self {
+            Self::Scalar(values) => values.len(),
+            Self::Vector(matrix) => matrix.columns.len().saturating_mul(matrix.grid.n),
+        }
+    }
+
     pub(super) fn into_matrix(self, grid: Grid) -> Matrix {
         match self {
             Self::Vector(matrix) => matrix,
@@ -241,6 +296,9 @@ pub(super) fn refused(err: VectorError) -> QueryError {
         VectorError::DuplicateMatch { side, .. } => QueryError::Invalid(format!(
             "found duplicate series on the {side} hand-side;many-to-many matching not allowed: matching labels must be unique on one side"
         )),
+        VectorError::TooManySamples => QueryError::Limit(
+            "an operation of the query makes too many values (limit max_samples)".to_owned(),
+        ),
         other => QueryError::Invalid(other.to_string()),
     }
 }

@@ -4,7 +4,7 @@ use skald_model::Labels;
 use skald_vector::function::{clamp, label_join, map_floats, round, single_values};
 use skald_vector::{Column, Context, Grid, Matrix};
 
-use super::algebra::{Evaluated, MAX_LABEL_BYTES, labels_too_long, refused};
+use super::algebra::{Evaluated, LabelBytes, refused};
 use super::leaf::{absent_labels, invert};
 use crate::ast::{Arg, Call, Function, MetricExpr};
 use crate::error::QueryError;
@@ -14,6 +14,7 @@ pub(super) fn call(
     call: &Call,
     mut args: Vec<Evaluated>,
     grid: Grid,
+    label_bytes: &mut LabelBytes,
     ctx: &Context,
 ) -> Result<Evaluated, QueryError> {
     if call.function.is_scalar() {
@@ -38,12 +39,7 @@ pub(super) fn call(
         Function::Timestamp => map_floats(vector, ctx, |i, _| seconds(grid, i)),
         Function::LabelJoin => {
             let sources: Vec<&str> = (3..call.args.len()).map(|i| call.text(i)).collect();
-            let mut made = 0usize;
-            let charge = |bytes| {
-                ctx.check().map_err(refused)?;
-                made = made.saturating_add(bytes);
-                if made <= MAX_LABEL_BYTES { Ok(()) } else { Err(labels_too_long(&call.name)) }
-            };
+            let charge = |bytes| label_bytes.charge(&call.name, bytes, ctx);
             let out = label_join(vector, call.text(1), call.text(2), &sources, charge)?;
             return Ok(Evaluated::Vector(out));
         }

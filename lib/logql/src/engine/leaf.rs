@@ -7,7 +7,7 @@ use skald_model::{Labels, MatchOp, Matcher, TimeRange};
 use skald_vector::{Column, Matrix};
 
 use super::extract::{Extraction, Group, Windows};
-use super::metric::grid;
+use super::metric::{check_values, grid};
 use super::sampler::Sampler;
 use super::shift::{Place, spread};
 use super::window::{RangeFn, evaluate};
@@ -79,23 +79,16 @@ impl Leaf<'_> {
             param: agg.param.unwrap_or(0.0),
             unwrapped: agg.range.unwrap.is_some(),
         };
-        let n_values = samples.series.len().saturating_mul(steps.n);
-        if n_values > options.max_samples {
-            let max = options.max_samples;
-            return Err(QueryError::Limit(format!(
-                "the query makes {n_values} values, more than {max} (limit max_samples)"
-            )));
-        }
+        // What is looked at once may be wanted at many steps.
+        let n_steps = steps.n.max(wanted.n);
+        check_values(samples.series.len().saturating_mul(n_steps), options.max_samples)?;
         let absent = (agg.op == RangeOp::Absent).then(|| absent_labels(&agg.range.log.matchers));
         let (flag, is_fixed) = (guard.flag(), agg.range.at.is_some());
         blocking(move || {
             samples.finish();
             let mut matrix = Matrix::new(grid(steps));
             for series in &samples.series {
-                if flag.is_cancelled() {
-                    return Err(QueryError::Cancelled);
-                }
-                matrix.push(evaluate(series, windows, range_fn));
+                matrix.push(evaluate(series, windows, range_fn, &flag)?);
             }
             let matrix = match absent {
                 Some(labels) => invert(labels, &matrix),
@@ -111,6 +104,8 @@ impl Leaf<'_> {
 const LARGE_GAP_NS: i64 = 3_600_000_000_000;
 /// Most pieces one range is asked for in.
 const MAX_SLICES: i64 = 1_000;
+/// Most windows that are asked for one by one: so many steps a query may have, give or take one.
+const MAX_WINDOWS: usize = 11_001;
 
 /// 1 where no series has a value.
 pub(super) fn invert(labels: Labels, matrix: &Matrix) -> Matrix {
@@ -128,7 +123,7 @@ pub(super) fn absent_labels(matchers: &[Matcher]) -> Labels {
     Labels::from_pairs(equal.map(|m| (&m.name, &m.value)))
 }
 
-/// The time that windows cover, in pieces; gaps between windows are left out.
+/// The time that windows cover, in bounded pieces; large gaps between windows are left out.
 fn slices(windows: Windows, longest_ns: i64) -> Vec<TimeRange> {
     let mut out = Vec::new();
     // Absurd ranges are not asked for in millions of pieces.
@@ -144,9 +139,14 @@ fn slices(windows: Windows, longest_ns: i64) -> Vec<TimeRange> {
     };
     // One request per step pays only when the gaps are large.
     if windows.steps.step_ns.saturating_sub(windows.interval_ns) > LARGE_GAP_NS.min(longest_ns) {
-        for i in 0..windows.steps.n {
-            let end = windows.steps.at(i).saturating_sub(windows.offset_ns);
-            let start = end.saturating_sub(windows.interval_ns);
+        // Those of a subquery are many: then some gaps are read too.
+        let n = windows.steps.n;
+        let together = n.div_ceil(MAX_WINDOWS).max(1);
+        for i in (0..n).step_by(together) {
+            let last = (i + together).min(n) - 1;
+            let start = windows.steps.at(i).saturating_sub(windows.offset_ns);
+            let start = start.saturating_sub(windows.interval_ns);
+            let end = windows.steps.at(last).saturating_sub(windows.offset_ns);
             cut(TimeRange::new(start.saturating_add(1), end.saturating_add(1)));
         }
     } else {

@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use skald_vector::function::{Direction, sort_by_labels};
-use skald_vector::{Column, Context, Grid, Matrix};
+use skald_vector::{Column, Grid, Matrix};
 
-use super::algebra::{Evaluated, evaluate};
+use super::algebra::{Evaluated, Run};
 use super::leaf::Leaf;
 use super::shift::Place;
 use super::{CancelOnDrop, EngineOptions, Steps, blocking, ns_to_ms};
@@ -28,20 +28,25 @@ pub(super) async fn run(
     for leaf in leaves {
         let matrix = leaf.run(options, source, &mut stats).await?;
         n_values = n_values.saturating_add(matrix.columns.len().saturating_mul(matrix.grid.n));
-        if n_values > options.max_samples {
-            let max = options.max_samples;
-            return Err(QueryError::Limit(format!(
-                "the query makes {n_values} values, more than {max} (limit max_samples)"
-            )));
-        }
+        check_values(n_values, options.max_samples)?;
         values.push(matrix);
     }
     let guard = CancelOnDrop::default();
-    let mut ctx = Context { cancel: guard.flag(), ..Context::default() };
+    let mut run = Run::new(values, guard.flag(), options.max_samples);
     let (expr, place) = (expr.clone(), Place::top(steps));
-    let out = blocking(move || evaluate(&expr, place, &mut values.into_iter(), &mut ctx)).await?;
+    let out = blocking(move || run.evaluate(&expr, place)).await?;
     drop(guard);
     Ok((out, stats))
+}
+
+/// Refuses more than `max` values at once.
+pub(super) fn check_values(n: usize, max: usize) -> Result<(), QueryError> {
+    if n <= max {
+        return Ok(());
+    }
+    Err(QueryError::Limit(format!(
+        "the query makes {n} values, more than {max} (limit max_samples); consider a longer step, fewer series or a shorter range"
+    )))
 }
 
 /// The steps in milliseconds, which is what results show.
@@ -64,7 +69,7 @@ pub(super) fn pushed_down(agg: &VectorAgg) -> Option<&RangeAgg> {
     }
 }
 
-/// The leaves in the order in which [`evaluate`] meets them.
+/// The leaves in the order in which [`Run::evaluate`] meets them.
 fn collect<'a>(
     expr: &'a MetricExpr,
     place: Place,

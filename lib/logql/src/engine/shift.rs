@@ -1,6 +1,6 @@
 //! Which steps the parts of a query are evaluated at: `@` makes them one, a subquery makes them others.
 
-use skald_vector::{Bitmap, Column, Matrix};
+use skald_vector::{Bitmap, CancelFlag, Column, Matrix};
 
 use super::Steps;
 use super::extract::{Samples, Windows};
@@ -74,7 +74,12 @@ pub(super) fn spread(matrix: Matrix, steps: Steps) -> Matrix {
 }
 
 /// A range aggregation over the values of a subquery.
-pub(super) fn over(sub: &Subquery, inner: &Matrix, place: Place) -> Result<Matrix, QueryError> {
+pub(super) fn over(
+    sub: &Subquery,
+    inner: &Matrix,
+    place: Place,
+    cancel: &CancelFlag,
+) -> Result<Matrix, QueryError> {
     let inside = place.within(sub)?.steps;
     let steps = place.at(sub.at);
     let windows = Windows { steps, interval_ns: sub.interval_ns, offset_ns: sub.offset_ns };
@@ -87,7 +92,7 @@ pub(super) fn over(sub: &Subquery, inner: &Matrix, place: Place) -> Result<Matri
             times: present().map(|i| inside.at(i)).collect(),
             values: present().filter_map(|i| column.values.get(i).copied()).collect(),
         };
-        out.push(evaluate(&samples, windows, range_fn));
+        out.push(evaluate(&samples, windows, range_fn, cancel)?);
     }
     if sub.op == RangeOp::Absent {
         out = invert(skald_model::Labels::empty(), &out);

@@ -1,4 +1,5 @@
 mod beyond;
+mod bounds;
 
 use std::sync::Arc;
 

@@ -7,10 +7,14 @@
     reason = "counts and times become floats, ranks within a window become indexes"
 )]
 
-use skald_vector::Column;
+use skald_vector::{CancelFlag, Column};
 
 use super::extract::{Samples, Windows};
 use crate::ast::RangeOp;
+use crate::error::QueryError;
+
+/// How many samples and steps are looked at between two looks at the flag.
+const CHECK_EVERY: usize = 64 << 10;
 
 /// How windows are evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +33,27 @@ struct Window<'a> {
     end_ns: i64,
 }
 
-/// One value per step, absent where the window is empty.
-pub(super) fn evaluate(samples: &Samples, windows: Windows, range_fn: RangeFn) -> Column {
+/// One value per step, absent where the window is empty. Windows overlap, so that the work may be the
+/// steps times the samples: `cancel` ends it on the way.
+pub(super) fn evaluate(
+    samples: &Samples,
+    windows: Windows,
+    range_fn: RangeFn,
+    cancel: &CancelFlag,
+) -> Result<Column, QueryError> {
     let mut out = Column::absent(samples.labels.clone(), windows.steps.n);
     let sums = range_fn.is_additive().then(|| prefix_sums(&samples.values));
     let (mut lo, mut hi) = (0, 0);
     let mut scratch = Vec::new();
+    // The first series, however short, is a reason to look.
+    let mut n_looked_at = CHECK_EVERY;
     for i in 0..windows.steps.n {
+        if n_looked_at >= CHECK_EVERY {
+            n_looked_at = 0;
+            if cancel.is_cancelled() {
+                return Err(QueryError::Cancelled);
+            }
+        }
         let end_ns = windows.steps.at(i).saturating_sub(windows.offset_ns);
         let start_ns = end_ns.saturating_sub(windows.interval_ns);
         while hi < samples.times.len() && samples.times[hi] <= end_ns {
@@ -44,6 +62,7 @@ pub(super) fn evaluate(samples: &Samples, windows: Windows, range_fn: RangeFn) -
         while lo < hi && samples.times[lo] <= start_ns {
             lo += 1;
         }
+        n_looked_at += if sums.is_some() { 1 } else { 1 + hi - lo };
         if lo == hi {
             continue;
         }
@@ -59,7 +78,7 @@ pub(super) fn evaluate(samples: &Samples, windows: Windows, range_fn: RangeFn) -
         };
         out.set(i, value);
     }
-    out
+    Ok(out)
 }
 
 /// Sums before each index. Exact for counts and lengths, which are whole numbers.
