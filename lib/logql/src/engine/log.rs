@@ -21,6 +21,8 @@ const FIRST_SLICE: i64 = 64;
 const GROWTH: i64 = 4;
 /// The same where the last slice gave next to nothing.
 const GROWTH_OF_RARE: i64 = 16;
+/// Slices in which so many lines pass are long enough, though `distinct` or an interval keeps few of them.
+const MANY_LINES: usize = 64 << 10;
 /// But not shorter than this.
 const MIN_SLICE_NS: i64 = 1_000_000_000;
 /// How many lines are processed between two looks at the flag.
@@ -78,12 +80,15 @@ pub(super) async fn run(
         let (pipeline, cancel, direction) = (Arc::clone(&pipeline), guard.flag(), params.direction);
         let slice =
             blocking(move || process(&pipeline, streams, range, direction, most, &cancel)).await?;
-        let n_before = out.n_lines;
+        let n_passed = slice.lines.len();
         if out.add(slice) {
             break;
         }
-        let rare = (out.n_lines - n_before).saturating_mul(64) < limit;
-        slices.grow(if rare { GROWTH_OF_RARE } else { GROWTH });
+        slices.grow(match n_passed {
+            n if n.saturating_mul(64) < limit => GROWTH_OF_RARE,
+            n if n < MANY_LINES => GROWTH,
+            _ => 1,
+        });
     }
     let mut result = empty(Value::Streams(Vec::new()));
     result.stats = out.stats;

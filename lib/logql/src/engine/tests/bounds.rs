@@ -3,7 +3,7 @@
 use skald_model::Labels;
 use skald_vector::{CancelFlag, Column, Grid, Matrix};
 
-use super::{Memory, S, T0, instant, instant_with, one, range_params, stream};
+use super::{Memory, S, T0, instant, instant_with, lines, one, range_params, stream};
 use crate::ast::Expr;
 use crate::engine::algebra::Run;
 use crate::engine::shift::Place;
@@ -123,4 +123,16 @@ fn a_subquery_of_too_many_values_is_not_begun() {
     let out = Run::new(vec![leaf], flag.clone(), 1_000).evaluate(&expr, place);
     assert!(matches!(out, Err(QueryError::Limit(_))));
     assert!(flag.polls_left() >= 98, "{}", flag.polls_left());
+}
+
+#[tokio::test]
+async fn slices_do_not_grow_where_distinct_leaves_little_of_much() {
+    let dense: Vec<(i64, &str)> = (0..150_000).map(|i| (i / 1_500, "x")).collect();
+    let source = one(&dense);
+    let params = range_params(r#"{app="a"} | distinct app"#, Direction::Forward, 10);
+    assert_eq!(lines(&source, &params).await, ["x"]);
+    let asked = source.asked.lock();
+    let width = |i: usize| asked[i].end - asked[i].start;
+    assert_eq!(width(0), width(1));
+    assert!(width(2) < width(3));
 }
