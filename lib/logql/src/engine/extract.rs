@@ -6,7 +6,7 @@
 mod samples;
 mod windows;
 
-pub(super) use self::samples::{SampleSet, Samples};
+pub(super) use self::samples::{SampleSet, Samples, too_many};
 pub(super) use self::windows::Windows;
 use crate::ast::{Grouping, LogRange, RangeOp};
 use crate::error::QueryError;

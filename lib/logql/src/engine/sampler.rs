@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use skald_model::StreamEntries;
 use skald_vector::CancelFlag;
 
-use super::extract::{Extraction, SampleSet, Windows};
+use super::extract::{Extraction, SampleSet, Windows, too_many};
 use crate::error::QueryError;
 use crate::source::EntrySink;
 
@@ -29,6 +29,8 @@ pub(super) struct Sampler {
 pub(super) struct State {
     /// Sets that no thread works on.
     idle: Vec<SampleSet>,
+    /// Samples of all sets, as many as there were when they were last given back.
+    n_samples: usize,
     error: Option<QueryError>,
     /// How often the source began anew; what older threads bring back is void.
     round: usize,
@@ -61,13 +63,15 @@ impl EntrySink for Sampler {
         }
         let (mut set, round) = (state.idle.pop().unwrap_or_default(), state.round);
         drop(state);
-        let max = self.max_samples;
+        let (max, before) = (self.max_samples, set.n_samples);
         let added = set.add(&self.extraction, &streams, self.windows, &self.cancel, max);
         let mut state = self.state.lock();
         if state.round != round {
             return ControlFlow::Break(());
         }
-        match added {
+        state.n_samples = (state.n_samples + set.n_samples).saturating_sub(before);
+        let all = if state.n_samples > max { Err(too_many(max)) } else { Ok(()) };
+        match added.and(all) {
             Ok(()) => {
                 state.idle.push(set);
                 ControlFlow::Continue(())
@@ -83,5 +87,43 @@ impl EntrySink for Sampler {
         let mut state = self.state.lock();
         let round = state.round + 1;
         *state = State { round, ..State::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use skald_model::{Labels, LogEntry};
+
+    use super::*;
+    use crate::ast::{Expr, MetricExpr};
+    use crate::engine::Steps;
+    use crate::engine::extract::Group;
+
+    #[test]
+    fn samples_that_other_threads_hold_count() {
+        let query = r#"first_over_time({a="b"} | logfmt | unwrap n [1m])"#;
+        let Ok(Expr::Metric(MetricExpr::Range(agg))) = crate::parse(query) else { panic!() };
+        let extraction = Extraction::new(agg.op, &agg.range, Group::All).unwrap();
+        let windows = Windows {
+            steps: Steps { start_ns: 1_000, step_ns: 1, n: 1 },
+            interval_ns: agg.range.interval_ns,
+            offset_ns: 0,
+        };
+        let sampler = Sampler {
+            extraction: Arc::new(extraction),
+            windows,
+            cancel: CancelFlag::default(),
+            max_samples: 100,
+            state: Mutex::new(State { n_samples: 30, ..State::default() }),
+        };
+        let line = Bytes::from_static(b"n=1");
+        let entry = |t| LogEntry { timestamp_ns: t, line: line.clone(), metadata: Labels::empty() };
+        let entries = (0..40).map(entry).collect();
+        let streams = vec![StreamEntries { labels: Labels::from_pairs([("a", "b")]), entries }];
+        // 40 samples, and a series that costs about eight more.
+        assert!(sampler.take(streams.clone()).is_continue());
+        assert!(sampler.take(streams).is_break());
+        assert!(sampler.finish().unwrap_err().to_string().contains("max_samples"));
     }
 }

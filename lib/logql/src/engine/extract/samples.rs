@@ -240,7 +240,7 @@ impl SampleSet {
     }
 }
 
-fn too_many(max: usize) -> QueryError {
+pub(in crate::engine) fn too_many(max: usize) -> QueryError {
     QueryError::Limit(format!(
         "the query needs more than {max} samples at once (limit max_samples); consider adding more specific stream selectors or reduce the time range of the query"
     ))
