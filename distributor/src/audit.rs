@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::document::{Intake, Shape};
+use crate::json::each;
 use crate::loki::{Pairs, SERVICE_NAME};
 use crate::rejects::ids;
 use crate::remote_write::{Context, Decoded};
@@ -20,27 +21,30 @@ const SERVICE: &str = "kube-apiserver-audit";
 pub(crate) fn decode_audit(ctx: &Context, body: &[u8]) -> Result<Decoded, serde_json::Error> {
     let list: List<'_> = serde_json::from_slice(body)?;
     let mut intake = Intake::new(ctx, body, Shape::default());
-    let one = serde_json::from_slice::<&RawValue>(body)?;
-    let items = match (list.items, list.kind.as_ref()) {
-        (Some(items), _) => items,
-        (None, "Event") => vec![one],
-        (None, kind) => {
+    match list.kind.as_ref() {
+        _ if list.items.is_some() => each(list.items, |item| {
+            read(&mut intake, item);
+            Ok(())
+        })?,
+        "Event" => read(&mut intake, serde_json::from_slice(body)?),
+        kind => {
             let why = format!("kind {kind:.40?} is neither EventList nor Event");
             return Err(serde::de::Error::custom(why));
         }
-    };
-    for item in items {
-        match serde_json::from_str::<Event<'_>>(item.get()) {
-            Ok(event) => {
-                // What is refused is counted with its reason.
-                let _ = add(&mut intake, &event, item.get());
-            }
-            Err(e) => {
-                intake.refuse(ids::BAD_DOCUMENT, || format!("event cannot be read: {e}"));
-            }
-        }
     }
     Ok(intake.finish())
+}
+
+fn read<'a>(intake: &mut Intake<'a>, item: &'a RawValue) {
+    match serde_json::from_str::<Event<'_>>(item.get()) {
+        Ok(event) => {
+            // What is refused is counted with its reason.
+            let _ = add(intake, &event, item.get());
+        }
+        Err(e) => {
+            intake.refuse(ids::BAD_DOCUMENT, || format!("event cannot be read: {e}"));
+        }
+    }
 }
 
 fn add<'a>(intake: &mut Intake<'a>, event: &Event<'a>, item: &str) -> Result<(), &'static str> {
@@ -78,7 +82,7 @@ struct List<'a> {
     #[serde(borrow, default)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
-    items: Option<Vec<&'a RawValue>>,
+    items: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

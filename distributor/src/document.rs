@@ -13,7 +13,8 @@ use std::borrow::Cow;
 
 use skald_limits::Limits;
 
-pub(crate) use flatten::{Fields, flatten};
+pub(crate) use crate::loki::field_name;
+pub(crate) use flatten::{Fields, MAX_PATH, flatten};
 pub(crate) use intake::{Intake, Record};
 
 /// Which fields of a document are what. Names are as [`field_name`] makes them.
@@ -66,22 +67,4 @@ impl Shape {
 
 fn names(list: &[String]) -> Vec<String> {
     list.iter().map(|name| field_name(Cow::Borrowed(name)).into_owned()).collect()
-}
-
-/// The name with `_` for all that a label name must not have, as labels and metadata have it.
-pub(crate) fn field_name(name: Cow<'_, str>) -> Cow<'_, str> {
-    let ok = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let begins_well = name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
-    if begins_well && name.bytes().all(ok) {
-        return name;
-    }
-    let valid = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
-    let mut out: String = name.chars().map(valid).collect();
-    if !begins_well && !out.starts_with('_') {
-        out.insert(0, '_');
-    }
-    if out.is_empty() {
-        out.push('_');
-    }
-    Cow::Owned(out)
 }

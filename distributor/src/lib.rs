@@ -14,6 +14,7 @@ mod deliver;
 mod document;
 mod elastic;
 mod forward;
+mod json;
 mod json_lines;
 mod listeners;
 mod loki;

@@ -16,7 +16,9 @@ mod text;
 use crate::wire::Malformed;
 
 pub(crate) use json::decode_json;
-pub(crate) use labels::{Pairs, SERVICE_NAME, labels_of_json, labels_of_pairs, labels_of_text};
+pub(crate) use labels::{
+    Pairs, SERVICE_NAME, field_name, labels_of_json, labels_of_pairs, labels_of_text,
+};
 pub(crate) use proto::decode_proto;
 pub(crate) use sink::{Entry, Sink, Stream};
 

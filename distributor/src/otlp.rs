@@ -18,3 +18,5 @@ pub(crate) use proto::decode_proto;
 
 /// Lists and maps within each other that a value may have.
 const MAX_DEPTH: usize = 64;
+/// Values of one resource, scope or record, all together.
+const MAX_VALUES: usize = 1 << 16;

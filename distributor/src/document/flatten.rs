@@ -3,16 +3,19 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::field_name;
+use crate::json::Text;
 
 /// Objects within objects that are taken apart; deeper ones stay JSON. Each level is read again for
 /// the next, so this bounds the work too.
 const MAX_DEPTH: usize = 16;
 /// More fields than this are not looked at: the document is kept whole anyway.
 const MAX_FIELDS: usize = 1024;
+/// Longest name of an object that is taken apart: each of its fields has that name too.
+pub(crate) const MAX_PATH: usize = 1024;
 
 /// The fields of a document.
 #[derive(Clone, Debug, Default)]
@@ -61,9 +64,6 @@ struct Walk<'f, 'a> {
     fields: &'f mut Fields<'a>,
 }
 
-/// A string, borrowed unless it has escapes.
-struct Text<'a>(Cow<'a, str>);
-
 impl<'a> Visitor<'a> for Walk<'_, 'a> {
     type Value = ();
 
@@ -79,7 +79,8 @@ impl<'a> Visitor<'a> for Walk<'_, 'a> {
                 path => Cow::Owned(format!("{path}_{key}")),
             };
             let text = value.get();
-            let nested = text.starts_with('{') && self.depth < MAX_DEPTH && !self.fields.is_cut;
+            let is_small = self.depth < MAX_DEPTH && name.len() <= MAX_PATH && !self.fields.is_cut;
+            let nested = text.starts_with('{') && is_small;
             if nested {
                 let walk = Walk { path: &name, depth: self.depth + 1, fields: &mut *self.fields };
                 let mut source = serde_json::Deserializer::from_str(text);
@@ -92,27 +93,5 @@ impl<'a> Visitor<'a> for Walk<'_, 'a> {
             }
         }
         Ok(())
-    }
-}
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E: de::Error>(self, v: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(v)))
-            }
-
-            fn visit_str<E: de::Error>(self, v: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(v.to_owned())))
-            }
-        }
-        d.deserialize_str(TextVisitor)
     }
 }

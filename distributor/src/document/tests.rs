@@ -121,3 +121,12 @@ async fn streams_that_take_turns_are_each_sent_once_with_labels() {
     assert_eq!(push(&cluster, "", &body).await.status, 204);
     assert_eq!(cluster.data().lines.len(), 2);
 }
+
+#[test]
+fn objects_with_long_names_are_not_taken_apart() {
+    let long = "n".repeat(2000);
+    let text = format!(r#"{{"{long}":{{"a":1,"b":{{"c":2}}}},"x":{{"y":3}}}}"#);
+    let fields = super::flatten(&text).unwrap();
+    let found: Vec<_> = fields.list.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect();
+    assert_eq!(found, [(long.as_str(), r#"{"a":1,"b":{"c":2}}"#), ("x_y", "3")]);
+}

@@ -2,12 +2,12 @@
 //!
 //! Documents are only ever added: `index` and `create` do, `update` and `delete` are refused one by one.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::document::{Intake, Shape};
+use crate::json::Text;
 use crate::rejects::ids;
 use crate::remote_write::{Context, Decoded};
 
@@ -51,9 +51,9 @@ struct ActionLine<'a> {
 #[serde(default)]
 struct Target<'a> {
     #[serde(rename = "_index", borrow)]
-    index: Option<Cow<'a, str>>,
+    index: Option<Text<'a>>,
     #[serde(rename = "_id", borrow)]
-    id: Option<Cow<'a, str>>,
+    id: Option<Text<'a>>,
 }
 
 /// Decodes a decompressed body. `default_index` is the one in the path. `Err` says why the request
@@ -74,14 +74,16 @@ pub(crate) fn decode_bulk(
         }
         let number = lines.number;
         let (action, target) = action(line, number)?;
-        let index = target.index.as_deref().filter(|i| !i.is_empty()).unwrap_or(default_index);
-        if index.len() > MAX_NAME || target.id.as_ref().is_some_and(|id| id.len() > MAX_NAME) {
+        let index = target.index.as_ref().map(|Text(i)| &**i);
+        let index = index.filter(|i| !i.is_empty()).unwrap_or(default_index);
+        if index.len() > MAX_NAME || target.id.as_ref().is_some_and(|Text(id)| id.len() > MAX_NAME)
+        {
             return Err(format!("line {number}: _index or _id is longer than {MAX_NAME} bytes"));
         }
         if *last_index != *index {
             last_index = Arc::from(index);
         }
-        let id = target.id.map(|id| id.into_owned().into_boxed_str());
+        let id = target.id.map(|Text(id)| id.into_owned().into_boxed_str());
         let mut item = Item { action, index: Arc::clone(&last_index), id, refused: None };
         if action == Action::Delete {
             item.refused = Some(refuse_change(&mut intake));

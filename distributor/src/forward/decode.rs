@@ -8,7 +8,7 @@ use bytes::Bytes;
 use skald_codec::compress;
 
 use super::msgpack::{Malformed, Value, read};
-use crate::document::{Fields, Intake, Record, Shape};
+use crate::document::{Fields, Intake, MAX_PATH, Record, Shape};
 use crate::rejects::ids;
 use crate::remote_write::{Context, Decoded};
 
@@ -182,7 +182,7 @@ fn time_of(value: &Value<'_>) -> Option<i64> {
 
 fn flatten(path: &str, value: &Value<'_>, depth: usize, out: &mut Fields<'_>) {
     match value {
-        Value::Map(pairs) if depth < MAX_DEPTH => {
+        Value::Map(pairs) if depth < MAX_DEPTH && path.len() <= MAX_PATH => {
             for (name, value) in pairs {
                 let name = text(name);
                 let name = if path.is_empty() { name } else { format!("{path}_{name}") };

@@ -2,7 +2,6 @@
 //!
 //! Entries are written to the batch while they are parsed: the body is never held as a tree.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::sink::{Entry, Sink, Stream};
 use super::{DecodeError, MAX_LABELS_TEXT};
 use crate::batches::Item;
 use crate::cache::Domain;
+use crate::json::Text;
 use crate::remote_write::{Context, Decoded};
 use crate::source::{Form, Source};
 use crate::wire::offset_in;
@@ -32,31 +32,6 @@ pub(crate) fn decode_json(ctx: &Context, body: Vec<u8>) -> Result<Decoded, Decod
     let (parts, counts, rejects) = sink.finish()?;
     let form = Form::LokiJson(Arc::clone(&ctx.limits));
     Ok(Decoded { parts, source: Source { body, spill: Vec::new(), form }, counts, rejects })
-}
-
-/// A string, borrowed from the body unless it has escapes.
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E: de::Error>(self, v: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(v)))
-            }
-
-            fn visit_str<E: de::Error>(self, v: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(v.to_owned())))
-            }
-        }
-        d.deserialize_str(TextVisitor)
-    }
 }
 
 struct Request<'s, 'a> {

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use skald_limits::Limits;
-use skald_model::labels::take_uvarint;
+use skald_model::labels::{put_str, take_uvarint};
 use skald_model::{Labels, LabelsBuilder};
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::json::Text;
 use super::text;
+use crate::json::Text;
 use crate::rejects::ids;
 
 pub(crate) const SERVICE_NAME: &str = "service_name";
@@ -159,9 +160,61 @@ fn shortened(text: &str) -> String {
 }
 
 /// `[A-Za-z_][A-Za-z0-9_]*`
-pub(crate) fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let ok = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     name.bytes().all(ok) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+}
+
+/// The name with `_` for all that a label name must not have, as labels and metadata have it.
+pub(crate) fn field_name(name: Cow<'_, str>) -> Cow<'_, str> {
+    if is_name(&name) {
+        return name;
+    }
+    let valid = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+    let mut out: String = name.chars().map(valid).collect();
+    if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) {
+        out.insert(0, '_');
+    }
+    Cow::Owned(out)
+}
+
+/// Makes the names valid.
+pub(super) fn make_valid(pairs: &mut Pairs<'_>) {
+    for (name, _) in pairs {
+        if !is_name(name) {
+            *name = field_name(std::mem::take(name));
+        }
+    }
+}
+
+/// Makes `out` the pairs in the order of their names, without empty values; of equal names the last counts.
+pub(super) fn put_sorted(pairs: &mut Pairs<'_>, out: &mut Vec<u8>) {
+    // Stable, so that the last stays the last.
+    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+    out.clear();
+    for (i, (name, value)) in pairs.iter().enumerate() {
+        let is_replaced = pairs.get(i + 1).is_some_and(|next| next.0 == *name);
+        if !is_replaced && !value.is_empty() {
+            put_str(out, name);
+            put_str(out, value);
+        }
+    }
+}
+
+/// Changes when a limit changes that labels are checked against.
+pub(super) fn fingerprint(limits: &Limits) -> u64 {
+    let mut bytes = Vec::new();
+    for n in [
+        limits.max_label_names_per_stream,
+        limits.max_label_name_length,
+        limits.max_label_value_length,
+    ] {
+        bytes.extend_from_slice(&(n as u64).to_le_bytes());
+    }
+    for name in &limits.discover_service_name {
+        put_str(&mut bytes, name);
+    }
+    xxh3_64(&bytes)
 }
 
 /// The canonical labels of a label text that was accepted before.

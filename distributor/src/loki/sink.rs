@@ -7,12 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skald_codec::batch::LogsBuilder;
 use skald_limits::Limits;
-use skald_model::labels::put_str;
 use skald_model::{Labels, SeriesId};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::DecodeError;
-use super::labels::{Fault, Pairs, canonical, is_name, object, read_json, read_pairs, read_text};
+use super::labels::{
+    Fault, Pairs, canonical, fingerprint, make_valid, object, put_sorted, read_json, read_pairs,
+    read_text,
+};
 use super::level::{self, Level};
 use crate::batches::{Item, Part, Parts};
 use crate::cache::{Domain, Key, Seed, tag_of};
@@ -22,6 +23,9 @@ use crate::source::{Form, Source};
 use crate::time::rfc3339;
 
 const DETECTED_LEVEL: &str = "detected_level";
+/// What the lines of a push may take with their metadata, or four times its body if that is more: what
+/// many lines share stands once in the body.
+const MAX_LINE_BYTES: u64 = 128 << 20;
 
 /// A stream whose labels are valid.
 #[derive(Debug)]
@@ -137,21 +141,9 @@ impl<'c> Sink<'c> {
     /// Begins a stream whose labels did not come in one piece. Names are made valid, empty values are
     /// left out, and of equal names the last counts.
     pub(crate) fn begin_pairs(&mut self, pairs: &mut Pairs<'_>, n_entries: u64) -> Option<Stream> {
-        for (name, _) in pairs.iter_mut() {
-            if !is_name(name) {
-                *name = Cow::Owned(normalized(name));
-            }
-        }
-        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        make_valid(pairs);
         let mut raw = std::mem::take(&mut self.scratch);
-        raw.clear();
-        for (i, (name, value)) in pairs.iter().enumerate() {
-            let is_replaced = pairs.get(i + 1).is_some_and(|next| next.0 == *name);
-            if !is_replaced && !value.is_empty() {
-                put_str(&mut raw, name);
-                put_str(&mut raw, value);
-            }
-        }
+        put_sorted(pairs, &mut raw);
         let item = *self.spilled.entry(self.seed.key(&raw)).or_insert_with(|| {
             let at = self.spill.len();
             self.spill.extend_from_slice(&raw);
@@ -176,7 +168,19 @@ impl<'c> Sink<'c> {
 
     /// Adds an entry with the metadata in `self.metadata`, or counts why not.
     pub(crate) fn entry(&mut self, stream: &mut Stream, entry: Entry<'_>) {
-        let Some(line) = self.check(stream, entry) else { return };
+        let mut metadata = std::mem::take(&mut self.metadata);
+        self.entry_with(stream, entry, &mut metadata);
+        self.metadata = metadata;
+    }
+
+    /// Adds an entry with its metadata, or counts why not.
+    pub(crate) fn entry_with(
+        &mut self,
+        stream: &mut Stream,
+        entry: Entry<'_>,
+        metadata: &mut Pairs<'_>,
+    ) {
+        let Some(line) = self.check(stream, entry, metadata) else { return };
         let repaired;
         let line = match std::str::from_utf8(line) {
             Ok(_) => line,
@@ -185,7 +189,7 @@ impl<'c> Sink<'c> {
                 repaired.as_bytes()
             }
         };
-        self.compose_metadata(stream, line);
+        self.compose_metadata(stream, line, metadata);
         self.counts.line_bytes += (line.len() + self.last.as_bytes().len()) as u64;
         let part = self.parts.of(stream.id);
         if !stream.is_open {
@@ -216,9 +220,22 @@ impl<'c> Sink<'c> {
     }
 
     /// The line to store, cut if the tenant wants that; `None` when the entry is refused.
-    fn check<'e>(&mut self, stream: &Stream, entry: Entry<'e>) -> Option<&'e [u8]> {
+    fn check<'e>(
+        &mut self,
+        stream: &Stream,
+        entry: Entry<'e>,
+        metadata: &Pairs<'_>,
+    ) -> Option<&'e [u8]> {
         let ctx = self.ctx;
         let limits: &Limits = &ctx.limits;
+        let most = (4 * self.body.len() as u64).max(MAX_LINE_BYTES);
+        if self.counts.line_bytes > most {
+            let id = ids::BODY_TOO_LARGE;
+            self.refused = Some(id);
+            let why = "the lines of one push, with the metadata that they share, take more than";
+            self.rejects.add(id, 1, || format!("{why} {most} bytes: send fewer at once ({id})"));
+            return None;
+        }
         if entry.ts < self.min_ns {
             let oldest = self.min_ns;
             self.reject(stream, ids::MAX_SAMPLE_AGE, "reject_old_samples_max_age", |stream| {
@@ -253,14 +270,14 @@ impl<'c> Sink<'c> {
             }
             line = cut_line(line, max_line);
         }
-        if self.metadata.is_empty() || self.check_metadata(stream) { Some(line) } else { None }
+        if self.check_metadata(stream, metadata) { Some(line) } else { None }
     }
 
-    fn check_metadata(&mut self, stream: &Stream) -> bool {
+    fn check_metadata(&mut self, stream: &Stream, metadata: &Pairs<'_>) -> bool {
         let limits: &Limits = &self.ctx.limits;
-        let size: usize = self.metadata.iter().map(|(n, v)| n.len() + v.len()).sum();
+        let size: usize = metadata.iter().map(|(n, v)| n.len() + v.len()).sum();
         let max_size = usize::try_from(limits.max_structured_metadata_size.0).unwrap_or(usize::MAX);
-        let (n, max_n) = (self.metadata.len(), limits.max_structured_metadata_entries_count);
+        let (n, max_n) = (metadata.len(), limits.max_structured_metadata_entries_count);
         if max_size > 0 && size > max_size {
             let setting = "max_structured_metadata_size";
             self.reject(stream, ids::METADATA_TOO_LARGE, setting, |stream| {
@@ -285,37 +302,24 @@ impl<'c> Sink<'c> {
     }
 
     /// Makes `self.last` the canonical metadata of the next entry.
-    fn compose_metadata(&mut self, stream: &Stream, line: &[u8]) {
-        for (name, _) in &mut self.metadata {
-            if !is_name(name) {
-                *name = Cow::Owned(normalized(name));
-            }
-        }
+    fn compose_metadata(&mut self, stream: &Stream, line: &[u8], metadata: &mut Pairs<'_>) {
+        make_valid(metadata);
         let is_level =
             |(n, v): &&mut (Cow<'_, str>, Cow<'_, str>)| n == DETECTED_LEVEL && !v.is_empty();
         if !self.ctx.limits.discover_log_levels {
             // As it was sent.
-        } else if let Some((_, given)) = self.metadata.iter_mut().find(is_level) {
+        } else if let Some((_, given)) = metadata.iter_mut().find(is_level) {
             // One that came along stays, in the spelling that is searched for.
             if let Some(level) = Level::of_value(given.as_bytes()) {
                 *given = Cow::Borrowed(level.as_str());
             }
         } else {
-            let pairs = self.metadata.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
+            let pairs = metadata.iter().map(|(n, v)| (n.as_ref(), v.as_ref()));
             let level = stream.level.or_else(|| level::of_metadata(pairs));
             let level = level.unwrap_or_else(|| level::of_line(line));
-            self.metadata.push((Cow::Borrowed(DETECTED_LEVEL), Cow::Borrowed(level.as_str())));
+            metadata.push((Cow::Borrowed(DETECTED_LEVEL), Cow::Borrowed(level.as_str())));
         }
-        // Stable, so that the last of equal names stays the last.
-        self.metadata.sort_by(|a, b| a.0.cmp(&b.0));
-        self.scratch.clear();
-        for (i, (name, value)) in self.metadata.iter().enumerate() {
-            let is_replaced = self.metadata.get(i + 1).is_some_and(|next| next.0 == *name);
-            if !is_replaced && !value.is_empty() {
-                put_str(&mut self.scratch, name);
-                put_str(&mut self.scratch, value);
-            }
-        }
+        put_sorted(metadata, &mut self.scratch);
         if self.last.as_bytes()[..] != self.scratch[..] {
             let bytes = Bytes::copy_from_slice(&self.scratch);
             self.last = Labels::from_bytes(bytes).unwrap_or_default();
@@ -375,30 +379,4 @@ fn cut_line(line: &[u8], max: usize) -> &[u8] {
     let is_inside = |at: usize| line.get(at).is_some_and(|b| b & 0xc0 == 0x80);
     let end = (max.saturating_sub(3)..=max).rev().find(|at| !is_inside(*at)).unwrap_or(max);
     &line[..end]
-}
-
-/// The name with `_` for what a label name must not have.
-fn normalized(name: &str) -> String {
-    let ok = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut out: String = name.chars().map(|c| if ok(c) { c } else { '_' }).collect();
-    if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) {
-        out.insert(0, '_');
-    }
-    out
-}
-
-/// Changes when a limit changes that labels are checked against.
-fn fingerprint(limits: &Limits) -> u64 {
-    let mut bytes = Vec::new();
-    for n in [
-        limits.max_label_names_per_stream,
-        limits.max_label_name_length,
-        limits.max_label_value_length,
-    ] {
-        bytes.extend_from_slice(&(n as u64).to_le_bytes());
-    }
-    for name in &limits.discover_service_name {
-        put_str(&mut bytes, name);
-    }
-    xxh3_64(&bytes)
 }

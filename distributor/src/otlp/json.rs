@@ -5,56 +5,80 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::{Deserializer, Error as _, IgnoredAny};
 use serde_json::value::RawValue;
 
+use super::MAX_VALUES;
 use super::record::{Mapper, Record, Scope};
 use super::value::{Any, Attributes};
+use crate::json::{Text, each, n_nested};
 use crate::remote_write::{Context, Decoded};
 
-/// Decodes a decompressed body.
+/// Decodes a decompressed body. Its lists are walked, and a resource, a scope or a record is held as
+/// values only one at a time.
 pub(crate) fn decode_json(ctx: &Context, body: &[u8]) -> Result<Decoded, serde_json::Error> {
     let mut mapper = Mapper::new(ctx, body);
     let request: Request<'_> = serde_json::from_slice(body)?;
-    for resource_logs in request.resource_logs {
-        let scopes = &resource_logs.scope_logs;
-        let n_records: usize = scopes.iter().map(|s| s.log_records.len()).sum();
-        if n_records == 0 {
-            continue;
-        }
-        mapper.resource(pairs(resource_logs.resource.attributes)?, n_records as u64);
-        for logs in resource_logs.scope_logs {
-            let scope = logs.scope;
-            mapper.scope(Scope {
-                name: scope.name,
-                version: scope.version,
-                attributes: pairs(scope.attributes)?,
-                dropped_attributes: scope.dropped_attributes_count,
-            });
-            for record in logs.log_records {
-                // Read one by one, so that only one is held as a tree.
-                let record: JsonRecord<'_> = serde_json::from_str(record.get())?;
-                mapper.record(record.read()?);
-            }
-        }
-    }
+    each(request.resource_logs, |logs| resource_logs(&mut mapper, logs))?;
     Ok(mapper.finish())
+}
+
+fn resource_logs<'a>(
+    mapper: &mut Mapper<'a>,
+    logs: ResourceLogs<'a>,
+) -> Result<(), serde_json::Error> {
+    let mut n_records = 0;
+    each(logs.scope_logs, |logs: ScopeLogs<'a>| {
+        each(logs.log_records, |_: IgnoredAny| {
+            n_records += 1;
+            Ok(())
+        })
+    })?;
+    if n_records == 0 {
+        return Ok(());
+    }
+    mapper.resource(pairs(tree::<Resource<'a>>(logs.resource)?.attributes)?, n_records);
+    each(logs.scope_logs, |logs: ScopeLogs<'a>| {
+        let scope: JsonScope<'a> = tree(logs.scope)?;
+        mapper.scope(Scope {
+            name: scope.name,
+            version: scope.version,
+            attributes: pairs(scope.attributes)?,
+            dropped_attributes: scope.dropped_attributes_count,
+        });
+        each(logs.log_records, |record: &'a RawValue| {
+            mapper.record(tree::<JsonRecord<'a>>(Some(record))?.read()?);
+            Ok(())
+        })
+    })
+}
+
+/// Reads a resource, a scope or a record, which must not be of too many values.
+fn tree<'a, T: Default + Deserialize<'a>>(
+    raw: Option<&'a RawValue>,
+) -> Result<T, serde_json::Error> {
+    let Some(raw) = raw else { return Ok(T::default()) };
+    if n_nested(raw.get()) > MAX_VALUES {
+        let why = "a resource, scope or record of too many values";
+        return Err(serde_json::Error::custom(why));
+    }
+    serde_json::from_str(raw.get())
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Request<'a> {
     #[serde(borrow, default)]
-    resource_logs: Vec<ResourceLogs<'a>>,
+    resource_logs: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ResourceLogs<'a> {
     #[serde(borrow, default)]
-    resource: Resource<'a>,
+    resource: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    scope_logs: Vec<ScopeLogs<'a>>,
+    scope_logs: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -67,9 +91,9 @@ struct Resource<'a> {
 #[serde(rename_all = "camelCase")]
 struct ScopeLogs<'a> {
     #[serde(borrow, default)]
-    scope: JsonScope<'a>,
+    scope: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    log_records: Vec<&'a RawValue>,
+    log_records: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -119,7 +143,7 @@ struct KeyValue<'a> {
 #[serde(rename_all = "camelCase", default)]
 struct JsonAny<'a> {
     #[serde(borrow)]
-    string_value: Option<Cow<'a, str>>,
+    string_value: Option<Text<'a>>,
     bool_value: Option<bool>,
     int_value: Option<Number>,
     double_value: Option<Double>,
@@ -128,7 +152,7 @@ struct JsonAny<'a> {
     #[serde(borrow)]
     kvlist_value: Option<JsonMap<'a>>,
     #[serde(borrow)]
-    bytes_value: Option<Cow<'a, str>>,
+    bytes_value: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -189,7 +213,7 @@ impl<'a> JsonRecord<'a> {
 
 impl<'a> JsonAny<'a> {
     fn read(self) -> Result<Any<'a>, serde_json::Error> {
-        if let Some(text) = self.string_value {
+        if let Some(Text(text)) = self.string_value {
             return Ok(Any::Text(text));
         }
         if let Some(b) = self.bool_value {
@@ -209,7 +233,7 @@ impl<'a> JsonAny<'a> {
         if let Some(map) = self.kvlist_value {
             return Ok(Any::Map(pairs(map.values)?));
         }
-        if let Some(text) = self.bytes_value {
+        if let Some(Text(text)) = self.bytes_value {
             let bytes = STANDARD.decode(text.as_bytes()).map_err(serde_json::Error::custom)?;
             return Ok(Any::Bytes(Cow::Owned(bytes)));
         }

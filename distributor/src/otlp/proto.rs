@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::MAX_DEPTH;
 use super::record::{Mapper, Record, Scope, hex};
 use super::value::{Any, Attributes};
+use super::{MAX_DEPTH, MAX_VALUES};
 use crate::remote_write::{Context, Decoded};
 use crate::wire::{Fields, Malformed, Value};
 
@@ -23,11 +23,11 @@ pub(crate) fn decode_proto(ctx: &Context, body: &[u8]) -> Result<Decoded, Malfor
 fn resource_logs<'a>(mapper: &mut Mapper<'a>, message: &'a [u8]) -> Result<(), Malformed> {
     // The resource need not come first, and the number of its records must be known.
     let mut attributes = Attributes::new();
-    let mut n_records = 0;
+    let (mut n_records, mut left) = (0, MAX_VALUES);
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => attributes.append(&mut key_values(value.bytes()?, 1)?),
+            1 => attributes.append(&mut key_values(value.bytes()?, 1, 0, &mut left)?),
             2 => n_records += count(value.bytes()?, 2)?,
             _ => {}
         }
@@ -46,7 +46,7 @@ fn resource_logs<'a>(mapper: &mut Mapper<'a>, message: &'a [u8]) -> Result<(), M
 }
 
 fn scope_logs<'a>(mapper: &mut Mapper<'a>, message: &'a [u8]) -> Result<(), Malformed> {
-    let mut scope = Scope::default();
+    let (mut scope, mut left) = (Scope::default(), MAX_VALUES);
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         if number == 1 {
@@ -55,7 +55,7 @@ fn scope_logs<'a>(mapper: &mut Mapper<'a>, message: &'a [u8]) -> Result<(), Malf
                 match number {
                     1 => scope.name = repaired(value.bytes()?),
                     2 => scope.version = repaired(value.bytes()?),
-                    3 => scope.attributes.push(key_value(value.bytes()?, 0)?),
+                    3 => scope.attributes.push(key_value(value.bytes()?, 0, &mut left)?),
                     4 => scope.dropped_attributes = value.uint32()?,
                     _ => {}
                 }
@@ -73,15 +73,15 @@ fn scope_logs<'a>(mapper: &mut Mapper<'a>, message: &'a [u8]) -> Result<(), Malf
 }
 
 fn record(message: &[u8]) -> Result<Record<'_>, Malformed> {
-    let mut out = Record::default();
+    let (mut out, mut left) = (Record::default(), MAX_VALUES);
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
             1 => out.time_ns = value.fixed64()?,
             2 => out.severity_number = value.int64()?,
             3 => out.severity_text = repaired(value.bytes()?),
-            5 => out.body = any(value.bytes()?, 0)?,
-            6 => out.attributes.push(key_value(value.bytes()?, 0)?),
+            5 => out.body = any(value.bytes()?, 0, &mut left)?,
+            6 => out.attributes.push(key_value(value.bytes()?, 0, &mut left)?),
             7 => out.dropped_attributes = value.uint32()?,
             8 => out.flags = value.fixed32()?,
             9 => out.trace_id = hex(value.bytes()?),
@@ -104,40 +104,42 @@ fn count(message: &[u8], wanted: u64) -> Result<u64, Malformed> {
     Ok(n)
 }
 
-/// The pairs in field `wanted` of a message.
-fn key_values(message: &[u8], wanted: u64) -> Result<Attributes<'_>, Malformed> {
-    nested_key_values(message, wanted, 0)
-}
-
-fn nested_key_values(
-    message: &[u8],
+/// The pairs in field `wanted` of a message. `left` is how many values there may still be.
+fn key_values<'a>(
+    message: &'a [u8],
     wanted: u64,
     depth: usize,
-) -> Result<Attributes<'_>, Malformed> {
+    left: &mut usize,
+) -> Result<Attributes<'a>, Malformed> {
     let mut out = Attributes::new();
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         if number == wanted {
-            out.push(key_value(value.bytes()?, depth)?);
+            out.push(key_value(value.bytes()?, depth, left)?);
         }
     }
     Ok(out)
 }
 
-fn key_value(message: &[u8], depth: usize) -> Result<(Cow<'_, str>, Any<'_>), Malformed> {
+fn key_value<'a>(
+    message: &'a [u8],
+    depth: usize,
+    left: &mut usize,
+) -> Result<(Cow<'a, str>, Any<'a>), Malformed> {
+    count_down(left)?;
     let (mut name, mut any_value) = (Cow::Borrowed(""), Any::Empty);
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
             1 => name = repaired(value.bytes()?),
-            2 => any_value = any(value.bytes()?, depth)?,
+            2 => any_value = any(value.bytes()?, depth, left)?,
             _ => {}
         }
     }
     Ok((name, any_value))
 }
 
-fn any(message: &[u8], depth: usize) -> Result<Any<'_>, Malformed> {
+fn any<'a>(message: &'a [u8], depth: usize, left: &mut usize) -> Result<Any<'a>, Malformed> {
     if depth > MAX_DEPTH {
         return Err(Malformed("values are nested too deeply"));
     }
@@ -149,8 +151,8 @@ fn any(message: &[u8], depth: usize) -> Result<Any<'_>, Malformed> {
             2 => Any::Bool(value.varint()? != 0),
             3 => Any::Int(value.int64()?),
             4 => Any::Double(value.double()?),
-            5 => Any::List(list(value, depth)?),
-            6 => Any::Map(nested_key_values(value.bytes()?, 1, depth + 1)?),
+            5 => Any::List(list(value, depth, left)?),
+            6 => Any::Map(key_values(value.bytes()?, 1, depth + 1, left)?),
             7 => Any::Bytes(Cow::Borrowed(value.bytes()?)),
             _ => out,
         };
@@ -158,15 +160,22 @@ fn any(message: &[u8], depth: usize) -> Result<Any<'_>, Malformed> {
     Ok(out)
 }
 
-fn list(value: Value<'_>, depth: usize) -> Result<Vec<Any<'_>>, Malformed> {
+fn list<'a>(value: Value<'a>, depth: usize, left: &mut usize) -> Result<Vec<Any<'a>>, Malformed> {
     let mut values = Vec::new();
     let mut fields = Fields::new(value.bytes()?);
     while let Some((number, value)) = fields.next()? {
         if number == 1 {
-            values.push(any(value.bytes()?, depth + 1)?);
+            count_down(left)?;
+            values.push(any(value.bytes()?, depth + 1, left)?);
         }
     }
     Ok(values)
+}
+
+fn count_down(left: &mut usize) -> Result<(), Malformed> {
+    let too_many = Malformed("a resource, scope or record of too many values");
+    *left = left.checked_sub(1).ok_or(too_many)?;
+    Ok(())
 }
 
 /// The text with a space for everything that is not UTF-8.

@@ -91,10 +91,15 @@ impl<'a> Mapper<'a> {
                 self.ctx.now_ns.saturating_add(self.n_undated - 1)
             }
         };
-        let out = &mut self.sink.metadata;
-        out.clear();
-        out.extend(self.resource.metadata.iter().cloned());
-        out.extend(self.scope.iter().cloned());
+        // One more than the limit is enough to be refused: thousands are not looked at for every record.
+        let most = match self.ctx.limits.max_structured_metadata_entries_count {
+            0 => usize::MAX,
+            limit => limit + 1,
+        };
+        let shared = self.resource.metadata.iter().chain(&self.scope).take(most);
+        let mut metadata = Pairs::with_capacity(16);
+        metadata.extend(shared.map(|(n, v)| (Cow::Borrowed(&**n), Cow::Borrowed(&**v))));
+        let out = &mut metadata;
         self.rules.log(record.attributes, out);
         put_number(out, "observed_timestamp", record.observed_ns);
         put_number(out, "severity_number", u64::try_from(record.severity_number).unwrap_or(0));
@@ -105,7 +110,7 @@ impl<'a> Mapper<'a> {
         put(out, "span_id", record.span_id);
         put(out, "event_name", record.event_name);
         let line = record.body.into_text();
-        self.sink.entry(stream, Entry { ts, line: line.as_bytes() });
+        self.sink.entry_with(stream, Entry { ts, line: line.as_bytes() }, &mut metadata);
     }
 
     pub(super) fn finish(self) -> Decoded {

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::document::MAX_PATH;
+
 /// What OTLP calls `AnyValue`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Any<'a> {
@@ -96,14 +98,15 @@ fn number(v: f64) -> String {
     }
 }
 
-/// Appends the attribute as metadata pairs: maps become a pair for each leaf, names joined by `_`.
+/// Appends the attribute as metadata pairs: maps become a pair for each leaf, names joined by `_`,
+/// unless they are too long for that.
 pub(super) fn flatten<'a>(
     name: Cow<'a, str>,
     value: Any<'a>,
     out: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>,
 ) {
     match value {
-        Any::Map(pairs) => {
+        Any::Map(pairs) if name.len() <= MAX_PATH => {
             for (inner, value) in pairs {
                 flatten(Cow::Owned(format!("{name}_{inner}")), value, out);
             }

@@ -90,6 +90,64 @@ fn deep_values_are_refused() {
     assert!(decode_json(&ctx, deep(100_000).as_bytes()).is_err());
 }
 
+/// A message with `body` in field `number`.
+fn field(number: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    prost::encoding::encode_varint(body.len() as u64, &mut out);
+    out.extend_from_slice(body);
+    out
+}
+
+#[test]
+fn values_that_take_many_times_their_bytes_are_refused() {
+    let ctx = context(Limits::default());
+    // Pairs, and elements of lists, of two or three bytes each.
+    let pairs = field(6, b"").repeat(70_000);
+    let list = field(5, &field(5, &field(1, b"").repeat(70_000)));
+    for record in [pairs, list] {
+        let body = field(1, &field(2, &field(2, &record)));
+        assert!(decode_proto(&ctx, &body).is_err());
+    }
+    let resource = field(1, &field(1, b"").repeat(70_000));
+    let body = field(1, &[resource, field(2, &field(2, b""))].concat());
+    assert!(decode_proto(&ctx, &body).is_err());
+    for element in ["{},", "[],"] {
+        let list = format!("[{}{{}}]", element.repeat(70_000));
+        let record = format!(r#""scopeLogs":[{{"logRecords":[{{"attributes":{list}}}]}}]"#);
+        let body = format!(r#"{{"resourceLogs":[{{{record}}}]}}"#);
+        assert!(decode_json(&ctx, body.as_bytes()).is_err());
+        let resource = format!(r#""resource":{{"attributes":{list}}}"#);
+        let logs = r#""scopeLogs":[{"logRecords":[{}]}]"#;
+        let body = format!(r#"{{"resourceLogs":[{{{resource},{logs}}}]}}"#);
+        assert!(decode_json(&ctx, body.as_bytes()).is_err());
+    }
+}
+
+#[test]
+fn what_many_records_share_is_not_repeated_without_end() {
+    let ctx = context(Limits::default());
+    let value = field(2, &field(1, &[b'x'; 60_000]));
+    let resource = field(1, &field(1, &[field(1, b"a"), value].concat()));
+    let body = field(1, &[resource, field(2, &field(2, b"").repeat(4000))].concat());
+    let decoded = decode_proto(&ctx, &body).unwrap();
+    assert_eq!(decoded.counts.lines, 4000);
+    assert!(decoded.counts.line_bytes < 130 << 20, "{}", decoded.counts.line_bytes);
+    let reject = decoded.rejects.iter().next().unwrap();
+    assert!(reject.count > 1000 && reject.message.contains("send fewer at once"), "{reject:?}");
+}
+
+#[test]
+fn objects_with_long_names_are_not_taken_apart() {
+    let ctx = context(Limits::default());
+    let inner = field(1, &field(1, b"k")).repeat(1000);
+    let map = field(2, &field(6, &inner));
+    let record = field(6, &[field(1, &vec![b'n'; 1 << 20]), map].concat());
+    let body = field(1, &field(2, &field(2, &record)));
+    let decoded = decode_proto(&ctx, &body).unwrap();
+    let reject = decoded.rejects.iter().next().unwrap();
+    assert!(reject.message.contains("metadata too large: '10"), "about a megabyte: {reject:?}");
+}
+
 #[tokio::test]
 async fn bombs_are_refused_before_they_are_unpacked() {
     let cluster = Cluster::one(Limits::default());
