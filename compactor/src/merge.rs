@@ -20,7 +20,7 @@ use skald_blocks::{
 };
 use skald_model::{ErrorKind, Signal, TenantId};
 use skald_runtime::cpu;
-use skald_runtime::{CpuPool, Rng};
+use skald_runtime::{CpuPool, Rng, SharedClock};
 
 use self::logs::LogMerger;
 use self::metrics::MetricMerger;
@@ -61,13 +61,12 @@ pub(crate) struct Job {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) tenant: TenantId,
     pub(crate) cpu: CpuPool,
+    pub(crate) clock: SharedClock,
     pub(crate) rng: Rng,
     /// Rows before this are dropped.
     pub(crate) cutoff: Option<i64>,
     /// Which lines go beside that.
     pub(crate) rules: Arc<LogRules>,
-    /// The time that outputs have in their ids: that of the plan.
-    pub(crate) now_ms: i64,
     /// Bytes of rows after which an output is closed.
     pub(crate) memory: usize,
 }
@@ -248,7 +247,7 @@ impl Job {
         let Some(encode) = encode else {
             return Ok(());
         };
-        let id = BlockId::new(self.now_ms, self.rng.next_u128());
+        let id = BlockId::new(self.clock.now_ms(), self.rng.next_u128());
         let mut options = WriterOptions::new(id);
         options.level = level;
         options.sources = sources(inputs);

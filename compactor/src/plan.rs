@@ -47,8 +47,6 @@ pub struct Rules {
     pub(crate) logs: Arc<LogRules>,
     /// Changes when the retention of streams does.
     pub(crate) retention_key: String,
-    /// When the plan is made; what it writes has this time in its ids.
-    pub(crate) now_ms: i64,
 }
 
 /// What is to be done; merges are disjoint and may be carried out in any order.

@@ -1,9 +1,9 @@
 //! Which lines of a tenant go when a block of it is written anew: those past the retention of their
 //! stream, and those that somebody asked to delete.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
-use skald_blocks::{BlockId, LogReader};
+use skald_blocks::LogReader;
 use skald_catalog::{BlockMeta, DeleteRequest};
 use skald_limits::{DeletionMode, Limits};
 use skald_logql::{Selection, Work};
@@ -34,14 +34,7 @@ pub(crate) struct Due {
     pub(crate) request: DeleteRequest,
     selection: Selection,
     range: TimeRange,
-    /// Blocks that this process wrote since then were written without what is to be deleted.
-    since_ms: i64,
 }
-
-/// Since when this process carries out which request: its blocks tell by their time whether they
-/// were written under it. Limits may change meanwhile, so that no clock of the request itself can.
-#[derive(Debug, Default)]
-pub(crate) struct Since(BTreeMap<String, i64>);
 
 // === impl LogRules ===
 
@@ -53,7 +46,6 @@ impl LogRules {
         deletes: impl IntoIterator<Item = &'a DeleteRequest>,
         now_ns: i64,
         settle_ms: i64,
-        since: &mut Since,
     ) -> Self {
         let before = |period: skald_runtime::HumanDuration| {
             (!period.is_zero()).then(|| now_ns.saturating_sub(period.as_nanos()))
@@ -80,12 +72,10 @@ impl LogRules {
             }
             let selection = Selection::parse(&request.query).ok()?;
             let range = TimeRange::new(request.start_ns, request.end_ns.saturating_add(1));
-            Some(Due { request: request.clone(), selection, range, since_ms: now_ns / 1_000_000 })
+            Some(Due { request: request.clone(), selection, range })
         };
         let carries_out = limits.deletion_mode == DeletionMode::FilterAndDelete;
-        let due = deletes.into_iter().filter(|_| carries_out).filter_map(due);
-        let mut deletes: Vec<Due> = due.collect();
-        since.of(&mut deletes);
+        let deletes = deletes.into_iter().filter(|_| carries_out).filter_map(due).collect();
         Self { cutoff_ns: before(limits.retention_period), streams, deletes }
     }
 
@@ -143,31 +133,20 @@ impl LogRules {
     }
 }
 
-// === impl Since ===
-
-impl Since {
-    /// Lets requests keep the time when they were first carried out, and forgets all others.
-    fn of(&mut self, deletes: &mut [Due]) {
-        let before = std::mem::take(&mut self.0);
-        for due in deletes {
-            due.since_ms = before.get(&due.request.id).copied().unwrap_or(due.since_ms);
-            self.0.insert(due.request.id.clone(), due.since_ms);
-        }
-    }
-}
-
 // === impl Due ===
 
 impl Due {
-    /// Whether the block may still have what is to be deleted.
+    /// Whether the block may have what is to be deleted, as far as its time goes.
     pub(crate) fn concerns(&self, block: &BlockMeta) -> bool {
-        let written_ms = BlockId::parse(&block.id).map_or(0, |id| id.millis());
-        let done = block.level > 0 && written_ms >= self.since_ms;
-        !done && self.range.overlaps(block.min_time, block.max_time)
+        self.range.overlaps(block.min_time, block.max_time)
     }
 
-    /// Whether the block has a stream that the request names, in its range.
+    /// Whether the block has a stream that the request names, in its range, and was not written
+    /// without those lines.
     pub(crate) async fn meets(&self, reader: &LogReader) -> Result<bool, skald_blocks::Error> {
+        if reader.is_without(&self.request.id) {
+            return Ok(false);
+        }
         Ok(!reader.streams(self.selection.matchers(), self.range).await?.is_empty())
     }
 }

@@ -25,7 +25,7 @@ use crate::merge::MergeError;
 use crate::metrics::Metrics;
 use crate::plan::Effort;
 use crate::quarantine::Quarantine;
-use crate::rules::{Clean, Since};
+use crate::rules::Clean;
 
 /// What a compactor works with.
 #[derive(Clone, Debug)]
@@ -54,7 +54,6 @@ struct Inner {
     quarantine: Quarantine,
     /// By tenant.
     clean: Mutex<BTreeMap<TenantId, Clean>>,
-    since: Mutex<BTreeMap<TenantId, Since>>,
     /// One round at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -101,15 +100,7 @@ impl Compactor {
         let metrics = Metrics::register(registry);
         let quarantine = Quarantine::default();
         let turn = tokio::sync::Mutex::default();
-        let inner = Inner {
-            config,
-            parts,
-            metrics,
-            quarantine,
-            clean: Mutex::default(),
-            since: Mutex::default(),
-            turn,
-        };
+        let inner = Inner { config, parts, metrics, quarantine, clean: Mutex::default(), turn };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skald_blocks::LogBlockWriter;
+use skald_blocks::{LogBlockWriter, WriterOptions};
 use skald_logql::Work;
 use skald_model::{Labels, LogEntry, StreamEntries};
 
@@ -154,7 +154,9 @@ impl Merger for LogMerger {
         if streams.is_empty() {
             return None;
         }
+        let deletes = self.rules.deletes().iter().map(|due| due.request.id.clone()).collect();
         Some(Box::new(move |options| {
+            let options = WriterOptions { deletes, ..options };
             let mut writer = LogBlockWriter::new(options);
             for (labels, entries) in streams {
                 writer.push(labels, entries)?;

@@ -21,10 +21,10 @@ fn job(store: &Arc<dyn ObjectStore>, cutoff: Option<i64>, memory: usize) -> Job 
         store: Arc::clone(store),
         tenant: tenant(),
         cpu: CpuPool::new(2),
+        clock: skald_runtime::ManualClock::at_ms(5_000),
         rng: Rng::from_entropy(),
         cutoff,
         rules: Arc::default(),
-        now_ms: 5_000,
         memory,
     }
 }

@@ -17,7 +17,6 @@ fn rules() -> Rules {
         logs_cutoff_ns: None,
         logs: Arc::default(),
         retention_key: String::new(),
-        now_ms: 0,
     }
 }
 

@@ -26,9 +26,28 @@ impl Inner {
         rules: &Rules,
         report: &mut Report,
     ) -> Result<(), CompactError> {
+        let mut clean = self.clean.lock().remove(tenant).unwrap_or_default();
+        let before = report.blocks_written;
+        self.look(tenant, rules, &mut clean, report).await?;
+        if report.blocks_written > before {
+            // What was written says what it was written without.
+            self.look(tenant, rules, &mut clean, report).await?;
+        }
+        self.finish(tenant, &rules.logs, &clean).await?;
+        self.clean.lock().insert(tenant.clone(), clean);
+        Ok(())
+    }
+
+    /// Looks at every block, and writes those anew of which lines go.
+    async fn look(
+        &self,
+        tenant: &TenantId,
+        rules: &Rules,
+        clean: &mut Clean,
+        report: &mut Report,
+    ) -> Result<(), CompactError> {
         let view = self.parts.catalog.refresh(tenant).await?;
         let logs = &rules.logs;
-        let mut clean = self.clean.lock().remove(tenant).unwrap_or_default();
         clean.keep(|block| view.block(block).is_some());
         for block in log_blocks(&view) {
             if self.quarantine.of(tenant).contains(&block.id) {
@@ -59,9 +78,6 @@ impl Inner {
                 None => {}
             }
         }
-        drop(view);
-        self.finish(tenant, logs, &clean).await?;
-        self.clean.lock().insert(tenant.clone(), clean);
         Ok(())
     }
 

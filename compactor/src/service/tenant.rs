@@ -58,11 +58,7 @@ impl Inner {
         let now = self.parts.clock.now_ns();
         let metrics = limits.compactor_blocks_retention_period;
         let settle_ms = self.config.delete_settle.as_millis();
-        let logs = {
-            let mut all = self.since.lock();
-            let since = all.entry(tenant.clone()).or_default();
-            LogRules::new(&limits, view.deletes.values(), now, settle_ms, since)
-        };
+        let logs = LogRules::new(&limits, view.deletes.values(), now, settle_ms);
         let now_ms = now / 1_000_000;
         Rules {
             effort,
@@ -74,7 +70,6 @@ impl Inner {
             logs_cutoff_ns: logs.oldest_cutoff(),
             logs: Arc::new(logs),
             retention_key: format!("{:?} {}", limits.retention_stream, limits.retention_period),
-            now_ms,
         }
     }
 
@@ -119,10 +114,10 @@ impl Inner {
             store: Arc::clone(&self.parts.store),
             tenant: tenant.clone(),
             cpu: self.parts.cpu.clone(),
+            clock: Arc::clone(&self.parts.clock),
             rng: self.parts.rng.clone(),
             cutoff: rules.cutoff(merge.signal),
             rules: Arc::clone(&rules.logs),
-            now_ms: rules.now_ms,
             memory: usize::try_from(self.config.merge_memory.0).unwrap_or(usize::MAX),
         };
         let start = Instant::now();

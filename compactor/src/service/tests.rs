@@ -250,6 +250,36 @@ async fn requests_to_delete_are_carried_out_when_they_are_due_and_then_finished(
 }
 
 #[tokio::test]
+async fn what_was_merged_while_lines_were_only_hidden_is_written_anew() {
+    let store = memory();
+    let limits =
+        Limits { deletion_mode: skald_limits::DeletionMode::FilterOnly, ..Limits::default() };
+    let hiding = Process::new(Arc::clone(&store), Config::default(), limits, 1);
+    hiding.commit(&[three_streams(&store, 1).await, three_streams(&store, 2).await]).await;
+    let delete = skald_catalog::DeleteRequest {
+        id: "a".to_owned(),
+        query: r#"{app="a1"} |= "x7""#.to_owned(),
+        start_ns: START_MS * 1_000_000,
+        end_ns: START_MS * 1_000_000 + 9,
+        created_ms: START_MS,
+        finished_ms: 0,
+    };
+    let change = Change { deletes: vec![delete], ..Change::default() };
+    hiding.catalog.commit(&tenant(), change).await.unwrap();
+    // Its clock is ahead.
+    hiding.clock.advance_ms(29 * 3_600_000);
+    assert_eq!(hiding.compactor.compact_all().await.unwrap().blocks_written, 1);
+    assert_eq!(hiding.contents().await.1.len(), 30);
+    let deleting = Process::simple(store, 2);
+    deleting.clock.advance_ms(28 * 3_600_000);
+    assert_eq!(deleting.compactor.compact_all().await.unwrap().blocks_written, 1);
+    let left = of_app(&deleting.contents().await.1, "a1");
+    assert_eq!((left.len(), left.contains(&"x7".to_owned())), (9, false));
+    let view = deleting.catalog.refresh(&tenant()).await.unwrap();
+    assert!(view.deletes.values().all(|d| d.finished_ms != 0));
+}
+
+#[tokio::test]
 async fn streams_have_a_retention_of_their_own_by_priority() {
     let rule = |selector: &str, priority, hours: u64| skald_limits::StreamRetention {
         selector: selector.to_owned(),
@@ -318,10 +348,10 @@ async fn when_another_compactor_was_faster_the_output_is_thrown_away() {
                 store: Arc::clone(&fast.store),
                 tenant: tenant(),
                 cpu: CpuPool::new(1),
+                clock: Arc::clone(&fast.clock) as SharedClock,
                 rng: Rng::seeded(9),
                 cutoff: None,
                 rules: Arc::default(),
-                now_ms: 0,
                 memory: usize::MAX,
             };
             job.run(&inputs, &mut written).await.unwrap();

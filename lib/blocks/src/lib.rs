@@ -45,6 +45,8 @@ pub struct WriterOptions {
     pub level: u32,
     /// Who or what the rows come from: ingester replicas, or the ids of compacted blocks.
     pub sources: Vec<String>,
+    /// Ids of requests to delete lines that the rows were written without. Of log blocks.
+    pub deletes: Vec<String>,
     /// Most rows of one Parquet row group.
     pub row_group_rows: usize,
     /// Encoded bytes after which a row group is closed.
@@ -60,6 +62,7 @@ impl WriterOptions {
             id,
             level: 0,
             sources: Vec::new(),
+            deletes: Vec::new(),
             row_group_rows: 1 << 20,
             row_group_bytes: 128 << 20,
         }

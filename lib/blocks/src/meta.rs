@@ -173,13 +173,6 @@ impl BlockId {
         Ok(Self(bytes))
     }
 
-    /// The time that the id was made of.
-    pub fn millis(&self) -> i64 {
-        let digit = |c: &u8| ALPHABET.iter().position(|a| a == c).unwrap_or(0) as i64;
-        // Ten characters of five bits are the 48 bits of the time; two are always zero.
-        self.0.iter().take(10).fold(0, |ms, c| (ms << 5) | digit(c))
-    }
-
     pub fn as_str(&self) -> &str {
         // Only characters of the alphabet ever get in.
         std::str::from_utf8(&self.0).unwrap_or_default()

@@ -114,8 +114,12 @@ impl Footer {
         self.n_rows
     }
 
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.keys.get(key).map(String::as_str)
+    }
+
     pub(crate) fn number(&self, key: &str) -> Option<u64> {
-        self.keys.get(key)?.parse().ok()
+        self.text(key)?.parse().ok()
     }
 
     /// Position of a root column.

@@ -21,7 +21,9 @@ use super::directory::{self, Stream};
 use super::grams::Wanted;
 use super::rows::LogRows;
 use super::scan::{LogSearch, Streams};
-use super::write::{KEY_GRAMS_LENGTH, KEY_GRAMS_OFFSET, KEY_LENGTH, KEY_OFFSET, LINE, TIMESTAMP};
+use super::write::{
+    KEY_DELETES, KEY_GRAMS_LENGTH, KEY_GRAMS_OFFSET, KEY_LENGTH, KEY_OFFSET, LINE, TIMESTAMP,
+};
 use crate::chunks::{bad, shared};
 use crate::columns::{LabelBatch, METADATA_PREFIX};
 use crate::object::Object;
@@ -92,6 +94,12 @@ impl LogReader {
     /// Counts of what was read so far.
     pub fn read_stats(&self) -> &Arc<ReadStats> {
         &self.object.stats
+    }
+
+    /// Whether the block was written without the lines that a request to delete names.
+    pub fn is_without(&self, delete: &str) -> bool {
+        let deletes = self.object.footer.text(KEY_DELETES).unwrap_or("");
+        deletes.split(',').any(|id| id == delete)
     }
 
     /// Entries in `range` of the streams that all matchers accept, whose line holds every needle;

@@ -26,6 +26,8 @@ pub(super) const LINE: &str = "line";
 /// Footer keys: where the stream directory lies.
 pub(super) const KEY_OFFSET: &str = "skald.streams.offset";
 pub(super) const KEY_LENGTH: &str = "skald.streams.length";
+/// Footer key: ids of requests to delete, with commas between.
+pub(super) const KEY_DELETES: &str = "skald.deletes";
 /// Footer keys: where the gram filters lie.
 pub(super) const KEY_GRAMS_OFFSET: &str = "skald.grams.offset";
 pub(super) const KEY_GRAMS_LENGTH: &str = "skald.grams.length";
@@ -117,6 +119,9 @@ impl LogBlockWriter {
         writer.write_all(&grams).map_err(|e| Error::Internal(e.to_string()))?;
         put_key(&mut writer, KEY_GRAMS_OFFSET, offset.to_string());
         put_key(&mut writer, KEY_GRAMS_LENGTH, grams.len().to_string());
+        if !self.opts.deletes.is_empty() {
+            put_key(&mut writer, KEY_DELETES, self.opts.deletes.join(","));
+        }
         header.seal(writer, &plans.labels, "labels,timestamp", &self.opts)
     }
 }
