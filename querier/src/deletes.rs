@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use skald_catalog::View;
-use skald_logql::{Selection, Work};
+use skald_logql::{SelectEntries, Selection, Work};
 use skald_model::{MatchOp, Matcher, StreamEntries, TimeRange};
 
 use crate::Error;
@@ -48,9 +48,12 @@ impl Deletes {
         self.0.is_empty()
     }
 
-    /// Whether lines must be read to know what is deleted.
-    pub(crate) fn look_at_lines(&self) -> bool {
-        self.0.iter().any(|d| d.selection.looks_at_lines())
+    /// What must be asked for so that `req` is answered when deleted entries are taken out.
+    pub(crate) fn widen(&self, req: &SelectEntries) -> SelectEntries {
+        let look_at_lines = self.0.iter().any(|d| d.selection.looks_at_lines());
+        // Some of the lines next to the limit may be hidden, and then others are wanted.
+        let (limit_hint, needs_line) = (None, req.needs_line || look_at_lines);
+        SelectEntries { limit_hint, needs_line, ..req.clone() }
     }
 
     /// Takes deleted entries out.

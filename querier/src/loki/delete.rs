@@ -42,7 +42,7 @@ pub(super) async fn requests(querier: Querier, call: Call) -> Result<Answer, Err
 
 async fn add(querier: Querier, call: Call) -> Result<Answer, Error> {
     let now_ms = querier.now_ms();
-    let request = read(&call.params, now_ms)?;
+    let mut request = read(&call.params, now_ms)?;
     let view = querier.fanout().blocks.fresh_view(&call.scope.tenant).await?;
     let open = view.deletes.values().filter(|d| d.finished_ms == 0).count();
     if open >= MAX_OPEN {
@@ -50,6 +50,11 @@ async fn add(querier: Querier, call: Call) -> Result<Answer, Error> {
             "{open} delete requests wait to be carried out, the limit is {MAX_OPEN} \
              (err-skald-max-delete-requests); withdraw some or wait for the compactor"
         )));
+    }
+    // Another request of the same id would be replaced, and show its lines again.
+    while view.deletes.get(&request.id).is_some_and(|other| *other != request) {
+        request.created_ms += 1;
+        request.id = id_of(&request);
     }
     let change = Change { deletes: vec![request], ..Change::default() };
     querier.fanout().blocks.commit(&call.scope.tenant, change).await.map_err(|e| of_commit(&e))?;
@@ -93,9 +98,11 @@ fn read(params: &Params, now_ms: i64) -> Result<DeleteRequest, Error> {
             return Err(invalid("max_interval can't be greater than the interval to be deleted"));
         }
     }
-    let id = id_of(query, start_ns, end_ns, now_ms);
-    let query = query.to_owned();
-    Ok(DeleteRequest { id, query, start_ns, end_ns, created_ms: now_ms, finished_ms: 0 })
+    let (query, id) = (query.to_owned(), String::new());
+    let mut request =
+        DeleteRequest { id, query, start_ns, end_ns, created_ms: now_ms, finished_ms: 0 };
+    request.id = id_of(&request);
+    Ok(request)
 }
 
 fn at(text: &str) -> Option<i64> {
@@ -103,8 +110,9 @@ fn at(text: &str) -> Option<i64> {
 }
 
 /// Eight hex digits, the same for a request that is repeated within its millisecond.
-fn id_of(query: &str, start_ns: i64, end_ns: i64, now_ms: i64) -> String {
-    let text = format!("{query}\0{start_ns}\0{end_ns}\0{now_ms}");
+fn id_of(request: &DeleteRequest) -> String {
+    let DeleteRequest { query, start_ns, end_ns, created_ms, .. } = request;
+    let text = format!("{query}\0{start_ns}\0{end_ns}\0{created_ms}");
     format!("{:08x}", crc32c::crc32c(text.as_bytes()))
 }
 
