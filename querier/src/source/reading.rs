@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
+use parking_lot::RwLock;
 use skald_blocks::{LogSearch, LogSelect, LogSpan, Streams};
 use skald_catalog::View;
 use skald_logql::EntrySink;
@@ -48,6 +49,13 @@ impl Size for LogSpan {
     }
 }
 
+/// A sink as long as one attempt lasts: threads that are left over from it bring nothing more.
+#[derive(Debug)]
+struct Attempt {
+    sink: Arc<dyn EntrySink>,
+    is_void: RwLock<bool>,
+}
+
 /// A batch went to the sink already.
 struct HandedOn;
 
@@ -62,10 +70,14 @@ impl Size for HandedOn {
 impl Reading {
     /// Hands everything to `sink`, until that breaks off.
     pub(super) async fn run(&self, sink: &Arc<dyn EntrySink>) -> Result<(), Error> {
-        let Err(failure) = self.attempt(sink, None).await else { return Ok(()) };
+        let first = Arc::new(Attempt { sink: Arc::clone(sink), is_void: RwLock::new(false) });
+        let into = Arc::clone(&first) as Arc<dyn EntrySink>;
+        let Err(failure) = self.attempt(&into, None).await else { return Ok(()) };
         let Failure::Gone(error) = failure else { return Err(failure.into_error()) };
         debug!(tenant = %self.scope.tenant, error = %Chain(&error), "block is gone, reading anew");
-        sink.reset();
+        // Other blocks may still be in the hands of the blocking pool.
+        let reset = spawn_blocking(move || first.reset()).await;
+        reset.map_err(|e| Error::Internal(e.to_string()))?;
         let view = self.fanout.blocks.newest(&self.scope.tenant).await?;
         self.attempt(sink, Some(view)).await.map_err(Failure::into_error)
     }
@@ -229,6 +241,22 @@ impl Reading {
     }
 }
 
+// === impl Attempt ===
+
+impl EntrySink for Attempt {
+    fn take(&self, streams: Vec<StreamEntries>) -> ControlFlow<()> {
+        let is_void = self.is_void.read();
+        if *is_void { ControlFlow::Break(()) } else { self.sink.take(streams) }
+    }
+
+    fn reset(&self) {
+        // Waits for those that are taking.
+        let mut is_void = self.is_void.write();
+        *is_void = true;
+        self.sink.reset();
+    }
+}
+
 enum Heads {
     /// With the commit that this relies on.
     Empty(u64),
@@ -272,7 +300,35 @@ fn overlapping(blocks: Vec<Vec<LogSpan>>) -> HashSet<Labels> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
+
+    /// Counts how often it was given something.
+    #[derive(Debug, Default)]
+    struct Count(AtomicUsize);
+
+    impl EntrySink for Count {
+        fn take(&self, _: Vec<StreamEntries>) -> ControlFlow<()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            ControlFlow::Continue(())
+        }
+
+        fn reset(&self) {
+            self.0.store(0, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_is_left_over_from_an_attempt_comes_too_late() {
+        let count = Arc::new(Count::default());
+        let sink = Arc::clone(&count) as Arc<dyn EntrySink>;
+        let first = Attempt { sink, is_void: RwLock::new(false) };
+        assert!(first.take(Vec::new()).is_continue());
+        first.reset();
+        assert!(first.take(Vec::new()).is_break());
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+    }
 
     #[test]
     fn streams_overlap_where_their_times_meet() {
