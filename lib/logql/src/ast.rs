@@ -341,9 +341,14 @@ pub struct LabelReplace {
 impl Expr {
     /// The selectors of all log expressions within.
     pub fn selector_matchers(&self) -> Vec<&[Matcher]> {
-        fn walk<'a>(expr: &'a MetricExpr, out: &mut Vec<&'a [Matcher]>) {
+        self.log_exprs().into_iter().map(|log| log.matchers.as_slice()).collect()
+    }
+
+    /// All log expressions within.
+    pub fn log_exprs(&self) -> Vec<&LogExpr> {
+        fn walk<'a>(expr: &'a MetricExpr, out: &mut Vec<&'a LogExpr>) {
             match expr {
-                MetricExpr::Range(agg) => out.push(&agg.range.log.matchers),
+                MetricExpr::Range(agg) => out.push(&agg.range.log),
                 MetricExpr::Vector(agg) => walk(&agg.inner, out),
                 MetricExpr::LabelReplace(call) => walk(&call.inner, out),
                 MetricExpr::Binary(binary) => {
@@ -358,7 +363,7 @@ impl Expr {
         }
         let mut out = Vec::new();
         match self {
-            Self::Log(log) => out.push(log.matchers.as_slice()),
+            Self::Log(log) => out.push(log),
             Self::Metric(metric) => walk(metric, &mut out),
         }
         out

@@ -28,7 +28,16 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Difference {
     pub kind: Kind,
-    pub text: String,
+    /// The series, if it is about one.
+    pub at: String,
+    pub theirs: String,
+    pub ours: String,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}want {}\n     got {}", self.at, self.theirs, self.ours)
+    }
 }
 
 /// How a query was asked, as far as it changes what may be compared.
@@ -74,7 +83,7 @@ fn cut(text: &str) -> String {
 }
 
 fn fail(kind: Kind, theirs: &str, ours: &str) -> Result {
-    Err(Difference { kind, text: format!("want {}\n     got {}", cut(theirs), cut(ours)) })
+    Err(Difference { kind, at: String::new(), theirs: cut(theirs), ours: cut(ours) })
 }
 
 /// Which of many bad lines an error names depends on the order of the store.
@@ -129,7 +138,7 @@ fn by_stream(
         n += lines.len();
         let wrong = |w: &[Line]| if asked.backward { w[0].0 < w[1].0 } else { w[0].0 > w[1].0 };
         if lines.windows(2).any(wrong) {
-            return Err(Difference { kind: Kind::Order, text: cut(&stream.to_string()) });
+            fail(Kind::Order, "lines in order of time", &stream.to_string())?;
         }
         out.entry(labels(&stream["stream"])).or_default().extend(lines);
     }
@@ -194,7 +203,7 @@ fn series(asked: Asked<'_>, theirs: &Value, ours: &Value) -> Result {
         return fail(Kind::Series, &tn.join("\n"), &on.join("\n"));
     }
     for (t, o) in t.iter().zip(&o) {
-        let at = |d: Difference| Difference { text: format!("{{{}}}: {}", metric(t), d.text), ..d };
+        let at = |d: Difference| Difference { at: format!("{{{}}}: ", metric(t)), ..d };
         if vector {
             sample(&t["value"], &o["value"]).map_err(at)?;
         } else {

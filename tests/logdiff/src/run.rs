@@ -190,7 +190,7 @@ impl Pair {
             *report.explained.entry(heading).or_default() += 1;
         } else {
             *report.differences.entry(why.kind).or_default() += 1;
-            found(&format!("{n} {how:?} {:?}\n  {query}\n  {small}\n     {}", why.kind, why.text));
+            found(&format!("{n} {how:?} {:?}\n  {query}\n  {small}\n     {}", why.kind, why));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use skald_logdiff::compare::{Difference, Kind};
+use skald_logdiff::explained::{EXPLAINED, explanation};
 use skald_logdiff::expr::query;
 use skald_logdiff::shrink::smaller;
 
@@ -41,5 +43,56 @@ fn smaller_queries_are_smaller_and_parse() {
     for part in parts {
         assert!(part.len() < text.len());
         skald_logql::parse(&part).unwrap_or_else(|e| panic!("{part}: {e}"));
+    }
+}
+
+#[test]
+fn explanations_stand_in_the_document() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/logql-differences.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    for explained in EXPLAINED {
+        let heading = format!("- **{}**:", explained.heading);
+        assert!(document.contains(&heading), "{heading}");
+    }
+    let (_, found) = document.split_once("## Found by `logdiff`").unwrap();
+    assert_eq!(found.matches("\n- **").count(), EXPLAINED.len());
+}
+
+#[test]
+fn only_what_is_explained_is() {
+    let told = |query: &str, kind, theirs: &str, ours: &str| {
+        let at = String::new();
+        explanation(
+            query,
+            &Difference { kind, at, theirs: theirs.to_owned(), ours: ours.to_owned() },
+        )
+    };
+    let rate = r#"rate({a="b"}[1m])"#;
+    let mixed = r#"rate({a="b"} |= ip("10.0.0.1") or "x" [1m])"#;
+    for (query, kind, theirs, ours, want) in [
+        (
+            "1 +",
+            Kind::ErrorText,
+            "parse error at line 1, col 4: syntax error: unexpected $end",
+            "parse error at line 1, col 4: unexpected end",
+            Some("Words of syntax errors"),
+        ),
+        (
+            "avg(5)",
+            Kind::Status,
+            "500 Internal Server Error",
+            "400 Bad Request parse error: unexpected literal in avg(), expecting a vector",
+            Some("A number instead of a vector"),
+        ),
+        ("vector(-2)", Kind::Status, "400 Bad Request", "200 OK", Some("Signs in `vector()`")),
+        ("2 + 3", Kind::Samples, "[1,\"5\"]", "[1000,\"5\"]", Some("The time of literals")),
+        (rate, Kind::Samples, "[1,\"5\"]", "[1000,\"5\"]", None),
+        (rate, Kind::Status, "200 OK", "500 Internal Server Error", None),
+        ("stddev(x)", Kind::Value, "[1,\"0\"]", "[1,\"NaN\"]", Some("Deviation of one NaN")),
+        ("stddev(x)", Kind::Value, "[1,\"0\"]", "[1,\"1\"]", None),
+        (mixed, Kind::Value, "[1,\"1\"]", "[1,\"2\"]", Some("Addresses or texts")),
+        (rate, Kind::Value, "[1,\"1\"]", "[1,\"2\"]", None),
+    ] {
+        assert_eq!(told(query, kind, theirs, ours), want, "{query} {theirs}");
     }
 }
