@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use skald_testkit::Client;
 use skald_testkit::http::Reply;
 use skald_testkit::rng::Rng;
+use skald_testkit::shrink::shrink;
 
 use crate::compare::{Asked, Difference, Kind, compare, is_tie};
 use crate::dataset::LENGTH_S;
@@ -123,21 +124,8 @@ impl Pair {
     /// The smallest query made from `query` over which both still differ in the same way; none when they
     /// do not always.
     async fn shrink(&self, query: &str, how: How) -> Option<(String, Difference)> {
-        let mut query = query.to_owned();
-        let mut difference = self.differ(&query, how).await?;
-        for _ in 0..REPEATS {
-            self.differ(&query, how).await?;
-        }
-        'smaller: loop {
-            for part in smaller(&query) {
-                if let Some(d) = self.differ(&part, how).await.filter(|d| d.kind == difference.kind)
-                {
-                    (query, difference) = (part, d);
-                    continue 'smaller;
-                }
-            }
-            return Some((query, difference));
-        }
+        let differ = async |query: &str| self.differ(query, how).await;
+        shrink(query, REPEATS, differ, smaller, |a, b| a.kind == b.kind).await
     }
 
     /// Asks queries `first..first + count` of `seed`, at one time and over a range each.

@@ -6,11 +6,12 @@ use skald_promql::syntax::ast::Expr;
 use skald_promql::syntax::parse;
 use skald_testkit::Client;
 use skald_testkit::http::Reply;
+use skald_testkit::rng::Rng;
+use skald_testkit::shrink::shrink;
 
 use crate::compare::{Difference, Kind, compare, is_tie};
 use crate::dataset::{END_S, START_S};
 use crate::expr::expression;
-use skald_testkit::rng::Rng;
 
 /// How often both must differ before we believe it: the order of hash maps shows in some answers.
 const REPEATS: usize = 6;
@@ -80,20 +81,8 @@ impl Pair {
 
     /// The smallest part of `query` over which both still differ; none when they do not always.
     async fn shrink(&self, query: &str, when: When) -> Option<(String, Difference)> {
-        let mut query = query.to_owned();
-        let mut difference = self.differ(&query, when).await?;
-        for _ in 0..REPEATS {
-            self.differ(&query, when).await?;
-        }
-        'smaller: loop {
-            for part in parts(&query) {
-                if let Some(d) = self.differ(&part, when).await {
-                    (query, difference) = (part, d);
-                    continue 'smaller;
-                }
-            }
-            return Some((query, difference));
-        }
+        let differ = async |query: &str| self.differ(query, when).await;
+        shrink(query, REPEATS, differ, parts, |_, _| true).await
     }
 
     /// Asks for expressions `first..first + count` of `seed`, at one time and over a range each.

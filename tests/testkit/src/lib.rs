@@ -13,6 +13,7 @@ pub mod payload;
 pub mod peer;
 pub mod process;
 pub mod rng;
+pub mod shrink;
 pub mod wait;
 
 pub use crate::http::{Client, Reply};
