@@ -15,7 +15,7 @@ use skald_model::{
     Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TimeRange,
 };
 use skald_rpc::IngesterApi;
-use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, StreamStats, TenantUsage};
+use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, TenantUsage};
 
 pub(crate) use self::volumes::Grouping;
 use crate::blocks::{Blocks, Wanted};
@@ -334,52 +334,6 @@ impl Fanout {
             total.entries_per_second += fullest.entries_per_second;
         }
         Ok(total)
-    }
-
-    /// Sizes of the matching streams. An estimate where replicas or blocks overlap.
-    pub(crate) async fn stats(
-        &self,
-        scope: &Scope,
-        matchers: &Arc<[Matcher]>,
-        range: TimeRange,
-    ) -> Result<StreamStats, Error> {
-        let tenant = scope.tenant.clone();
-        let heads = self
-            .ingesters
-            .ask(scope, |ingester| {
-                let (tenant, matchers) = (tenant.clone(), Arc::clone(matchers));
-                async move { ingester.stats(&tenant, &matchers, range).await }.boxed()
-            })
-            .await?;
-        let wanted =
-            Wanted { signal: Signal::Logs, range, manifest_version: heads.manifest_version };
-        // Replicas of a partition hold the same streams: the fullest stands for all.
-        let fullest = |answers: Vec<StreamStats>| answers.into_iter().max_by_key(|s| s.entries);
-        let mut total = StreamStats::default();
-        let mut add = |s: StreamStats| {
-            total.streams += s.streams;
-            total.entries += s.entries;
-            total.bytes += s.bytes;
-            total.chunks += s.chunks;
-        };
-        heads.partitions.into_iter().filter_map(fullest).for_each(&mut add);
-        let blocks = self.blocks.read(scope, wanted, |block| {
-            let matchers = Arc::clone(matchers);
-            async move {
-                let s = block.logs().await?.stats(&matchers, range).await?;
-                let (streams, entries, bytes) = (s.streams, s.entries, s.bytes);
-                Ok(StreamStats { streams, entries, bytes, chunks: 1 })
-            }
-            .boxed()
-        });
-        blocks.await?.into_iter().for_each(&mut add);
-        Ok(total)
-    }
-}
-
-impl Size for StreamStats {
-    fn size_bytes(&self) -> usize {
-        size_of::<Self>()
     }
 }
 

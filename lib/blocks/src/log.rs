@@ -9,6 +9,7 @@
 //! are for everybody else. Behind it lie gram filters, by which a search for a text skips rows. `docs/formats/log-block.md`.
 
 mod directory;
+mod entries;
 mod grams;
 mod needles;
 mod read;

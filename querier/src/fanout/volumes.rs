@@ -1,4 +1,4 @@
-//! Bytes of log streams by group, from directories and counts: no line is read.
+//! Sizes of log streams, in all and by group, from directories and counts: no line is read.
 //!
 //! A block says in one read how much each of its streams has. A head is asked once for each group
 //! that it has streams of.
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use skald_model::{Labels, MatchOp, Matcher, Signal, TimeRange};
 use skald_rpc::RpcError;
-use skald_rpc::ingester::Head;
+use skald_rpc::ingester::{Head, StreamStats};
 
 use super::Fanout;
 use crate::Error;
@@ -65,6 +65,46 @@ impl Grouping {
 }
 
 impl Fanout {
+    /// Sizes of the matching streams. An estimate where replicas or blocks overlap.
+    pub(crate) async fn stats(
+        &self,
+        scope: &Scope,
+        matchers: &Arc<[Matcher]>,
+        range: TimeRange,
+    ) -> Result<StreamStats, Error> {
+        let tenant = scope.tenant.clone();
+        let heads = self
+            .ingesters
+            .ask(scope, |ingester| {
+                let (tenant, matchers) = (tenant.clone(), Arc::clone(matchers));
+                async move { ingester.stats(&tenant, &matchers, range).await }.boxed()
+            })
+            .await?;
+        let wanted =
+            Wanted { signal: Signal::Logs, range, manifest_version: heads.manifest_version };
+        // Replicas of a partition hold the same streams: the fullest stands for all.
+        let fullest = |answers: Vec<StreamStats>| answers.into_iter().max_by_key(|s| s.entries);
+        let mut total = StreamStats::default();
+        let mut add = |s: StreamStats| {
+            total.streams += s.streams;
+            total.entries += s.entries;
+            total.bytes += s.bytes;
+            total.chunks += s.chunks;
+        };
+        heads.partitions.into_iter().filter_map(fullest).for_each(&mut add);
+        let blocks = self.blocks.read(scope, wanted, |block| {
+            let matchers = Arc::clone(matchers);
+            async move {
+                let s = block.logs().await?.stats(&matchers, range).await?;
+                let (streams, entries, bytes) = (s.streams, s.entries, s.bytes);
+                Ok(StreamStats { streams, entries, bytes, chunks: 1 })
+            }
+            .boxed()
+        });
+        blocks.await?.into_iter().for_each(&mut add);
+        Ok(total)
+    }
+
     /// Bytes of the matching streams by group. An estimate, as [`stats`](Self::stats) is.
     pub(crate) async fn volumes(
         &self,
@@ -145,6 +185,12 @@ fn check(volumes: &Volumes) -> Result<(), Error> {
         "the volume has {} groups, the limit is {MAX_GROUPS}; name fewer targetLabels or narrow the selector",
         volumes.len()
     )))
+}
+
+impl Size for StreamStats {
+    fn size_bytes(&self) -> usize {
+        size_of::<Self>()
+    }
 }
 
 impl Size for Volumes {

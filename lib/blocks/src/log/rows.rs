@@ -6,7 +6,7 @@ use std::ops::Range;
 use skald_model::StreamEntries;
 
 use super::directory::Stream;
-use super::read::Entries;
+use super::entries::Entries;
 use super::write::LINE;
 use crate::Error;
 use crate::object::{Object, Scan};

@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use skald_model::{Labels, Matcher, StreamEntries, TimeRange};
 
+use super::entries::{Entries, lines, times};
 use super::grams::Wanted;
 use super::needles::Needles;
-use super::read::{BATCH_ROWS, Entries, LogReader, LogSelect, lines, times};
+use super::read::{BATCH_ROWS, LogReader, LogSelect};
 use crate::Error;
 use crate::chunks::bad;
 use crate::object::Scan;

@@ -1,0 +1,177 @@
+//! Ranged reads of one object: fewer and longer GETs where ranges lie close together, each checked.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::errors::ParquetError;
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::Footer;
+use crate::integrity::{Mark, Stripes};
+use crate::{BlockMeta, Error, ReadStats};
+
+/// Holes up to this size are read rather than split into two GETs.
+const MAX_HOLE: u64 = 512 << 10;
+/// Longest GET.
+const MAX_GET: u64 = 32 << 20;
+const CONCURRENT_GETS: usize = 8;
+/// Read from the end at first: footer and page index of most blocks, and small directories.
+const TAIL: u64 = 128 << 10;
+
+/// Checksums of more than this are computed on the blocking pool.
+const CHECK_INLINE: usize = 1 << 20;
+
+/// Reads from one object.
+pub(super) struct Loader<'a> {
+    pub(super) store: &'a Arc<dyn ObjectStore>,
+    pub(super) path: &'a Path,
+    pub(super) meta: &'a Arc<BlockMeta>,
+    pub(super) stats: &'a ReadStats,
+}
+
+// === impl Loader ===
+
+impl Loader<'_> {
+    pub(super) async fn footer(&self) -> Result<Footer, Error> {
+        let corrupt = |reason: &str| Error::corrupt(self.path, reason);
+        let size = self.meta.size_bytes;
+        let mut start = size.saturating_sub(TAIL);
+        let mut tail = self.get(start..size).await?;
+        let found = Mark::find(&tail).map(|mark| mark.data_len).filter(|at| *at <= size);
+        let data_len = found.ok_or_else(|| corrupt("no checksum in the footer"))?;
+        if data_len < start {
+            let before = self.get(data_len..start).await?;
+            tail = [before, tail].concat().into();
+            start = data_len;
+        }
+        let skip = usize::try_from(data_len - start).map_err(|_| corrupt("footer too long"))?;
+        let tail = tail.slice(skip..);
+        let signal = self.meta.signal;
+        self.compute(move || Footer::decode(data_len, &tail, size, signal)).await
+    }
+
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
+    ) -> Result<T, Error> {
+        spawn_blocking(work)
+            .await
+            .map_err(|e| self.failed(&e))?
+            .map_err(|e| Error::corrupt(self.path, e))
+    }
+
+    /// A panic of the decoder is the fault of the bytes.
+    pub(super) fn failed(&self, err: &JoinError) -> Error {
+        if err.is_panic() {
+            Error::corrupt(self.path, "decoder gave up")
+        } else {
+            Error::Internal("runtime is going down".to_owned())
+        }
+    }
+
+    /// Reads and checks the ranges, by fewer and longer GETs where they lie close together.
+    pub(super) async fn fetch(
+        &self,
+        ranges: &[Range<u64>],
+        stripes: &Stripes,
+    ) -> Result<Vec<Bytes>, Error> {
+        let whole: Option<Vec<_>> = ranges.iter().map(|r| stripes.around(r)).collect();
+        let whole = whole.ok_or_else(|| Error::corrupt(self.path, "a page outside the data"))?;
+        let parts: Vec<(u64, Bytes)> = stream::iter(coalesce(&whole))
+            .map(|get| async move {
+                let start = get.start;
+                Ok::<_, Error>((start, self.checked(start, self.get(get).await?, stripes).await?))
+            })
+            .buffered(CONCURRENT_GETS)
+            .try_collect()
+            .await?;
+        let slice = |r: &Range<u64>| {
+            let i = parts.partition_point(|(start, _)| *start <= r.start).checked_sub(1)?;
+            let (start, bytes) = &parts[i];
+            let from = usize::try_from(r.start - start).ok()?;
+            let to = usize::try_from(r.end - start).ok()?;
+            (to <= bytes.len()).then(|| bytes.slice(from..to))
+        };
+        ranges
+            .iter()
+            .map(|r| slice(r).ok_or_else(|| Error::corrupt(self.path, "short read")))
+            .collect()
+    }
+
+    async fn checked(&self, start: u64, bytes: Bytes, stripes: &Stripes) -> Result<Bytes, Error> {
+        let (stripes, part) = (stripes.clone(), bytes.clone());
+        let check = move || stripes.hold(start, &part);
+        let holds = if bytes.len() > CHECK_INLINE {
+            self.compute(move || Ok(check())).await?
+        } else {
+            check()
+        };
+        let failed = || Error::corrupt(self.path, format!("checksum behind byte {start}"));
+        holds.then_some(bytes).ok_or_else(failed)
+    }
+
+    async fn get(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let expected = range.end - range.start;
+        match self.store.get_range(self.path, range).await {
+            Ok(bytes) => {
+                self.stats.add_get(bytes.len());
+                if bytes.len() as u64 == expected {
+                    return Ok(bytes);
+                }
+                Err(Error::corrupt(self.path, "object is shorter than the catalog says"))
+            }
+            Err(err @ object_store::Error::NotFound { .. }) => Err(Error::store(self.path, err)),
+            // Stores report a range behind the end in many ways; the size tells.
+            Err(err) => match self.store.head(self.path).await {
+                Ok(head) if head.size != self.meta.size_bytes => {
+                    let reason = format!("{} bytes, expected {}", head.size, self.meta.size_bytes);
+                    Err(Error::corrupt(self.path, reason))
+                }
+                Err(missing @ object_store::Error::NotFound { .. }) => {
+                    Err(Error::store(self.path, missing))
+                }
+                _ => Err(Error::store(self.path, err)),
+            },
+        }
+    }
+}
+
+fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut sorted: Vec<Range<u64>> = ranges.to_vec();
+    sorted.sort_unstable_by_key(|r| (r.start, r.end));
+    let mut out: Vec<Range<u64>> = Vec::new();
+    for r in sorted {
+        match out.last_mut() {
+            Some(last)
+                if r.end <= last.end
+                    || (r.start <= last.end.saturating_add(MAX_HOLE)
+                        && r.end - last.start <= MAX_GET) =>
+            {
+                last.end = last.end.max(r.end);
+            }
+            _ => out.push(r),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_fetched_together() {
+        let mb = 1 << 20;
+        assert_eq!(coalesce(&[10..20, 0..5, 15..30]), vec![0..30]);
+        assert_eq!(coalesce(&[0..5, 2 * mb..3 * mb]), vec![0..5, 2 * mb..3 * mb]);
+        assert_eq!(coalesce(&[0..20 * mb, 20 * mb..40 * mb]).len(), 2);
+        assert_eq!(coalesce(&[]), vec![]);
+    }
+}
