@@ -6,6 +6,8 @@ use skald_runtime::{ByteSize, HumanDuration};
 
 /// Largest decoded body that positions of 31 bits can address.
 const MAX_DECODED: u64 = 1 << 30;
+/// Senders may be quiet for long, and some lose a message to a closed connection.
+const IDLE_TIMEOUT: HumanDuration = HumanDuration::from_secs(3600);
 
 /// Configuration of the distributor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +56,8 @@ pub struct SyslogConfig {
     pub max_message_size: ByteSize,
     /// TCP connections; more wait in the kernel's queue. Default 1000.
     pub max_connections: usize,
+    /// Time without a byte after which a TCP connection is closed. 0s = never. Default 1h.
+    pub idle_timeout: HumanDuration,
     /// Bytes of UDP messages that wait for storage; what does not fit is dropped and counted. Default 8MiB.
     pub udp_buffer_size: ByteSize,
 }
@@ -72,8 +76,13 @@ pub struct ForwardConfig {
     pub max_message_size: ByteSize,
     /// Bytes of a message's entries when unpacked. Default 64MiB.
     pub max_unpacked_size: ByteSize,
+    /// Bytes of the messages of all connections, packed and unpacked, until they are stored. A connection for which
+    /// there is no room is closed. Default 256MiB.
+    pub buffer_size: ByteSize,
     /// Connections; more wait in the kernel's queue. Default 1000.
     pub max_connections: usize,
+    /// Time without a byte after which a connection is closed. 0s = never. Default 1h.
+    pub idle_timeout: HumanDuration,
 }
 
 /// A setting whose value makes no sense.
@@ -113,6 +122,7 @@ impl Default for SyslogConfig {
             utc_offset: "+00:00".to_owned(),
             max_message_size: ByteSize(64 << 10),
             max_connections: 1000,
+            idle_timeout: IDLE_TIMEOUT,
             udp_buffer_size: ByteSize(8 << 20),
         }
     }
@@ -126,7 +136,9 @@ impl Default for ForwardConfig {
             tag_label: "tag".to_owned(),
             max_message_size: ByteSize(32 << 20),
             max_unpacked_size: ByteSize(64 << 20),
+            buffer_size: ByteSize(256 << 20),
             max_connections: 1000,
+            idle_timeout: IDLE_TIMEOUT,
         }
     }
 }
@@ -193,6 +205,11 @@ impl Config {
                 return Err(ConfigError { name, value: size.to_string(), want });
             }
         }
+        if forward.buffer_size.0 < forward.max_message_size.0 + forward.max_unpacked_size.0 {
+            let (name, value) = ("forward.buffer_size", forward.buffer_size.to_string());
+            let want = "it must hold max_message_size and max_unpacked_size together";
+            return Err(ConfigError { name, value, want });
+        }
         for (name, n) in [
             ("syslog.max_connections", syslog.max_connections),
             ("forward.max_connections", forward.max_connections),
@@ -227,5 +244,8 @@ mod tests {
         assert_eq!(config.validate().unwrap_err().name, "max_decoded_size");
         let config = Config { max_inflight_push_bytes: ByteSize(1 << 20), ..Config::default() };
         assert_eq!(config.validate().unwrap_err().name, "max_inflight_push_bytes");
+        let forward = ForwardConfig { buffer_size: ByteSize(1), ..ForwardConfig::default() };
+        let config = Config { forward, ..Config::default() };
+        assert_eq!(config.validate().unwrap_err().name, "forward.buffer_size");
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use skald_model::TenantId;
 use skald_runtime::Shutdown;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::metrics::{Dropped, Protocol};
 use crate::remote_write::{Context, Decoded};
@@ -69,11 +71,45 @@ impl Distributor {
     }
 }
 
-/// The next connection; `None` when it is time to stop.
-pub(crate) async fn accept(
+/// Takes connections until `stop`, at most `max` at once, then waits for those that are open.
+pub(crate) async fn serve<F: Future<Output = ()> + Send + 'static>(
+    name: &'static str,
     listener: &TcpListener,
+    max: usize,
     stop: &Shutdown,
-) -> Option<(TcpStream, SocketAddr)> {
+    connection: impl Fn(TcpStream, SocketAddr) -> F,
+) {
+    let slots = Arc::new(Semaphore::new(max));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+        let Some((stream, peer)) = accept(listener, stop).await else { break };
+        let open = connection(stream, peer);
+        skald_runtime::spawn(name, async move {
+            open.await;
+            drop(slot);
+        });
+    }
+    // Each gives its place back when it is done.
+    let _ = slots.acquire_many(u32::try_from(max).unwrap_or(u32::MAX)).await;
+}
+
+/// Reads what comes. Nothing: the connection ended, was quiet for `idle`, or it is time to stop.
+pub(crate) async fn read<'b>(
+    stream: &mut TcpStream,
+    into: &'b mut [u8],
+    idle: Duration,
+    stop: &Shutdown,
+) -> &'b [u8] {
+    let n = tokio::select! {
+        read = stream.read(into) => read.unwrap_or(0),
+        () = tokio::time::sleep(idle), if !idle.is_zero() => 0,
+        () = stop.wait() => 0,
+    };
+    into.get(..n).unwrap_or_default()
+}
+
+/// The next connection; `None` when it is time to stop.
+async fn accept(listener: &TcpListener, stop: &Shutdown) -> Option<(TcpStream, SocketAddr)> {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

@@ -119,11 +119,6 @@ impl Distributor {
         self.0.metrics.drop_messages(protocol, reason, n);
     }
 
-    /// A share of the memory for pushes in flight.
-    pub(crate) fn budget(&self) -> &MemoryBudget {
-        &self.0.budget
-    }
-
     /// One attempt to store a job that came at `received_ns`. `Err` has the number of lines that are
     /// not stored yet; what was refused for good is counted.
     pub(crate) async fn attempt(

@@ -72,11 +72,12 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn cluster() -> Cluster {
-    let forward = ForwardConfig {
-        listen: "127.0.0.1:0".into(),
-        max_message_size: ByteSize(1 << 20),
-        ..ForwardConfig::default()
-    };
+    cluster_with(ForwardConfig::default())
+}
+
+fn cluster_with(more: ForwardConfig) -> Cluster {
+    let forward =
+        ForwardConfig { listen: "127.0.0.1:0".into(), max_message_size: ByteSize(1 << 20), ..more };
     Cluster::new(1, 1, Limits::default(), Config { forward, ..Config::default() })
 }
 
@@ -144,6 +145,39 @@ async fn nothing_is_acknowledged_before_it_is_stored() {
     *cluster.ingesters[0].mode.lock() = Mode::Normal;
     expect_ack(&mut stream).await;
     assert_eq!(cluster.data().lines[STREAM].len(), 1);
+    stop.trigger();
+    open.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_storage_is_bounded_and_leaves_room_to_store_it() {
+    let size = ByteSize(2 << 20);
+    let cluster = cluster_with(ForwardConfig {
+        max_unpacked_size: size,
+        buffer_size: ByteSize(3 << 20),
+        ..ForwardConfig::default()
+    });
+    let stop = Shutdown::new();
+    let open = cluster.distributor.listen(&stop).await.unwrap();
+    *cluster.ingesters[0].mode.lock() = Mode::Fail(ErrorKind::Unavailable);
+    let big = gzip(&[&array(&[time(1), record("one")])[..], &[0xc0; 1_800_000]].concat());
+    let gz = [("compressed", text("gzip"))];
+    let message = array(&[text("web"), bin(&big), options(&gz)]);
+    let mut first = TcpStream::connect(open.forward.unwrap()).await.unwrap();
+    first.write_all(&message).await.unwrap();
+    while !cluster.metrics().contains("skald_distributor_replica_push_failures_total 1") {
+        tokio::task::yield_now().await;
+    }
+    // There is room for one: the second is closed, and the first is stored later.
+    let mut second = TcpStream::connect(open.forward.unwrap()).await.unwrap();
+    second.write_all(&message).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = second.read_to_end(&mut answer).await;
+    assert!(answer.is_empty());
+    let full = "skald_distributor_dropped_messages_total{protocol=\"fluent_forward\",reason=\"buffer_full\"} 1";
+    assert!(cluster.metrics().contains(full));
+    *cluster.ingesters[0].mode.lock() = Mode::Normal;
+    expect_ack(&mut first).await;
     stop.trigger();
     open.done().await;
 }

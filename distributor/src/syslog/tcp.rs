@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use skald_model::TenantId;
 use skald_runtime::Shutdown;
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use super::batch;
 use super::frame::Framer;
 use crate::config::SyslogConfig;
-use crate::deliver::Delivered;
+use crate::deliver::{self, Delivered};
 use crate::metrics::{Dropped, Protocol};
 use crate::service::Distributor;
 
@@ -26,22 +24,16 @@ pub(crate) async fn serve_tcp(
     tenant: TenantId,
     stop: Shutdown,
 ) {
-    let slots = Arc::new(Semaphore::new(config.max_connections));
     let config = Arc::new(config);
-    loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
-        let Some((stream, peer)) = crate::deliver::accept(&listener, &stop).await else { break };
+    deliver::serve("syslog", &listener, config.max_connections, &stop, |stream, peer| {
         let (distributor, config) = (distributor.clone(), Arc::clone(&config));
         let (tenant, stop) = (tenant.clone(), stop.clone());
-        skald_runtime::spawn("syslog", async move {
+        async move {
             let peer = peer.ip().to_canonical().to_string();
             connection(&distributor, stream, &peer, &config, &tenant, &stop).await;
-            drop(slot);
-        });
-    }
-    let all = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
-    // Each gives its place back when it is done.
-    let _ = slots.acquire_many(all).await;
+        }
+    })
+    .await;
 }
 
 async fn connection(
@@ -56,16 +48,13 @@ async fn connection(
     let mut framer = Framer::new(max);
     let mut bytes = vec![0u8; READ_BYTES];
     loop {
-        let read = tokio::select! {
-            read = stream.read(&mut bytes) => read.unwrap_or(0),
-            () = stop.wait() => 0,
-        };
-        framer.push(bytes.get(..read).unwrap_or_default());
+        let read = deliver::read(&mut stream, &mut bytes, config.idle_timeout.0, stop).await;
+        framer.push(read);
         let mut body = Vec::new();
         while let Some(message) = framer.next() {
             batch::put(&mut body, peer, message);
         }
-        if read == 0
+        if read.is_empty()
             && let Some(message) = framer.last()
         {
             batch::put(&mut body, peer, message);
@@ -77,7 +66,7 @@ async fn connection(
                 return;
             }
         }
-        if read == 0 {
+        if read.is_empty() {
             return;
         }
     }

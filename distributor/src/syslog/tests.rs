@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use skald_limits::Limits;
 use skald_model::ErrorKind;
-use skald_runtime::{ByteSize, Shutdown};
+use skald_runtime::{ByteSize, HumanDuration, Shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
@@ -175,6 +175,23 @@ async fn tcp_messages_are_stored_before_the_connection_ends() {
     let metrics = cluster.metrics();
     let cut = "skald_distributor_dropped_messages_total{protocol=\"syslog_tcp\",reason=\"cut\"} 1";
     assert!(metrics.contains(cut), "{metrics}");
+    stop.trigger();
+    open.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_connection_is_closed_and_what_it_sent_is_stored() {
+    let idle_timeout: HumanDuration = "50ms".parse().unwrap();
+    let cluster = cluster(SyslogConfig { idle_timeout, ..listening() });
+    let stop = Shutdown::new();
+    let open = cluster.distributor.listen(&stop).await.unwrap();
+    let mut silent = TcpStream::connect(open.syslog_tcp.unwrap()).await.unwrap();
+    let mut stream = TcpStream::connect(open.syslog_tcp.unwrap()).await.unwrap();
+    stream.write_all(b"<34>Jan  1 00:00:05 h su: no line end").await.unwrap();
+    for stream in [&mut silent, &mut stream] {
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    assert_eq!(cluster.data().lines[STREAM][0].line, "no line end");
     stop.trigger();
     open.done().await;
 }
