@@ -4,6 +4,7 @@
 //! the labels. Templates of plain text and fields, by far the most, take a path without values.
 //! Work per line is bounded: [`MAX_OUTPUT`] bytes and [`MAX_STEPS`] nodes.
 
+mod base64;
 mod convert;
 mod eval;
 mod funcs;

@@ -3,11 +3,11 @@
 //! A block says in one read how much each of its streams has. A head is asked once for each group
 //! that it has streams of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use skald_model::{Labels, MatchOp, Matcher, Signal, TimeRange};
+use skald_model::{Labels, MatchOp, Matcher, SeriesId, Signal, TimeRange};
 use skald_rpc::RpcError;
 use skald_rpc::ingester::{Head, StreamStats};
 
@@ -22,6 +22,13 @@ type Volumes = BTreeMap<Labels, u64>;
 
 /// Groups of one request at most; more are an error, not a guess.
 const MAX_GROUPS: usize = 10_000;
+
+/// Streams of one source, and how much they have.
+#[derive(Debug, Default)]
+struct Found {
+    streams: HashSet<SeriesId>,
+    size: StreamStats,
+}
 
 /// How streams are put together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +71,19 @@ impl Grouping {
     }
 }
 
+// === impl Found ===
+
+impl Found {
+    fn add(&mut self, more: StreamStats) {
+        self.size.entries += more.entries;
+        self.size.bytes += more.bytes;
+        self.size.chunks += more.chunks;
+    }
+}
+
 impl Fanout {
-    /// Sizes of the matching streams. An estimate where replicas or blocks overlap.
+    /// Sizes of the matching streams; each stream counts once wherever it is. Lines and bytes are an
+    /// estimate where replicas or blocks overlap.
     pub(crate) async fn stats(
         &self,
         scope: &Scope,
@@ -77,32 +95,47 @@ impl Fanout {
             .ingesters
             .ask(scope, |ingester| {
                 let (tenant, matchers) = (tenant.clone(), Arc::clone(matchers));
-                async move { ingester.stats(&tenant, &matchers, range).await }.boxed()
+                async move {
+                    let streams = ingester.labels(&tenant, Signal::Logs, &matchers, range).await?;
+                    let size = ingester.stats(&tenant, &matchers, range).await?;
+                    let manifest_version = streams.manifest_version.max(size.manifest_version);
+                    let streams = streams.data.iter().map(Labels::id).collect();
+                    Ok(Head { manifest_version, data: Found { streams, size: size.data } })
+                }
+                .boxed()
             })
             .await?;
         let wanted =
             Wanted { signal: Signal::Logs, range, manifest_version: heads.manifest_version };
-        // Replicas of a partition hold the same streams: the fullest stands for all.
-        let fullest = |answers: Vec<StreamStats>| answers.into_iter().max_by_key(|s| s.entries);
-        let mut total = StreamStats::default();
-        let mut add = |s: StreamStats| {
-            total.streams += s.streams;
-            total.entries += s.entries;
-            total.bytes += s.bytes;
-            total.chunks += s.chunks;
-        };
-        heads.partitions.into_iter().filter_map(fullest).for_each(&mut add);
+        let mut total = Found::default();
+        for replicas in heads.partitions {
+            // Replicas of a partition hold the same lines: the fullest stands for all.
+            let mut fullest = StreamStats::default();
+            for Found { streams, size } in replicas {
+                total.streams.extend(streams);
+                fullest = if size.entries > fullest.entries { size } else { fullest };
+            }
+            total.add(fullest);
+        }
         let blocks = self.blocks.read(scope, wanted, |block| {
             let matchers = Arc::clone(matchers);
             async move {
-                let s = block.logs().await?.stats(&matchers, range).await?;
-                let (streams, entries, bytes) = (s.streams, s.entries, s.bytes);
-                Ok(StreamStats { streams, entries, bytes, chunks: 1 })
+                let mut sized = Found::default();
+                sized.size.chunks = 1;
+                for (labels, s) in block.logs().await?.volumes(&matchers, range).await? {
+                    sized.streams.insert(labels.id());
+                    sized.size.entries += s.entries;
+                    sized.size.bytes += s.bytes;
+                }
+                Ok(sized)
             }
             .boxed()
         });
-        blocks.await?.into_iter().for_each(&mut add);
-        Ok(total)
+        for Found { streams, size } in blocks.await? {
+            total.streams.extend(streams);
+            total.add(size);
+        }
+        Ok(StreamStats { streams: total.streams.len() as u64, ..total.size })
     }
 
     /// Bytes of the matching streams by group. An estimate, as [`stats`](Self::stats) is.
@@ -187,9 +220,9 @@ fn check(volumes: &Volumes) -> Result<(), Error> {
     )))
 }
 
-impl Size for StreamStats {
+impl Size for Found {
     fn size_bytes(&self) -> usize {
-        size_of::<Self>()
+        size_of::<Self>() + self.streams.len() * 2 * size_of::<SeriesId>()
     }
 }
 

@@ -174,6 +174,8 @@ mod tests {
         assert_eq!(loki_time("1767225600"), Some(1_767_225_600_000_000_000));
         assert_eq!(loki_time("1767225600000000001"), Some(1_767_225_600_000_000_001));
         assert_eq!(loki_time("4"), Some(4_000_000_000));
+        // Milliseconds are not known: so many digits are nanoseconds.
+        assert_eq!(loki_time("1700000000000"), Some(1_700_000_000_000));
         assert_eq!(loki_time("1767225600.25"), Some(1_767_225_600_250_000_000));
         assert_eq!(loki_time("2026-01-01T00:00:00.000000001Z"), Some(1_767_225_600_000_000_001));
         assert_eq!(

@@ -11,6 +11,7 @@ mod bad_input;
 mod cluster;
 mod crash;
 mod documents;
+mod grafana;
 mod hostile_query;
 mod operations;
 mod recorded;

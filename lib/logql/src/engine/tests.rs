@@ -1,5 +1,6 @@
 mod beyond;
 mod bounds;
+mod errors;
 
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+mod errors;
+
 use bytes::Bytes;
 use skald_model::{Labels, LogEntry, StreamEntries};
 

@@ -1,3 +1,5 @@
+mod functions;
+
 use super::{Scope, Template};
 
 struct Line;

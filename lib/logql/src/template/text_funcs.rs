@@ -1,12 +1,12 @@
 //! The text functions of templates.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use ::base64::Engine;
+use ::base64::engine::general_purpose::STANDARD;
 
-use super::MAX_OUTPUT;
 use super::convert::to_int;
 use super::funcs::{Arity, Func, MANY, print, text};
 use super::value::Value;
+use super::{MAX_OUTPUT, base64};
 
 type Result = std::result::Result<Value, String>;
 
@@ -228,12 +228,12 @@ fn url_decode(text: &str) -> Result {
 }
 
 /// Missing padding is added; what cannot be read is answered with the error's text.
+/// What does not decode is told in the value itself.
 fn base64_decode(text: &str) -> Value {
-    let bare = text.trim_end_matches('=');
-    let padded = format!("{bare}{}", "=".repeat((4 - bare.len() % 4) % 4));
-    match STANDARD.decode(padded) {
+    let missing = [0, 0, 2, 1][text.len() % 4];
+    match base64::decode(format!("{text}{}", "=".repeat(missing)).as_bytes()) {
         Ok(bytes) => Value::text(bytes),
-        Err(e) => Value::Str(e.to_string()),
+        Err(at) => Value::Str(format!("illegal base64 data at input byte {at}")),
     }
 }
 
