@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run elasticsearch`
+//! `cargo fuzz run -s none elasticsearch`
 #![no_main]
 
 #[path = "../targets/pushes.rs"]

@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run forward`
+//! `cargo fuzz run -s none forward`
 #![no_main]
 
 #[path = "../targets/pushes.rs"]

@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run json_lines`
+//! `cargo fuzz run -s none json_lines`
 #![no_main]
 
 #[path = "../targets/pushes.rs"]

@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run kubernetes_audit`
+//! `cargo fuzz run -s none kubernetes_audit`
 #![no_main]
 
 #[path = "../targets/pushes.rs"]

@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run loki_push`
+//! `cargo fuzz run -s none loki_push`
 #![no_main]
 
 #[path = "../targets/pushes.rs"]

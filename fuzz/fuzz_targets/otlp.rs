@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run otlp`
+//! `cargo fuzz run -s none otlp`
 #![no_main]
 
 #[path = "../targets/pushes.rs"]

@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run promql`
+//! `cargo fuzz run -s none promql`
 #![no_main]
 
 #[path = "../targets/promql.rs"]

@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run regex`
+//! `cargo fuzz run -s none regex`
 #![no_main]
 
 #[path = "../targets/regex.rs"]

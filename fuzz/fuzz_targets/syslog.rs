@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run syslog`
+//! `cargo fuzz run -s none syslog`
 #![no_main]
 
 #[path = "../targets/pushes.rs"]

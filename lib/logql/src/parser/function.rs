@@ -77,6 +77,9 @@ impl Parser<'_> {
         self.expect_op("(")?;
         let arg = self.arg("vector", Param::Scalar)?;
         self.expect_op(")")?;
+        if let Arg::Metric(MetricExpr::Literal(value)) = arg {
+            return Ok(MetricExpr::Constant(value));
+        }
         self.called("vector", Function::ToVector, vec![arg], start)
     }
 }

@@ -172,6 +172,7 @@ fn printing_is_as_the_peers_print() {
         (r#"{app="x"}|= "a" or "b" != "c""#, r#"{app="x"} |= "a" or "b" != "c""#),
         (r#"sum(rate({app="x"}[5m])) > bool 1"#, r#"(sum(rate({app="x"}[5m])) > bool 1)"#),
         ("vector(1)", "vector(1.000000)"),
+        ("vector((1))", "vector(1.000000)"),
     ] {
         assert_eq!(printed(query), want);
     }

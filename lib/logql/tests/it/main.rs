@@ -7,5 +7,6 @@
 )]
 
 mod conformance;
+mod damage;
 mod dataset;
 mod source;

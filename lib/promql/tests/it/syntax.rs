@@ -1,7 +1,8 @@
 //! The parser as a whole: against another one, against its own printer, against damage.
 
 mod corpus;
-mod draw;
+#[path = "../../../../fuzz/targets/damage.rs"]
+mod damage;
 mod generate;
 mod mutate;
 mod oracle;

@@ -1,6 +1,6 @@
 //! Random queries, most of them valid: built by type, now and then with a wrong one.
 
-use super::draw::Draw;
+use super::damage::Draw;
 
 /// Which language the queries are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Queries damaged at random: whatever comes, the parser answers, and never panics.
 
 use super::corpus::corpus;
-use super::draw::Draw;
+use super::damage::Mutator;
 use super::generate::{Dialect, Generator};
 use super::target;
 
@@ -54,57 +54,17 @@ const PIECES: &[&[u8]] = &[
     b"$__rate",
 ];
 
-struct Mutator {
-    draw: Draw,
-    corpus: Vec<String>,
-}
-
-impl Mutator {
-    fn new(seed: u64) -> Self {
-        let mut corpus = corpus();
-        let mut generator = Generator::new(seed, Dialect::Full);
-        corpus.extend((0..500).map(|_| generator.query()));
-        Self { draw: Draw::new(seed), corpus }
-    }
-
-    fn some(&mut self) -> Vec<u8> {
-        let at = self.draw.below(self.corpus.len());
-        self.corpus[at].clone().into_bytes()
-    }
-
-    /// A range of `bytes`, often short.
-    fn range(&mut self, bytes: &[u8]) -> std::ops::Range<usize> {
-        let start = self.draw.below(bytes.len() + 1);
-        let most = if self.draw.percent(80) { 6 } else { bytes.len() };
-        start..(start + self.draw.below(most + 1)).min(bytes.len())
-    }
-
-    fn next(&mut self) -> Vec<u8> {
-        let mut bytes = self.some();
-        for _ in 0..=self.draw.below(4) {
-            let range = self.range(&bytes);
-            let part = bytes[range.clone()].to_vec();
-            let new = match self.draw.below(6) {
-                0 => Vec::new(),
-                1 => [part.clone(), part].concat(),
-                2 | 3 => PIECES[self.draw.below(PIECES.len())].to_vec(),
-                4 => vec![u8::try_from(self.draw.below(256)).unwrap()],
-                _ => {
-                    let other = self.some();
-                    let range = self.range(&other);
-                    other[range].to_vec()
-                }
-            };
-            bytes.splice(range, new);
-        }
-        bytes
-    }
+fn mutator(seed: u64) -> Mutator {
+    let mut corpus = corpus();
+    let mut generator = Generator::new(seed, Dialect::Full);
+    corpus.extend((0..500).map(|_| generator.query()));
+    Mutator::new(seed, corpus, PIECES)
 }
 
 #[test]
 fn damaged_queries_are_parsed_or_refused() {
     let count: usize = std::env::var("PROMQL_MUTATIONS").map_or(10_000, |n| n.parse().unwrap());
-    let mut mutator = Mutator::new(count as u64);
+    let mut mutator = mutator(count as u64);
     for _ in 0..count {
         target::parse(&mutator.next());
     }
@@ -133,7 +93,7 @@ fn repeated_pieces_are_parsed_or_refused() {
 #[test]
 fn writes_damaged_queries_when_asked() {
     let Ok(path) = std::env::var("WRITE_DAMAGED") else { return };
-    let mut mutator = Mutator::new(98);
+    let mut mutator = mutator(98);
     let queries = (0..20_000).filter_map(|_| String::from_utf8(mutator.next()).ok());
     let lines: Vec<String> = queries
         .filter(|query| !query.contains(['\t', '\r']) && !query.contains("\\n"))
