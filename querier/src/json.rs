@@ -111,6 +111,12 @@ impl Json {
         self
     }
 
+    /// Nanoseconds since the epoch as RFC 3339 in UTC with all nine decimals, without quotes.
+    pub(crate) fn rfc3339_ns(&mut self, ns: i64) -> &mut Self {
+        number::rfc3339_ns(&mut self.0, ns);
+        self
+    }
+
     /// A label set as an object, sorted by name.
     pub(crate) fn labels(&mut self, labels: &Labels) -> &mut Self {
         self.pairs(labels.iter())

@@ -2,6 +2,7 @@
 
 mod counted;
 mod delete;
+mod export;
 mod fields;
 mod labels;
 mod page;
@@ -35,6 +36,7 @@ pub fn loki_router() -> Router<Querier> {
     Router::new()
         .route(&at("query_range"), reads("loki_query_range").get_or_post(query::range))
         .route(&at("query"), reads("loki_query").get_or_post(query::instant))
+        .route(&at("export"), reads("loki_export").get_or_post(export::export))
         .route(&at("labels"), reads("loki_labels").get_or_post(labels::names))
         .route(&at("label"), reads("loki_labels").get_or_post(labels::names))
         .route(&at("label/{name}/values"), reads("loki_label_values").get_or_post(labels::values))

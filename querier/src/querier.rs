@@ -29,6 +29,7 @@ struct Parts {
     queue: Queue,
     results: ResultsCache,
     tails: Queue,
+    exports: Queue,
     overrides: Overrides,
     clock: SharedClock,
     cpu: CpuPool,
@@ -64,6 +65,7 @@ impl Querier {
             queue,
             results,
             tails: Queue::new(0, Gauges::default()),
+            exports: Queue::new(0, Gauges::default()),
             overrides: limits,
             clock,
             cpu: CpuPool::per_core(),
@@ -90,6 +92,11 @@ impl Querier {
     /// As [`Self::queue`], for live tails.
     pub(crate) fn tails(&self) -> &Queue {
         &self.0.tails
+    }
+
+    /// As [`Self::queue`], for exports.
+    pub(crate) fn exports(&self) -> &Queue {
+        &self.0.exports
     }
 
     pub(crate) fn limits(&self, tenant: &TenantId) -> Arc<Limits> {

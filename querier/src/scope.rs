@@ -51,6 +51,12 @@ impl Scope {
         Self { memory, ..self.clone() }
     }
 
+    /// The same request under other limits.
+    pub(crate) fn with_limits(&self, limits: Arc<Limits>) -> Self {
+        let memory = QueryMemory::new(limits.max_query_memory);
+        Self { limits, memory, ..self.clone() }
+    }
+
     /// A part of the same request, whose memory is given back at its end.
     pub(crate) fn piece(&self) -> Self {
         Self { memory: self.memory.part(), ..self.clone() }

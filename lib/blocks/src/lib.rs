@@ -15,6 +15,7 @@ mod cache;
 mod chunks;
 mod columns;
 mod error;
+mod export;
 mod integrity;
 pub mod log;
 mod lru;
@@ -27,6 +28,7 @@ mod stats;
 
 pub use crate::cache::{CacheSizes, FooterCache};
 pub use crate::error::Error;
+pub use crate::export::{ExportLine, ExportWriter};
 pub use crate::log::{
     LogBlockWriter, LogReader, LogRows, LogSearch, LogSelect, LogSpan, LogStats, Streams,
 };

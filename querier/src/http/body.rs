@@ -8,13 +8,17 @@ use axum::body::Body;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-use futures_util::stream;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use skald_runtime::CpuPool;
 
 use crate::Error;
+use crate::frontend::record::Running;
 
 /// Writes the next piece, of about [`PIECE`] bytes; answers whether there are more.
 pub(crate) type Next = Box<dyn FnMut(&mut Vec<u8>) -> Result<bool, Error> + Send>;
+
+/// Pieces that are made one after the other, not all of them where they are asked for.
+pub(crate) type Pieces = BoxStream<'static, Result<Vec<u8>, Error>>;
 
 /// What is written before the client gets it.
 pub(crate) const PIECE: usize = 64 << 10;
@@ -102,7 +106,7 @@ impl Pump {
                 None => Ok(None),
             }
         });
-        Body::from_stream(stream::StreamExt::chain(first, rest))
+        Body::from_stream(first.chain(rest))
     }
 
     async fn step(self) -> Result<(Bytes, Option<Self>), Error> {
@@ -120,6 +124,62 @@ impl Pump {
             cpu.run(work).await.map_err(|e| Error::Internal(e.to_string()))?;
         let (ready, rest) = done?;
         Ok((ready, rest.map(|(next, coder)| Self { next, coder, cpu })))
+    }
+}
+
+/// A body of `pieces`; `running` ends with it, also where it breaks off.
+pub(super) fn of_stream(
+    pieces: Pieces,
+    coder: Coder,
+    cpu: CpuPool,
+    running: Option<Running>,
+) -> Body {
+    let flow = Flow { pieces, coder, cpu, running };
+    Body::from_stream(stream::try_unfold(Some(flow), |flow| async {
+        let Some(mut flow) = flow else { return Ok(None) };
+        let step = flow.step().await;
+        if !matches!(step, Ok((_, true)))
+            && let Some(running) = flow.running.take()
+        {
+            running.end(step.as_ref().err());
+        }
+        step.map(|(ready, more)| Some((ready, more.then_some(flow))))
+    }))
+}
+
+/// A streamed body under way.
+struct Flow {
+    pieces: Pieces,
+    coder: Coder,
+    cpu: CpuPool,
+    running: Option<Running>,
+}
+
+// === impl Flow ===
+
+impl Flow {
+    /// The next bytes that are ready, and whether there may be more.
+    async fn step(&mut self) -> Result<(Bytes, bool), Error> {
+        loop {
+            let piece = self.pieces.next().await.transpose()?;
+            let more = piece.is_some();
+            let ready = self.pack(piece.unwrap_or_default(), more).await?;
+            if !ready.is_empty() || !more {
+                return Ok((ready, more));
+            }
+        }
+    }
+
+    async fn pack(&mut self, piece: Vec<u8>, more: bool) -> Result<Bytes, Error> {
+        if let Coder::Plain = self.coder {
+            return Ok(piece.into());
+        }
+        let mut coder = std::mem::replace(&mut self.coder, Coder::Plain);
+        let work = move || (coder.put(piece, more), coder);
+        let done = self.cpu.run(work).await.map_err(|e| Error::Internal(e.to_string()))?;
+        let (ready, coder) = done;
+        self.coder = coder;
+        ready
     }
 }
 

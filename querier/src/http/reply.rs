@@ -5,7 +5,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::http::body::{Coder, Coding, Next, PIECE, Pump};
+use crate::frontend::record::Running;
+use crate::http::body::{self, Coder, Coding, Next, PIECE, Pieces, Pump};
 use crate::json::Json;
 use crate::{Error, Querier};
 
@@ -24,8 +25,26 @@ pub(crate) enum Answer {
     Protobuf(Bytes),
     /// Frames of remote read.
     Frames(Next),
+    /// A body that is read while it is sent.
+    Stream(Streamed),
     /// Nothing but a status.
     Empty(StatusCode),
+}
+
+/// Pieces that are made while they are sent.
+pub(crate) struct Streamed {
+    headers: Headers,
+    pieces: Pieces,
+    running: Option<Running>,
+}
+
+/// How a streamed answer is described.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Headers {
+    pub(crate) content_type: &'static str,
+    pub(crate) disposition: &'static str,
+    /// Whether it is worth packing.
+    pub(crate) may_be_packed: bool,
 }
 
 /// Answers larger than this are written on the CPU pool.
@@ -57,6 +76,31 @@ impl Answer {
             Ok(more)
         });
         Self::Json { size, next }
+    }
+}
+
+// === impl Streamed ===
+
+impl Streamed {
+    pub(crate) fn new(headers: Headers, pieces: Pieces) -> Self {
+        Self { headers, pieces, running: None }
+    }
+
+    /// The request ends when the body does.
+    pub(crate) fn until_sent(&mut self, running: Running) {
+        self.running = Some(running);
+    }
+
+    fn render(self, querier: &Querier, coding: Option<Coding>) -> Response {
+        let Self { headers, pieces, running } = self;
+        let coding = coding.filter(|_| headers.may_be_packed);
+        let kind = [
+            (header::CONTENT_TYPE, headers.content_type),
+            (header::CONTENT_DISPOSITION, headers.disposition),
+        ];
+        let (coder, cpu) = (Coder::new(coding), querier.cpu().clone());
+        let body = body::of_stream(pieces, coder, cpu, running);
+        with_coding((kind, body).into_response(), coding)
     }
 }
 
@@ -126,15 +170,9 @@ pub(super) async fn render(
         Answer::Json { size, next } => {
             let (body, coding) = stream(querier, size, next, coding).await?;
             let kind = [(header::CONTENT_TYPE, "application/json")];
-            let mut response = (kind, body).into_response();
-            let headers = response.headers_mut();
-            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-            if let Some(coding) = coding {
-                let name = HeaderValue::from_static(coding.name());
-                headers.insert(header::CONTENT_ENCODING, name);
-            }
-            Ok(response)
+            Ok(with_coding((kind, body).into_response(), coding))
         }
+        Answer::Stream(streamed) => Ok(streamed.render(querier, coding)),
         Answer::Protobuf(bytes) => {
             let headers = [
                 (header::CONTENT_TYPE, "application/x-protobuf"),
@@ -149,6 +187,15 @@ pub(super) async fn render(
             Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
         }
     }
+}
+
+fn with_coding(mut response: Response, coding: Option<Coding>) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if let Some(coding) = coding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    response
 }
 
 /// A body of pieces, packed if it is large enough. The first piece is made at once, so that what

@@ -113,8 +113,11 @@ impl Route {
             Ok(tenant) => {
                 let scope = Scope::new(tenant.clone(), querier.limits(&tenant));
                 let running = Running::new(self, &querier, &scope, begun);
-                let result = self.run(&querier, scope, request, handler).await;
-                running.end(result.as_ref().err());
+                let mut result = self.run(&querier, scope, request, handler).await;
+                match &mut result {
+                    Ok(Answer::Stream(streamed)) => streamed.until_sent(running),
+                    other => running.end(other.as_ref().err()),
+                }
                 result
             }
             Err(e) => Err(e),

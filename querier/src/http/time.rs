@@ -185,6 +185,21 @@ mod tests {
     }
 
     #[test]
+    fn times_are_read_as_they_are_written() {
+        let text = |ns| {
+            let mut json = crate::json::Json::default();
+            json.rfc3339_ns(ns);
+            String::from_utf8(json.into_vec()).unwrap()
+        };
+        assert_eq!(text(1_767_225_600_000_000_001), "2026-01-01T00:00:00.000000001Z");
+        assert_eq!(text(i64::MIN), "1677-09-21T00:12:43.145224192Z");
+        for day in (-100_000..100_000).step_by(37) {
+            let ns = day * 86_400 * NS_PER_S + 43_199 * NS_PER_S + 987_654_321;
+            assert_eq!(loki_time(&text(ns)), Some(ns), "{}", text(ns));
+        }
+    }
+
+    #[test]
     fn durations_are_seconds_or_units() {
         assert_eq!(duration_ms("15"), Some(15_000));
         assert_eq!(duration_ms("0.1"), Some(100));

@@ -35,7 +35,7 @@ pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error>
         step_ns,
         interval_ns: interval_ns(params)?,
         limit: count(params, "limit", DEFAULT_LIMIT)?,
-        direction: direction(params)?,
+        direction: direction(params, Direction::Backward)?,
     };
     let source = source(&querier, &call.scope).await?;
     let begun = Instant::now();
@@ -112,7 +112,7 @@ pub(super) async fn instant(querier: Querier, call: Call) -> Result<Answer, Erro
         None => querier.now_ns(),
     };
     count(params, "limit", DEFAULT_LIMIT)?;
-    direction(params)?;
+    direction(params, Direction::Backward)?;
     let request = InstantParams { query: query_text(params)?, time_ns };
     let source = source(&querier, &call.scope).await?;
     let begun = Instant::now();
@@ -170,9 +170,9 @@ pub(super) fn query_text(params: &Params) -> Result<String, Error> {
     params.get("query").map(str::to_owned).ok_or_else(missing)
 }
 
-pub(super) fn direction(params: &Params) -> Result<Direction, Error> {
+pub(super) fn direction(params: &Params, absent: Direction) -> Result<Direction, Error> {
     match params.get("direction") {
-        None => Ok(Direction::Backward),
+        None => Ok(absent),
         Some(d) if d.eq_ignore_ascii_case("backward") => Ok(Direction::Backward),
         Some(d) if d.eq_ignore_ascii_case("forward") => Ok(Direction::Forward),
         Some(other) => Err(Error::Invalid(format!("invalid direction '{other}'"))),

@@ -7,6 +7,7 @@
 )]
 
 mod deletes;
+mod export;
 mod fake;
 mod fanout;
 mod frontend;
