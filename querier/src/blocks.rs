@@ -178,7 +178,11 @@ impl Blocks {
         let mut needed = Vec::new();
         for entry in &view.blocks {
             let meta = meta(entry).map_err(Failure::Other)?;
-            if meta.signal == wanted.signal && wanted.range.overlaps(meta.min_time, meta.max_time) {
+            if meta.signal != wanted.signal {
+                continue;
+            }
+            scope.reads.consider(meta.id);
+            if wanted.range.overlaps(meta.min_time, meta.max_time) {
                 needed.push(self.block(scope, meta));
             }
         }
@@ -199,9 +203,9 @@ impl Blocks {
         Block {
             store: Arc::clone(&self.store),
             tenant: scope.tenant.clone(),
+            stats: scope.reads.of(meta.id),
             meta,
             cache: Arc::clone(&self.cache),
-            stats: Arc::clone(&scope.reads),
             shares_time: false,
         }
     }

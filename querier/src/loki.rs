@@ -2,6 +2,7 @@
 
 mod counted;
 mod delete;
+mod explain;
 mod export;
 mod fields;
 mod labels;
@@ -36,6 +37,7 @@ pub fn loki_router() -> Router<Querier> {
     Router::new()
         .route(&at("query_range"), reads("loki_query_range").get_or_post(query::range))
         .route(&at("query"), reads("loki_query").get_or_post(query::instant))
+        .route(&at("explain"), reads("loki_explain").get_or_post(explain::explain))
         .route(&at("export"), reads("loki_export").get_or_post(export::export))
         .route(&at("labels"), reads("loki_labels").get_or_post(labels::names))
         .route(&at("label"), reads("loki_labels").get_or_post(labels::names))

@@ -1,12 +1,14 @@
 //! One request under way: whose it is, what it may use, what it has read.
 
+mod reads;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use skald_blocks::ReadStats;
 use skald_limits::Limits;
 use skald_model::TenantId;
 
+pub(crate) use self::reads::{BlockReads, Reads};
 use crate::frontend::record::Record;
 use crate::memory::QueryMemory;
 
@@ -16,7 +18,7 @@ pub(crate) struct Scope {
     pub(crate) tenant: TenantId,
     pub(crate) limits: Arc<Limits>,
     pub(crate) memory: QueryMemory,
-    pub(crate) reads: Arc<ReadStats>,
+    pub(crate) reads: Reads,
     pub(crate) record: Arc<Record>,
     counts: Arc<Counts>,
 }
@@ -41,7 +43,7 @@ pub(crate) struct Touched {
 impl Scope {
     pub(crate) fn new(tenant: TenantId, limits: Arc<Limits>) -> Self {
         let memory = QueryMemory::new(limits.max_query_memory);
-        let (reads, record, counts) = (Arc::default(), Arc::default(), Arc::default());
+        let (reads, record, counts) = (Reads::default(), Arc::default(), Arc::default());
         Self { tenant, limits, memory, reads, record, counts }
     }
 
@@ -55,6 +57,15 @@ impl Scope {
     pub(crate) fn with_limits(&self, limits: Arc<Limits>) -> Self {
         let memory = QueryMemory::new(limits.max_query_memory);
         Self { limits, memory, ..self.clone() }
+    }
+
+    /// The same request, which counts what it reads of each block.
+    pub(crate) fn by_block(&self) -> Self {
+        Self { reads: self.reads.by_block(), ..self.clone() }
+    }
+
+    pub(crate) fn block_reads(&self) -> BlockReads {
+        self.reads.blocks()
     }
 
     /// A part of the same request, whose memory is given back at its end.

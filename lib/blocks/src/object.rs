@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use object_store::ObjectStore;
@@ -71,6 +71,7 @@ struct Work<S, F> {
     state: S,
     each: F,
     n_rows: usize,
+    n_bytes: usize,
 }
 
 /// Raised when nobody waits for the work any more.
@@ -255,7 +256,8 @@ impl Object {
             .build()
             .map_err(|e| self.corrupt(e))?;
         let stop = StopOnDrop(Arc::default());
-        let mut work = Work { decoder, stop: Arc::clone(&stop.0), state, each, n_rows: 0 };
+        let mut work =
+            Work { decoder, stop: Arc::clone(&stop.0), state, each, n_rows: 0, n_bytes: 0 };
         loop {
             let (step, back) = spawn_blocking(move || {
                 let mut work = work;
@@ -273,6 +275,7 @@ impl Object {
             }
         }
         self.stats.add_rows(work.n_rows);
+        self.stats.add_decoded(work.n_bytes);
         Ok(work.state)
     }
 
@@ -283,6 +286,12 @@ impl Object {
     ) -> Result<T, Error> {
         self.loader().compute(work).await
     }
+}
+
+/// What the rows of a batch take, without what they share with others.
+fn size_of_columns(batch: &RecordBatch) -> usize {
+    let size = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    batch.columns().iter().map(size).sum()
 }
 
 // === impl Work ===
@@ -302,6 +311,7 @@ where
                 DecodeResult::Finished => return Ok(None),
                 DecodeResult::Data(batch) => {
                     self.n_rows += batch.num_rows();
+                    self.n_bytes += size_of_columns(&batch);
                     (self.each)(&mut self.state, &batch)?;
                 }
             }

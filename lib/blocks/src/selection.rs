@@ -34,7 +34,6 @@ impl Rows {
         self.0.is_empty()
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.iter().map(Range::len).sum()
     }
@@ -85,6 +84,11 @@ impl FromIterator<Range<usize>> for Rows {
         ranges.into_iter().for_each(|r| rows.push(r));
         rows
     }
+}
+
+/// How many row groups have any of `rows`.
+pub(crate) fn groups_with(meta: &ParquetMetaData, rows: &Rows) -> usize {
+    rows.by_row_group(meta).len()
 }
 
 /// The row numbers of each row group.

@@ -18,7 +18,7 @@ use crate::http::route::Call;
 use crate::scope::Scope;
 use crate::{Error, Querier};
 
-const DEFAULT_LIMIT: usize = 100;
+pub(super) const DEFAULT_LIMIT: usize = 100;
 /// Points of a range query that does not name its step.
 const DEFAULT_POINTS: i64 = 250;
 
@@ -52,7 +52,7 @@ pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error>
 }
 
 /// Lines that are nearer to each other than this are left out.
-fn interval_ns(params: &Params) -> Result<i64, Error> {
+pub(super) fn interval_ns(params: &Params) -> Result<i64, Error> {
     let Some(text) = params.get("interval") else { return Ok(0) };
     match nanos("interval", text)? {
         ns if ns < 0 => Err(Error::Invalid("interval must be >= 0".to_owned())),

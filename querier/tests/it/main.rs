@@ -7,6 +7,7 @@
 )]
 
 mod deletes;
+mod explain;
 mod export;
 mod fake;
 mod fanout;

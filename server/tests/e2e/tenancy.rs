@@ -56,6 +56,7 @@ fn routes(t0: i64) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
         ("/api/v1/metadata", vec![]),
         ("/api/v1/query_exemplars", at(&[("query", "same")])),
         ("/loki/api/v1/query_range", at(&[("query", r#"{app="same"}"#)])),
+        ("/loki/api/v1/explain", at(&[("query", r#"{app="same"}"#)])),
         ("/loki/api/v1/export", at(&[("query", r#"{app="same"}"#)])),
         ("/loki/api/v1/query", time(r#"sum by (s) (count_over_time({app="same"}[1h]))"#)),
         ("/loki/api/v1/series", at(&[("match[]", r#"{app="same"}"#)])),

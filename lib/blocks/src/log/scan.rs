@@ -17,7 +17,8 @@ use super::read::{BATCH_ROWS, LogReader, LogSelect};
 use crate::Error;
 use crate::chunks::bad;
 use crate::object::Scan;
-use crate::selection::Rows;
+use crate::selection::{Rows, groups_with, row_groups};
+use crate::stats::Narrowed;
 
 /// Which entries of a block are wanted.
 #[derive(Clone, Debug)]
@@ -79,9 +80,19 @@ impl LogReader {
         let (range, wanted) = (search.range, search.wanted);
         let mut streams = self.matching(&search.matchers, range).await?;
         streams.retain(|s| search.streams.has(&s.labels));
-        let rows: Rows = streams.iter().map(|s| s.rows.clone()).collect();
-        let rows = rows.intersect(&self.pages_in(range));
-        let rows = self.searched(rows, Wanted::new(&search.needles)).await?;
+        let of_streams: Rows = streams.iter().map(|s| s.rows.clone()).collect();
+        let in_time = of_streams.intersect(&self.pages_in(range));
+        let n_in_time = in_time.len();
+        let rows = self.searched(in_time, Wanted::new(&search.needles)).await?;
+        let footer = &self.object.footer;
+        self.object.stats.add_narrowed(Narrowed {
+            rows: footer.n_rows(),
+            of_streams: of_streams.len(),
+            in_time: n_in_time,
+            with_text: rows.len(),
+            row_groups: row_groups(footer.parquet()).count(),
+            row_groups_left: groups_with(footer.parquet(), &rows),
+        });
         let columns = self.columns(wanted.needs_line || !needles.is_empty(), wanted.needs_metadata);
         let entries = Entries {
             numbers: rows.clone().into_numbers(),
