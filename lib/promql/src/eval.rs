@@ -4,6 +4,7 @@ mod absent;
 mod call;
 mod classic;
 mod common;
+mod fixed;
 mod histogram;
 mod info;
 mod loaded;
@@ -226,6 +227,7 @@ impl Evaluator {
             Expr::Text(text) => Ok(Val::Text(text.clone())),
             Expr::Selector(s) => self.instant_vector(s, grid).and_then(|m| self.held(m)),
             Expr::Negate(inner) => self.negate(inner, grid),
+            Expr::Fixed(inner) => self.fixed(inner, grid),
             Expr::Binary(_) => self.chain(expr, grid),
             Expr::Aggregate(a) => self.aggregate(a, grid),
             Expr::Call { func, name, args, places } => self.call(*func, name, args, places, grid),

@@ -79,12 +79,22 @@ pub(crate) enum Expr {
     Number(f64),
     Text(String),
     Selector(Selector),
-    Range { selector: Selector, range_ms: i64 },
+    Range {
+        selector: Selector,
+        range_ms: i64,
+    },
     Subquery(Box<Subquery>),
     Negate(Box<Expr>),
     Binary(Box<Binary>),
     Aggregate(Box<Aggregate>),
-    Call { func: Function, name: &'static str, args: Vec<Expr>, places: Places },
+    Call {
+        func: Function,
+        name: &'static str,
+        args: Vec<Expr>,
+        places: Places,
+    },
+    /// What is the same at all times, because `@` fixes everything that it looks at.
+    Fixed(Box<Expr>),
 }
 
 /// A function of a range of samples.
@@ -204,7 +214,7 @@ impl Expr {
             Self::Text(_) => ValueType::String,
             Self::Range { .. } | Self::Subquery(_) => ValueType::Matrix,
             Self::Selector(_) | Self::Aggregate(_) => ValueType::Vector,
-            Self::Negate(inner) => inner.value_type(),
+            Self::Negate(inner) | Self::Fixed(inner) => inner.value_type(),
             Self::Call { func: Function::Scalar(_) | Function::ToScalar, .. } => ValueType::Scalar,
             Self::Call { .. } => ValueType::Vector,
             Self::Binary(b) => {
@@ -220,49 +230,6 @@ impl Expr {
                     }
                 }
             }
-        }
-    }
-}
-
-impl Expr {
-    /// Whether the value is the same at all times, because `@` fixes everything that it looks at.
-    pub(crate) fn is_fixed(&self) -> bool {
-        match self {
-            Self::Number(_) | Self::Text(_) => true,
-            Self::Selector(s) | Self::Range { selector: s, .. } => s.at.is_some(),
-            Self::Subquery(s) => s.at.is_some(),
-            Self::Negate(inner) => inner.is_fixed(),
-            Self::Aggregate(a) => a.expr.is_fixed() && a.param.as_ref().is_none_or(Self::is_fixed),
-            Self::Call { func, args, .. } => {
-                !func.looks_at_time() && args.iter().all(Self::is_fixed)
-            }
-            Self::Binary(b) => {
-                // The left side may be a long chain: walk it instead of recursing.
-                let mut at = b;
-                loop {
-                    if !at.rhs.is_fixed() {
-                        return false;
-                    }
-                    match &at.lhs {
-                        Self::Binary(lhs) => at = lhs,
-                        other => return other.is_fixed(),
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Function {
-    /// Whether it looks at the time of the evaluation, or at when samples were taken.
-    fn looks_at_time(self) -> bool {
-        match self {
-            Self::Scalar(f) => {
-                !matches!(f, ScalarFunction::Pi | ScalarFunction::MinOf | ScalarFunction::MaxOf)
-            }
-            Self::Range(f) => f == RangeFunction::PredictLinear,
-            Self::Date(_) | Self::Timestamp => true,
-            _ => false,
         }
     }
 }

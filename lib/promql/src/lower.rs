@@ -1,6 +1,7 @@
 //! The syntax tree → the expression that is evaluated: without parentheses and signs that do
 //! nothing, durations computed, functions resolved. The tree was checked before.
 
+mod fixed;
 mod function;
 mod info;
 
@@ -14,7 +15,9 @@ use crate::syntax::{ValueType, value_type};
 
 /// Lowers a checked query.
 pub(crate) fn lower(expr: &ast::Expr, env: Env) -> Result<Expr, QueryError> {
-    Lowering { env, selectors: 0, stats: 0, buckets: 0 }.expr(expr)
+    let mut lowering = Lowering { env, selectors: 0, stats: 0, buckets: 0, has_at: false };
+    let expr = lowering.expr(expr)?;
+    Ok(if lowering.has_at { fixed::mark(expr) } else { expr })
 }
 
 struct Lowering {
@@ -25,6 +28,8 @@ struct Lowering {
     stats: usize,
     /// How many operations around need their buckets.
     buckets: usize,
+    /// Whether there is an `@` anywhere.
+    has_at: bool,
 }
 
 impl Lowering {
@@ -53,6 +58,7 @@ impl Lowering {
 
     fn selector(&mut self, s: &VectorSelector) -> Result<Selector, QueryError> {
         self.selectors += 1;
+        self.has_at |= s.at.is_some();
         Ok(Selector {
             id: self.selectors - 1,
             matchers: s.by_name_first(),
@@ -66,6 +72,7 @@ impl Lowering {
 
     fn subquery(&mut self, s: &ast::SubqueryExpr) -> Result<Expr, QueryError> {
         let step = s.step.as_ref().map(|step| self.millis(step, Sign::Positive));
+        self.has_at |= s.at.is_some();
         // Resets within a subquery are looked for between its steps.
         self.buckets += 1;
         let expr = self.expr(&s.expr);

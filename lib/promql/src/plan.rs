@@ -121,6 +121,7 @@ impl Plan {
                 }
             }
             Expr::Negate(inner) => self.visit(inner, span, grid, None),
+            Expr::Fixed(inner) => self.visit(inner, span, Grid { n: grid.n.min(1), ..grid }, None),
             Expr::Aggregate(a) => {
                 if let Some(param) = &a.param {
                     self.visit(param, span, grid, None);

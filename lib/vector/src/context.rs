@@ -89,6 +89,17 @@ impl Seen {
         }
     }
 
+    /// Adds what one of `n` steps saw, which is what all see; it was read once.
+    pub fn add_to_all(&mut self, one: &Self, n: usize) {
+        self.total = self.total.saturating_add(one.total.saturating_mul(n as u64));
+        self.read = self.read.saturating_add(one.read);
+        let mut read = one.read;
+        for (total, step_read) in self.steps.iter_mut().flatten().take(n) {
+            *total = total.saturating_add(one.total);
+            *step_read = step_read.saturating_add(std::mem::take(&mut read));
+        }
+    }
+
     #[inline]
     pub fn add(&mut self, step: usize, total: usize, read: usize) {
         let (total, read) = (total as u64, read as u64);

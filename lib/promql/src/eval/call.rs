@@ -82,14 +82,13 @@ impl Evaluator {
             | Function::HistogramFraction => self.histogram_call(func, args, places, grid)?,
         };
         self.at(places.call);
-        self.warn_about_sort(func, args);
+        self.warn_about_sort(func);
         self.held(out)
     }
 
-    fn warn_about_sort(&mut self, func: Function, args: &[Expr]) {
+    fn warn_about_sort(&mut self, func: Function) {
         let sorts = matches!(func, Function::Sort(_) | Function::SortByLabel(_));
-        // What stands still is evaluated at one time.
-        if sorts && self.is_range && !args.iter().all(Expr::is_fixed) {
+        if sorts && self.is_range {
             self.ctx.annotations.warn(
                 "sort is ineffective for range queries since results are always ordered by labels",
             );

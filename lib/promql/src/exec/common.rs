@@ -132,6 +132,9 @@ impl Finder {
         match node.expr {
             Expr::Number(_) | Expr::Text(_) | Expr::Selector(_) | Expr::Range { .. } => {}
             Expr::Negate(inner) => push(inner),
+            Expr::Fixed(inner) => {
+                out.push(Node { expr: inner, steps: self.state.hash_one((node.steps, "fixed")) });
+            }
             Expr::Binary(b) => {
                 push(&b.rhs);
                 push(&b.lhs);
@@ -171,7 +174,7 @@ impl Finder {
                 let at = format!("{:?}", sub.at);
                 (sub.range_ms, sub.step_ms, sub.offset_ms, at).hash(&mut h);
             }
-            Expr::Negate(_) => {}
+            Expr::Negate(_) | Expr::Fixed(_) => {}
             Expr::Binary(b) => {
                 (b.op, b.return_bool, format!("{:?}", b.matching)).hash(&mut h);
             }

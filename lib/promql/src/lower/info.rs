@@ -55,7 +55,7 @@ fn reference(expr: &Expr) -> Option<(Option<At>, i64)> {
             (None, offset_ms) => Some((sub.at, offset_ms.saturating_add(sub.offset_ms))),
             anchored => Some(anchored),
         },
-        Expr::Negate(inner) => reference(inner),
+        Expr::Negate(inner) | Expr::Fixed(inner) => reference(inner),
         Expr::Aggregate(a) => reference(&a.expr).or_else(|| reference(a.param.as_ref()?)),
         Expr::Call { args, .. } => args.iter().find_map(reference),
         Expr::Binary(b) => {

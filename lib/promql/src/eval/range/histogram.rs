@@ -53,20 +53,34 @@ pub(super) fn increase(
     // After a reset right behind it, the first one says nothing.
     let skip_first = is_counter && begins(1, histograms.get(1)?, first);
     let relevant = &histograms[usize::from(skip_first)..];
-    let custom = last.uses_custom_buckets();
-    if relevant.iter().any(|h| h.uses_custom_buckets() != custom) {
+    let inner = histograms.get(1..histograms.len() - 1)?;
+    let is_gauge = |h: &Arc<FloatHistogram>| h.reset_hint == ResetHint::Gauge;
+    let ends_are = [first, last].map(is_gauge);
+    let custom = relevant.first()?.uses_custom_buckets();
+    if last.uses_custom_buckets() != custom {
+        if is_counter && ends_are.contains(&true) {
+            warn_not_counter(name, ctx);
+        }
         warn_mixed_schemas(name, ctx);
         return None;
     }
-    if is_counter {
-        if histograms.iter().any(|h| h.reset_hint == ResetHint::Gauge) {
+    // What lies between the ends of a gauge does not matter.
+    if is_counter && inner.iter().any(|h| h.uses_custom_buckets() != custom) {
+        warn_mixed_schemas(name, ctx);
+        return None;
+    }
+    let schema = if is_counter {
+        if histograms.iter().any(is_gauge) {
             warn_not_counter(name, ctx);
         }
-    } else if first.reset_hint != ResetHint::Gauge || last.reset_hint != ResetHint::Gauge {
-        warn_not_gauge(name, ctx);
-    }
-    // The lowest resolution decides, before anything is subtracted.
-    let schema = relevant.iter().map(|h| h.schema).min()?;
+        // The lowest resolution decides, before anything is subtracted.
+        relevant.iter().map(|h| h.schema).min()?
+    } else {
+        if ends_are.contains(&false) {
+            warn_not_gauge(name, ctx);
+        }
+        first.schema.min(last.schema)
+    };
     let mut out = plain(last);
     out.reduce_schema(schema);
     if !skip_first {
