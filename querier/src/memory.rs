@@ -18,7 +18,8 @@ pub(crate) struct QueryMemory(Arc<State>);
 #[derive(Debug)]
 struct State {
     used: AtomicU64,
-    peak: AtomicU64,
+    /// Shared with those that count anew.
+    peak: Arc<AtomicU64>,
     limit: u64,
     /// What this is a part of: everything counts there too, until this is dropped.
     whole: Option<QueryMemory>,
@@ -37,17 +38,21 @@ impl Drop for State {
 impl QueryMemory {
     /// `limit` of 0 bytes means unlimited.
     pub(crate) fn new(limit: ByteSize) -> Self {
-        Self::with(if limit.0 == 0 { u64::MAX } else { limit.0 }, None)
+        Self::with(bound(limit), Arc::default(), None)
     }
 
-    fn with(limit: u64, whole: Option<Self>) -> Self {
-        let (used, peak) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(State { used, peak, limit, whole }))
+    fn with(limit: u64, peak: Arc<AtomicU64>, whole: Option<Self>) -> Self {
+        Self(Arc::new(State { used: AtomicU64::new(0), peak, limit, whole }))
+    }
+
+    /// Counts anew under a limit of its own; the peak is that of all.
+    pub(crate) fn fresh(&self, limit: ByteSize) -> Self {
+        Self::with(bound(limit), Arc::clone(&self.0.peak), None)
     }
 
     /// Memory of a part of the query, under the limit of the whole; given back on drop.
     pub(crate) fn part(&self) -> Self {
-        Self::with(self.0.limit, Some(self.clone()))
+        Self::with(self.0.limit, Arc::default(), Some(self.clone()))
     }
 
     /// Bytes counted now.
@@ -55,7 +60,7 @@ impl QueryMemory {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// The most that was counted at a time.
+    /// The most that was counted at a time, here or where it was counted anew.
     pub(crate) fn peak(&self) -> u64 {
         self.0.peak.load(Ordering::Relaxed)
     }
@@ -89,6 +94,10 @@ impl QueryMemory {
         let less = |used: u64| Some(used.saturating_sub(bytes));
         let _ = self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
+}
+
+fn bound(limit: ByteSize) -> u64 {
+    if limit.0 == 0 { u64::MAX } else { limit.0 }
 }
 
 /// Data that can say how much memory it takes.
@@ -159,6 +168,16 @@ mod tests {
         let message = memory.take(1).unwrap_err().to_string();
         assert!(message.contains("max_query_memory") && message.contains("100"), "{message}");
         assert!(QueryMemory::new(ByteSize(0)).take(usize::MAX).is_ok());
+    }
+
+    #[test]
+    fn what_counts_anew_has_its_own_limit_and_the_common_peak() {
+        let first = QueryMemory::new(ByteSize(100));
+        first.take(60).unwrap();
+        let second = first.fresh(ByteSize(80));
+        second.take(70).unwrap();
+        assert!(second.take(20).is_err());
+        assert_eq!((first.used(), first.peak(), second.peak()), (60, 90, 90));
     }
 
     #[test]

@@ -49,13 +49,13 @@ impl Scope {
 
     /// The same request, with its memory counted from zero.
     pub(crate) fn with_fresh_memory(&self) -> Self {
-        let memory = QueryMemory::new(self.limits.max_query_memory);
+        let memory = self.memory.fresh(self.limits.max_query_memory);
         Self { memory, ..self.clone() }
     }
 
     /// The same request under other limits.
     pub(crate) fn with_limits(&self, limits: Arc<Limits>) -> Self {
-        let memory = QueryMemory::new(limits.max_query_memory);
+        let memory = self.memory.fresh(limits.max_query_memory);
         Self { limits, memory, ..self.clone() }
     }
 

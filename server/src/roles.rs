@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use object_store::ObjectStore;
 use prometheus_client::registry::Registry;
@@ -297,7 +298,9 @@ impl Running {
 
     /// The routes of all roles.
     pub(crate) fn router(&self) -> Router {
-        self.router.clone()
+        // By these words, and not by the status, Grafana sees that there is no ruler.
+        let absent = || async { (StatusCode::NOT_FOUND, "404 page not found\n") };
+        self.router.clone().fallback(absent)
     }
 
     /// The ingester of this process.

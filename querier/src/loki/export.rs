@@ -33,7 +33,7 @@ use crate::scope::Scope;
 use crate::{Error, Querier};
 
 /// What one slice may hold in memory, unless the tenant has less.
-const MEMORY: u64 = 256 << 20;
+const MEMORY: u64 = 128 << 20;
 
 /// A line and the labels of its stream.
 type Line = (Labels, ResultEntry);

@@ -58,6 +58,7 @@ async fn a_needle_skips_every_block_but_its_own() {
         data["bytes"]["fetched"].as_u64() > Some(0) && data["bytes"]["requests"].as_u64() > Some(4)
     );
     assert!(data["heads"]["answers"].as_u64() >= Some(1));
+    assert!(data["memory"]["peak"].as_u64() > Some(0), "{data}");
 }
 
 #[tokio::test]

@@ -223,8 +223,18 @@ async fn the_alerting_page_finds_no_ruler() {
     let grafana = Grafana::start().await;
     let rules = data(&grafana.get("/prometheus/api/v1/rules", &[], &[]).await);
     assert_eq!(rules["groups"], json!([]));
-    for route in ["/loki/api/v1/rules", "/loki/api/v1/rules/test/test"] {
+    let routes = [
+        "/api/prom/rules/test/test",
+        "/loki/api/v1/rules",
+        "/loki/api/v1/rules/test/test",
+        // Of a Prometheus data source, by its kind.
+        "/rules/test/test",
+        "/config/v1/rules/test/test",
+    ];
+    for route in routes {
         let reply = grafana.get(route, &[("subtype", "cortex")], &[]).await;
         assert_eq!(reply.status, 404, "{route}");
+        // Anything else is shown as an error of the page.
+        assert!(reply.text().contains("page not found"), "{route}: {}", reply.text());
     }
 }
