@@ -13,6 +13,7 @@ mod crash;
 mod documents;
 mod grafana;
 mod hostile_query;
+mod logcli;
 mod operations;
 mod recorded;
 mod roundtrip;
