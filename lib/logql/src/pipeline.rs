@@ -149,13 +149,12 @@ impl Pipeline {
 
     /// Removes the `line_format` stages whose line nobody looks at, for samples that are not lengths.
     pub(crate) fn drop_unused_line_formats(&mut self) {
-        let looks = |step: &Step| {
-            matches!(
-                step,
-                Step::Parse(_) | Step::Line(_) | Step::LabelFormat(_) | Step::LineFormat(_)
-            )
+        let looks = |step: &Step| match step {
+            Step::Parse(_) | Step::Line(_) => true,
+            Step::LabelFormat(formats) => formats.reads_line(),
+            _ => false,
         };
-        let last = self.steps.iter().rposition(|s| looks(s) && !matches!(s, Step::LineFormat(_)));
+        let last = self.steps.iter().rposition(looks);
         let mut i = 0;
         self.steps.retain(|step| {
             let unused = matches!(step, Step::LineFormat(_)) && last.is_none_or(|last| i > last);

@@ -6,6 +6,7 @@
 
 mod base64;
 mod convert;
+mod decimal;
 mod eval;
 mod funcs;
 mod lex;

@@ -15,6 +15,7 @@ use crate::ast::{
     Binary, BinaryOp, Cardinality, Grouping, Matching, MetricExpr, VectorAgg, VectorOp, VectorParam,
 };
 use crate::error::QueryError;
+use crate::pipeline::labels::{ERROR, ERROR_DETAILS};
 
 /// The value of an expression at all steps.
 #[derive(Debug)]
@@ -99,7 +100,14 @@ impl Run {
             MetricExpr::Literal(value) => return Ok(Evaluated::Scalar(vec![*value; grid.n])),
             MetricExpr::Constant(value) => constant(*value, grid),
             MetricExpr::Range(_) => leaf(),
-            MetricExpr::Vector(agg) if pushed_down(agg).is_some() => leaf(),
+            MetricExpr::Vector(agg) if pushed_down(agg).is_some() => {
+                let sums = leaf();
+                let is_more = |c: &Column| has_error(c) || makes_labels(agg) && has_empty_labels(c);
+                match sums.columns.iter().any(is_more) {
+                    true => vector_agg(agg, sums, &mut self.ctx)?,
+                    false => sums,
+                }
+            }
             MetricExpr::Vector(agg) => {
                 let inner = self.vector(&agg.inner, place)?;
                 vector_agg(agg, inner, &mut self.ctx)?
@@ -174,7 +182,33 @@ impl Evaluated {
     }
 }
 
+/// Errors stay with samples until they are grouped, whatever the grouping says.
+fn has_error(column: &Column) -> bool {
+    [ERROR, ERROR_DETAILS].iter().any(|name| column.labels.get(name).is_some())
+}
+
+fn has_empty_labels(column: &Column) -> bool {
+    column.labels.iter().any(|(_, value)| value.is_empty())
+}
+
+/// Where labels are made anew, those that are empty are left out; elsewhere they tell series apart.
+fn without_empty(mut matrix: Matrix) -> Matrix {
+    for column in matrix.columns.iter_mut().filter(|column| has_empty_labels(column)) {
+        let labels = column.labels.iter().filter(|(_, value)| !value.is_empty());
+        column.labels = Labels::from_pairs(labels);
+    }
+    matrix
+}
+
+/// Whether the aggregation makes labels out of what it does not name.
+fn makes_labels(agg: &VectorAgg) -> bool {
+    use VectorOp::{Bottomk, LimitRatio, Limitk, Topk};
+    agg.grouping.as_ref().is_some_and(|grouping| grouping.without)
+        && !matches!(agg.op, Topk | Bottomk | Limitk | LimitRatio)
+}
+
 fn vector_agg(agg: &VectorAgg, inner: Matrix, ctx: &mut Context) -> Result<Matrix, QueryError> {
+    let inner = if makes_labels(agg) { without_empty(inner) } else { inner };
     let op = match agg.op {
         VectorOp::Sum => AggregateOp::Sum,
         VectorOp::Avg => AggregateOp::Avg,
@@ -241,6 +275,10 @@ fn binary(
         }
         (Evaluated::Vector(left), Evaluated::Vector(right)) => {
             let matching = matching(expr.matching.as_ref());
+            let (left, right) = match expr.op {
+                BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => (left, right),
+                _ => (without_empty(left), without_empty(right)),
+            };
             vector_vector(op, &left, &right, &matching, options, ctx)
         }
     };

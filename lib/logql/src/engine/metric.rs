@@ -150,16 +150,26 @@ impl Evaluated {
             a.value.partial_cmp(&b.value).unwrap_or(Ordering::Equal)
         };
         let nan_last = |a: &VectorSample, b: &VectorSample| a.value.is_nan().cmp(&b.value.is_nan());
-        match expr {
-            MetricExpr::Vector(agg) if agg.op == VectorOp::Sort => {
+        match order(expr) {
+            Some(Direction::Ascending) => {
                 samples.sort_by(|a, b| nan_last(a, b).then(by_value(a, b)));
             }
-            MetricExpr::Vector(agg) if agg.op == VectorOp::SortDesc => {
+            Some(Direction::Descending) => {
                 samples.sort_by(|a, b| nan_last(a, b).then(by_value(b, a)));
             }
-            _ => {}
+            None => {}
         }
         Ok(Value::Vector { timestamp_ms, samples })
+    }
+}
+
+/// How the query wants its samples ordered by their values.
+fn order(expr: &MetricExpr) -> Option<Direction> {
+    match expr {
+        MetricExpr::Vector(agg) if agg.op == VectorOp::Sort => Some(Direction::Ascending),
+        MetricExpr::Vector(agg) if agg.op == VectorOp::SortDesc => Some(Direction::Descending),
+        MetricExpr::LabelReplace(call) => order(&call.inner),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Label filters, compiled and run.
 
-use skald_model::Matcher;
+use skald_model::{MatchOp, Matcher};
 
 use super::ip::IpMatcher;
 use super::labels::{LabelSet, LineError};
@@ -28,6 +28,12 @@ impl Condition {
         Ok(match filter {
             LabelFilter::And(inner) => Self::All(parts(inner)?),
             LabelFilter::Or(inner) => Self::Any(parts(inner)?),
+            // What dashboards make of a variable that is empty: it is no condition.
+            LabelFilter::String(m) if m.value.is_empty() => match m.op {
+                MatchOp::Regex => Self::All(Vec::new()),
+                MatchOp::NotRegex => Self::Any(Vec::new()),
+                _ => Self::String(m.clone()),
+            },
             LabelFilter::String(m) => Self::String(m.clone()),
             LabelFilter::Number { name, op, value } => Self::Number(name.clone(), *op, *value),
             LabelFilter::Duration { name, op, value } => Self::Duration(name.clone(), *op, *value),

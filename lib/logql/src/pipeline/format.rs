@@ -37,7 +37,10 @@ pub(super) struct LineFormat(Template);
 
 /// `label_format a=b, c="…"`.
 #[derive(Debug)]
-pub(super) struct LabelFormats(Vec<(String, Value)>);
+pub(super) struct LabelFormats {
+    formats: Vec<(String, Value)>,
+    reads_line: bool,
+}
 
 #[derive(Debug)]
 enum Value {
@@ -97,13 +100,23 @@ impl LabelFormats {
             })
         };
         let pair = |format: &LabelFormat| Ok((format.name.clone(), value(format)?));
-        Ok(Self(formats.iter().map(pair).collect::<Result<_, String>>()?))
+        // Where the word stands as text, the line is made for nothing.
+        let reads_line = |format: &LabelFormat| matches!(&format.value, FormatValue::Template(text) if text.contains("__line__"));
+        Ok(Self {
+            formats: formats.iter().map(pair).collect::<Result<_, String>>()?,
+            reads_line: formats.iter().any(reads_line),
+        })
+    }
+
+    /// Whether a template may look at the line.
+    pub(super) fn reads_line(&self) -> bool {
+        self.reads_line
     }
 
     /// As [`LineFormat::names`].
     pub(super) fn names(&self, name: &mut impl FnMut(&str)) -> bool {
         let mut known = true;
-        for (_, value) in &self.0 {
+        for (_, value) in &self.formats {
             match value {
                 Value::Rename(src) => name(src),
                 Value::Template(template) => known &= names(template, name),
@@ -120,9 +133,10 @@ impl LabelFormats {
         labels: &mut LabelSet,
         out: &mut Vec<u8>,
     ) {
-        let n_templates = self.0.iter().filter(|(_, v)| matches!(v, Value::Template(_))).count();
+        let n_templates =
+            self.formats.iter().filter(|(_, v)| matches!(v, Value::Template(_))).count();
         let mut snapshot: Option<LabelSet> = None;
-        for (dst, value) in &self.0 {
+        for (dst, value) in &self.formats {
             let template = match value {
                 Value::Rename(src) => {
                     labels.rename(dst, src);

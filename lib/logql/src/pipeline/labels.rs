@@ -166,7 +166,7 @@ impl LabelSet {
     }
 
     /// Whether `name` came from the stream or the metadata, so that a parsed one is renamed.
-    fn clashes(&self, name: &str) -> bool {
+    pub(super) fn clashes(&self, name: &str) -> bool {
         self.in_stream(name) || self.find(name, Category::Metadata).is_some()
     }
 
@@ -214,19 +214,25 @@ impl LabelSet {
         self.find(name, Category::Parsed).is_some()
     }
 
+    /// Whether a parser stored what clashes with `name` already.
+    pub(super) fn has_parsed_suffixed(&mut self, name: &str) -> bool {
+        let renamed = self.suffixed(name);
+        let out = self.has_parsed(&renamed);
+        self.scratch = renamed;
+        out
+    }
+
     /// Sets a label whatever it was before; it becomes a parsed one.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.remove(name);
         self.push(name, value, Category::Parsed);
     }
 
-    /// Gives `src`'s value to `dst`. Nothing happens when `src` is missing.
+    /// Gives `src`'s value to `dst` and removes `src`, even if both are one. Nothing happens when `src` is missing.
     pub(crate) fn rename(&mut self, dst: &str, src: &str) {
         let Some(value) = self.get(src).map(str::to_owned) else { return };
         self.set(dst, &value);
-        if dst != src {
-            self.remove(src);
-        }
+        self.remove(src);
     }
 
     /// Removes a label from all categories. Error labels are cleared.

@@ -203,8 +203,8 @@ fn json_paths(
     if line.is_empty() {
         return;
     }
-    if !line.trim_start().starts_with(['{', '[', '"']) {
-        labels.set_error(LineError::Json, "line is not a json document");
+    if !line.starts_with(['{', '[', '"']) {
+        labels.set_error(LineError::Json, "");
         return;
     }
     for (name, path) in paths.iter().filter(|(name, _)| hints.may_want(name)) {
@@ -214,6 +214,8 @@ fn json_paths(
                 buffers.value.as_str()
             }
             Some(Json::String(raw) | Json::Bare(raw) | Json::Object(raw) | Json::Array(raw)) => raw,
+            // What is missing is empty unless there is such a label.
+            None if labels.get(name).is_some() => continue,
             Some(Json::Null) | None => "",
         };
         labels.add_parsed(name, value, Write::Overwrite, |n| hints.wants(n));
@@ -259,7 +261,9 @@ fn logfmt_fields(
     buffers: &mut Buffers,
 ) {
     for field in fields.iter().filter(|f| hints.may_want(&f.name)) {
-        labels.add_parsed(&field.name, "", Write::Overwrite, |n| hints.wants(n));
+        if !labels.clashes(&field.name) {
+            labels.add_parsed(&field.name, "", Write::Overwrite, |n| hints.wants(n));
+        }
     }
     for pair in Pairs::new(line) {
         let pair = match pair {
@@ -267,7 +271,18 @@ fn logfmt_fields(
             Err(e) if strict => return fail(labels, LineError::Logfmt, &e, buffers),
             Err(_) => continue,
         };
-        for field in fields.iter().filter(|f| f.expression == pair.key && hints.may_want(&f.name)) {
+        buffers.name.clear();
+        push_name(&mut buffers.name, pair.key);
+        let key = buffers.name.as_str();
+        let is_source = |f: &&Extraction| f.expression == key || f.expression == pair.key;
+        // What bears the name of a field and is no source of one is that field too.
+        let has_source = fields.iter().any(|f| is_source(&f));
+        let fills = |f: &&Extraction| if has_source { is_source(f) } else { f.name == key };
+        for field in fields.iter().filter(fills).filter(|f| hints.may_want(&f.name)) {
+            // A field that clashes is looked for once, and with it ends the line.
+            if labels.clashes(&field.name) && labels.has_parsed_suffixed(&field.name) {
+                return;
+            }
             let value = logfmt::value(&pair, &mut buffers.value);
             labels.add_parsed(&field.name, value, Write::Overwrite, |n| hints.wants(n));
         }

@@ -80,8 +80,11 @@ impl ParserPattern {
     /// Calls `found` with each name and what it captured.
     ///
     /// A literal at the beginning must begin the line. A capture ends at the next literal; when
-    /// that is missing the capture takes the rest and the search ends.
+    /// that is missing the capture takes the rest and the search ends. The empty line has no captures.
     pub(crate) fn captures<'a>(&'a self, line: &'a str, mut found: impl FnMut(&'a str, &'a str)) {
+        if line.is_empty() {
+            return;
+        }
         let mut rest = line;
         let mut open: Option<&'a Option<String>> = None;
         for node in &self.nodes {
@@ -156,6 +159,15 @@ impl LinePattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_empty_line_has_no_captures() {
+        assert!(captures("<all>", "").is_empty());
+        assert_eq!(
+            captures("<a> <b>", " "),
+            [("a".into(), String::new()), ("b".into(), String::new())]
+        );
+    }
 
     fn captures(pattern: &str, line: &str) -> Vec<(String, String)> {
         let pattern = ParserPattern::new(pattern).unwrap();

@@ -196,6 +196,51 @@ fn the_last_parser_does_not_overwrite_but_an_expression_does() {
     assert_eq!(labels("| regexp \"(?P<x>q)?a\"", "a"), r#"{app="a", x=""}"#);
 }
 
+#[test]
+fn a_filter_with_an_empty_regular_expression_is_none() {
+    assert!(passes(r#"| logfmt | a=~"""#, "a=1"));
+    assert!(!passes(r#"| logfmt | a!~"""#, "a=1"));
+    assert!(passes(r#"| logfmt | b=~"""#, "a=1"));
+    assert!(!passes(r#"| logfmt | a="""#, "a=1"));
+}
+
+#[test]
+fn fields_that_are_missing_clash_with_nothing() {
+    let run = |stages: &str, line: &str| {
+        run_with(stages, &[("app", "a"), ("env", "p")], &[("id", "7")], line).unwrap().1
+    };
+    let bare = r#"{app="a", env="p", id="7", x=""}"#;
+    assert_eq!(run(r#"| logfmt env, id, x"#, "y=1"), bare);
+    assert_eq!(run(r#"| json env, id, x"#, r#"{"y":1}"#), bare);
+    assert!(run("| logfmt env", "env=q").contains(r#"env_extracted="q""#));
+    // What was parsed before stays where the field is missing.
+    assert_eq!(labels(r#"| json | json a="b""#, r#"{"a":"1"}"#), r#"{a="1", app="a"}"#);
+    assert_eq!(labels(r#"| json | json a="b""#, r#"{"a":"1","b":null}"#), r#"{a="", app="a"}"#);
+}
+
+#[test]
+fn logfmt_fields_are_found_by_the_names_of_labels() {
+    assert_eq!(labels(r#"| logfmt x="user_name""#, "user.name=bob"), r#"{app="a", x="bob"}"#);
+    assert_eq!(labels(r#"| logfmt x="user.name""#, "user.name=bob"), r#"{app="a", x="bob"}"#);
+    let twice =
+        run_with(r#"| logfmt --strict env"#, &[("env", "p")], &[], "env=a env=b =broken").unwrap();
+    assert_eq!(twice.1, r#"{env="p", env_extracted="a"}"#);
+    // A field is its own source too, where it is not another's.
+    assert_eq!(labels(r#"| logfmt a="b""#, "b=1 a=2"), r#"{a="2", app="a"}"#);
+    assert_eq!(labels(r#"| logfmt a="b", b="a""#, "b=1 a=2"), r#"{a="1", app="a", b="2"}"#);
+}
+
+#[test]
+fn fields_of_what_is_no_json_document_are_an_error_without_details() {
+    assert_eq!(labels("| json a", "x"), r#"{__error__="JSONParserErr", app="a"}"#);
+    assert_eq!(labels("| json a", " {}"), r#"{__error__="JSONParserErr", app="a"}"#);
+}
+
+#[test]
+fn a_label_that_is_renamed_to_itself_goes() {
+    assert_eq!(labels("| logfmt | label_format a=a, b=c", "a=1 b=2"), r#"{app="a", b="2"}"#);
+}
+
 mod any_line {
     use proptest::prelude::*;
 

@@ -58,11 +58,16 @@ pub(super) fn to_float(value: &Value) -> f64 {
     }
 }
 
-/// `round(x, places)`, halves away from zero.
-pub(super) fn round(value: f64, places: i64) -> f64 {
+/// `round(x, places, from)`: up where the digits behind the places are at least `from`, else down, which
+/// below zero is away from it.
+pub(super) fn round(value: f64, places: i64, from: f64) -> f64 {
     let scale = 10f64.powi(places.clamp(-300, 300) as i32);
     let scaled = value * scale;
-    if scaled.is_finite() { scaled.round() / scale } else { value }
+    if !scaled.is_finite() {
+        return value;
+    }
+    let whole = if scaled.fract() >= from { scaled.ceil() } else { scaled.floor() };
+    whole / scale
 }
 
 #[cfg(test)]
@@ -77,7 +82,9 @@ mod tests {
             (12, -3, 7, 0, 0, 0)
         );
         assert_eq!(int("12.0"), 12);
-        assert!((round(1.255, 1) - 1.3).abs() < 1e-12);
+        assert!((round(1.255, 1, 0.5) - 1.3).abs() < 1e-12);
+        assert!((round(1.255, 1, 0.6) - 1.2).abs() < 1e-12);
+        assert!((round(-1.23, 1, 0.5) + 1.3).abs() < 1e-12);
         assert!((to_float(&Value::Str("1e3".into())) - 1e3).abs() < 1e-12);
     }
 }

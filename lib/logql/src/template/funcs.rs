@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 
 use super::convert::{round, to_float, to_int};
+use super::decimal::{self, Op};
 use super::value::Value;
 use super::{printf, text_funcs, time};
 
@@ -39,17 +40,19 @@ const TABLE: &[(&str, Arity, Func)] = &[
     ("mul", (1, MANY), |a| Ok(Value::Int(a.iter().fold(1, |s, v| s.wrapping_mul(to_int(v)))))),
     ("div", (2, 2), |a| divide(to_int(&a[0]).checked_div(to_int(&a[1])))),
     ("mod", (2, 2), |a| divide(to_int(&a[0]).checked_rem(to_int(&a[1])))),
-    ("addf", (0, MANY), |a| Ok(Value::Float(a.iter().map(to_float).sum()))),
-    ("subf", (1, MANY), |a| Ok(fold_floats(a, |x, y| x - y))),
-    ("mulf", (1, MANY), |a| Ok(fold_floats(a, |x, y| x * y))),
-    ("divf", (1, MANY), |a| Ok(fold_floats(a, |x, y| x / y))),
+    ("addf", (0, MANY), |a| decimal(Op::Add, a)),
+    ("subf", (1, MANY), |a| decimal(Op::Sub, a)),
+    ("mulf", (1, MANY), |a| decimal(Op::Mul, a)),
+    ("divf", (1, MANY), |a| decimal(Op::Div, a)),
     ("max", (1, MANY), |a| Ok(Value::Int(a.iter().map(to_int).max().unwrap_or(0)))),
     ("min", (1, MANY), |a| Ok(Value::Int(a.iter().map(to_int).min().unwrap_or(0)))),
-    ("maxf", (1, MANY), |a| Ok(fold_floats(a, f64::max))),
-    ("minf", (1, MANY), |a| Ok(fold_floats(a, f64::min))),
+    ("maxf", (1, MANY), |a| Ok(fold_floats(a, go_max))),
+    ("minf", (1, MANY), |a| Ok(fold_floats(a, |x, y| -go_max(-x, -y)))),
     ("ceil", (1, 1), |a| Ok(Value::Float(to_float(&a[0]).ceil()))),
     ("floor", (1, 1), |a| Ok(Value::Float(to_float(&a[0]).floor()))),
-    ("round", (2, 3), |a| Ok(Value::Float(round(to_float(&a[0]), to_int(&a[1]))))),
+    ("round", (2, 3), |a| {
+        Ok(Value::Float(round(to_float(&a[0]), to_int(&a[1]), a.get(2).map_or(0.5, to_float))))
+    }),
     ("bytes", (1, 1), bytes),
     ("duration", (1, 1), seconds),
     ("duration_seconds", (1, 1), seconds),
@@ -149,7 +152,7 @@ pub(super) fn print(args: &[Value]) -> Vec<u8> {
         if i > 0 && !is_text(value) && !is_text(&args[i - 1]) {
             out.push(b' ');
         }
-        value.print(&mut out);
+        value.print_operand(&mut out);
     }
     out
 }
@@ -160,7 +163,7 @@ fn println(args: &[Value]) -> Result {
         if i > 0 {
             out.push(b' ');
         }
-        value.print(&mut out);
+        value.print_operand(&mut out);
     }
     out.push(b'\n');
     Ok(Value::text(out))
@@ -172,6 +175,19 @@ fn from_json(args: &[Value]) -> Result {
 
 fn divide(quotient: Option<i64>) -> Result {
     quotient.map(Value::Int).ok_or_else(|| "runtime error: integer divide by zero".to_owned())
+}
+
+fn decimal(op: Op, args: &[Value]) -> Result {
+    decimal::fold(op, args.iter().map(to_float)).map(Value::Float)
+}
+
+/// The greater one; what is no number wins over all but infinity.
+fn go_max(a: f64, b: f64) -> f64 {
+    match (a, b) {
+        (f64::INFINITY, _) | (_, f64::INFINITY) => f64::INFINITY,
+        (a, b) if a.is_nan() || b.is_nan() => f64::NAN,
+        (a, b) => a.max(b),
+    }
 }
 
 fn fold_floats(args: &[Value], join: fn(f64, f64) -> f64) -> Value {

@@ -46,7 +46,7 @@ pub(super) fn printf(format: &str, args: &[Value]) -> Result<Vec<u8>, String> {
         for (i, value) in extra.into_iter().enumerate() {
             out.extend_from_slice(if i == 0 { b"" } else { b", " });
             out.extend_from_slice(format!("{}=", value.kind()).as_bytes());
-            value.print(&mut out);
+            value.print_operand(&mut out);
         }
         out.push(b')');
     }
@@ -120,36 +120,65 @@ fn verb_text(spec: &Spec, verb: char, value: &Value) -> Vec<u8> {
         ('v', _) => printed(value),
         ('s', Value::List(_) | Value::Map(_) | Value::Time(_)) => printed(value),
         ('t', Value::Bool(_)) => printed(value),
-        ('q', Value::Str(s)) => format!("{s:?}").into_bytes(),
+        ('q', Value::Str(s)) => quoted(s.chars().take(spec.precision.unwrap_or(usize::MAX)), '"'),
+        ('q', Value::Int(i)) => quoted(std::iter::once(rune(*i)), '\''),
         ('x', Value::Int(i)) => format!("{i:x}").into_bytes(),
         ('X', Value::Int(i)) => format!("{i:X}").into_bytes(),
         ('o', Value::Int(i)) => format!("{i:o}").into_bytes(),
         ('b', Value::Int(i)) => format!("{i:b}").into_bytes(),
-        ('c', Value::Int(i)) => {
-            let c = u32::try_from(*i).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
-            c.to_string().into_bytes()
-        }
+        ('c', Value::Int(i)) => rune(*i).to_string().into_bytes(),
         ('x', Value::Str(s)) => s.bytes().flat_map(|b| format!("{b:02x}").into_bytes()).collect(),
         ('X', Value::Str(s)) => s.bytes().flat_map(|b| format!("{b:02X}").into_bytes()).collect(),
+        ('f' | 'F' | 'e', Value::Float(f)) if !f.is_finite() => signed(general(*f, 6), true),
         ('f' | 'F', Value::Float(f)) => {
             signed(format!("{f:.*}", spec.precision.unwrap_or(6)), *f < 0.0)
         }
         ('e', Value::Float(f)) => signed(exponent(*f, spec.precision.unwrap_or(6)), *f < 0.0),
         ('g', Value::Float(f)) => signed(significant(*f, spec.precision), *f < 0.0),
         ('T', _) => value.kind().as_bytes().to_vec(),
+        (_, Value::Nil) => format!("%!{verb}(<nil>)").into_bytes(),
         _ => {
             let mut out = format!("%!{verb}({}=", value.kind()).into_bytes();
-            value.print(&mut out);
+            value.print_operand(&mut out);
             out.push(b')');
             out
         }
     }
 }
 
+fn rune(code: i64) -> char {
+    u32::try_from(code).ok().and_then(char::from_u32).unwrap_or('\u{fffd}')
+}
+
 fn printed(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
-    value.print(&mut out);
+    value.print_operand(&mut out);
     out
+}
+
+/// The text in quotes, with escapes for what cannot be seen.
+fn quoted(text: impl Iterator<Item = char>, quote: char) -> Vec<u8> {
+    let mut out = String::from(quote);
+    for c in text {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            c if c == quote => out.extend(['\\', c]),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{b}' => out.push_str("\\v"),
+            c if c < ' ' || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c != ' ' && (c.is_whitespace() || c.is_control()) => {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out.into_bytes()
 }
 
 /// Text, at most `precision` characters of it.

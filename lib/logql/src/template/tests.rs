@@ -112,13 +112,61 @@ fn functions_have_the_arguments_where_go_has_them() {
         "def bc a+b"
     );
     assert_eq!(
-        run(r#"{{ "aGk" | b64dec }} {{ bytes "2GB" }} {{ duration "1m30s" }}"#),
+        run(r#"{{ "aGk=" | b64dec }} {{ bytes "2GB" }} {{ duration "1m30s" }}"#),
         "hi 2e+09 90"
     );
     assert_eq!(
         run("{{ divf 10 4 }} {{ mod 7 4 }} {{ round 1.255 1 }} {{ max 1 7 3 }}"),
         "2.5 3 1.3 7"
     );
+}
+
+#[test]
+fn numbers_are_computed_as_in_decimals() {
+    assert_eq!(
+        run("{{ addf 0.1 0.2 }} {{ mulf 1.1 1.1 }} {{ divf 2 3 }}"),
+        "0.3 1.21 0.6666666666666667"
+    );
+    assert_eq!(
+        run(r#"{{ maxf 1 (float64 "NaN") }} {{ minf (float64 "-Inf") (float64 "NaN") }}"#),
+        "NaN -Inf"
+    );
+    assert_eq!(run("{{ round -1.23 1 }} {{ round 1.26 1 0.7 }}"), "-1.3 1.2");
+}
+
+#[test]
+fn bounds_of_text_are_those_of_go() {
+    assert_eq!(
+        run(r#"{{ substr -1 3 "abcdef" }} {{ substr 2 -1 "abcdef" }} {{ substr 2 9 "abc" }}"#),
+        "abc cdef c"
+    );
+    assert_eq!(run(r#"{{ alignLeft -1 "ab" }}|{{ fromJson "[null]" }}"#), "ab|[<nil>]");
+    for text in [
+        r#"{{ substr 4 9 "abc" }}"#,
+        r#"{{ substr -1 -1 "abc" }}"#,
+        r#"{{ substr 2 1 "abc" }}"#,
+        r#"{{ repeat -1 "abc" }}"#,
+        r#"{{ indent -1 "abc" }}"#,
+        "{{ divf 1 0 }}",
+        r#"{{ addf 1 (float64 "+Inf") }}"#,
+    ] {
+        assert!(run(text).starts_with("error: "), "{text}: {}", run(text));
+    }
+}
+
+#[test]
+fn what_is_printed_looks_as_in_go() {
+    let null = r#"(fromJson "null")"#;
+    assert_eq!(
+        run(&format!("{{{{ {null} }}}} {{{{ print {null} }}}} {{{{ html {null} }}}}")),
+        "<no value> <nil> &lt;no value&gt;"
+    );
+    assert_eq!(run(&format!(r#"{{{{ printf "%v %d" {null} {null} }}}}"#)), "<nil> %!d(<nil>)");
+    assert_eq!(
+        run(r#"{{ printf "%q %.2q %q" "a\t\x1b\"é" "abc" 39 }}"#),
+        r#""a\t\x1b\"é" "ab" '\''"#
+    );
+    assert_eq!(run(r#"{{ printf "%f %8.1f" (float64 "+Inf") (float64 "NaN") }}"#), "+Inf      NaN");
 }
 
 #[test]

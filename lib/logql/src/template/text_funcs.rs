@@ -36,7 +36,7 @@ pub(super) const TABLE: &[(&str, Arity, Func)] = &[
     ("hasPrefix", (2, 2), |a| Ok(Value::Bool(text(&a[1])?.starts_with(&text(&a[0])?)))),
     ("hasSuffix", (2, 2), |a| Ok(Value::Bool(text(&a[1])?.ends_with(&text(&a[0])?)))),
     ("trunc", (2, 2), |a| Ok(trunc(to_int(&a[0]), &a[1]))),
-    ("substr", (3, 3), |a| Ok(substr(to_int(&a[0]), to_int(&a[1]), &a[2]))),
+    ("substr", (3, 3), |a| substr(to_int(&a[0]), to_int(&a[1]), &a[2])),
     ("slice", (1, 3), slice),
     ("repeat", (2, 2), |a| repeat(to_int(&a[0]), &text(&a[1])?)),
     ("indent", (2, 2), |a| indent(to_int(&a[0]), &text(&a[1])?, "")),
@@ -113,12 +113,17 @@ fn trunc(n: i64, value: &Value) -> Value {
     Value::text(if n < 0 { all[all.len() - size..].to_vec() } else { all[..size].to_vec() })
 }
 
-fn substr(start: i64, end: i64, value: &Value) -> Value {
+/// Bytes `start..end`; one that is negative, or an `end` behind the text, is not there.
+fn substr(start: i64, end: i64, value: &Value) -> Result {
     let all = bytes(value);
-    let at = |i: i64| usize::try_from(i).ok().filter(|i| *i <= all.len());
-    let first = at(start.max(0)).unwrap_or(all.len());
-    let last = at(end).unwrap_or(all.len());
-    Value::text(all.get(first..last).unwrap_or(&[]).to_vec())
+    let at = |i: i64| usize::try_from(i).unwrap_or(usize::MAX);
+    let found = match (start < 0, at(end) > all.len()) {
+        (true, _) => all.get(..at(end)),
+        (false, true) => all.get(at(start)..),
+        (false, false) => all.get(at(start)..at(end)),
+    };
+    let found = found.ok_or_else(|| format!("slice bounds out of range [{start}:{end}]"))?;
+    Ok(Value::text(found.to_vec()))
 }
 
 fn slice(args: &[Value]) -> Result {
@@ -145,22 +150,26 @@ fn limit(size: usize) -> std::result::Result<(), String> {
     if size > MAX_OUTPUT { Err(format!("result of {size} bytes is too long")) } else { Ok(()) }
 }
 
+fn count_of(n: i64) -> std::result::Result<usize, String> {
+    usize::try_from(n).map_err(|_| "negative repeat count".to_owned())
+}
+
 fn repeat(n: i64, text: &str) -> Result {
-    let n = usize::try_from(n).unwrap_or(0);
+    let n = count_of(n)?;
     limit(text.len().saturating_mul(n))?;
     string(text.repeat(n))
 }
 
 fn indent(n: i64, text: &str, before: &str) -> Result {
-    let n = usize::try_from(n).unwrap_or(0);
+    let n = count_of(n)?;
     limit(text.len().saturating_add(n.saturating_mul(text.matches('\n').count() + 1)))?;
     let pad = " ".repeat(n);
     string(format!("{before}{pad}{}", text.replace('\n', &format!("\n{pad}"))))
 }
 
-/// Pads with spaces or cuts to `n` characters.
+/// Pads with spaces or cuts to `n` characters; a negative `n` does nothing.
 fn align(n: i64, text: &str, left: bool) -> Result {
-    let n = usize::try_from(n).unwrap_or(0);
+    let Ok(n) = usize::try_from(n) else { return string(text.to_owned()) };
     limit(n)?;
     let have = text.chars().count();
     string(match (have > n, left) {
@@ -227,17 +236,19 @@ fn url_decode(text: &str) -> Result {
     Ok(Value::text(out))
 }
 
-/// Missing padding is added; what cannot be read is answered with the error's text.
 /// What does not decode is told in the value itself.
 fn base64_decode(text: &str) -> Value {
-    let missing = [0, 0, 2, 1][text.len() % 4];
-    match base64::decode(format!("{text}{}", "=".repeat(missing)).as_bytes()) {
+    match base64::decode(text.as_bytes()) {
         Ok(bytes) => Value::text(bytes),
         Err(at) => Value::Str(format!("illegal base64 data at input byte {at}")),
     }
 }
 
 fn printed(args: &[Value]) -> String {
+    // Nothing has another name here.
+    if let [Value::Nil] = args {
+        return "<no value>".to_owned();
+    }
     String::from_utf8_lossy(&print(args)).into_owned()
 }
 

@@ -57,6 +57,14 @@ impl Value {
         }
     }
 
+    /// Appends the value as it looks inside others, and to functions that print.
+    pub(super) fn print_operand(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Nil => out.extend_from_slice(b"<nil>"),
+            value => value.print(out),
+        }
+    }
+
     /// Appends the value as Go prints it.
     pub(super) fn print(&self, out: &mut Vec<u8>) {
         match self {
@@ -73,7 +81,7 @@ impl Value {
                     if i > 0 {
                         out.push(b' ');
                     }
-                    item.print(out);
+                    item.print_operand(out);
                 }
                 out.push(b']');
             }
@@ -85,7 +93,7 @@ impl Value {
                     }
                     out.extend_from_slice(key.as_bytes());
                     out.push(b':');
-                    value.print(out);
+                    value.print_operand(out);
                 }
                 out.push(b']');
             }

@@ -31,8 +31,9 @@ fn text_functions_in_the_order_of_go() {
         (r#"alignLeft 7 "héllo" | printf "%s|""#, "héllo  |"),
         (r#"alignRight 3 "héllo""#, "llo"),
         (r#"alignRight 7 "héllo""#, "  héllo"),
-        // Missing padding is no error, and an error is a value.
-        (r#"b64dec "aGk""#, "hi"),
+        (r#"b64dec "aGk=""#, "hi"),
+        // An error is a value.
+        (r#"b64dec "aGk""#, "illegal base64 data at input byte 0"),
         (r#"b64dec "a""#, "illegal base64 data at input byte 0"),
     ]);
 }
