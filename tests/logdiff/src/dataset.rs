@@ -18,7 +18,7 @@ const STREAMS: [(&str, &[(&str, &str)]); 12] = [
     ("json", &[("app", "json"), ("env", "prod"), ("host", "a-1")]),
     ("json", &[("app", "json"), ("env", "dev"), ("host", "a-2")]),
     ("logfmt", &[("app", "logfmt"), ("env", "prod"), ("host", "b-1")]),
-    ("logfmt", &[("app", "logfmt"), ("env", "dev"), ("host", "b-2"), ("level", "stream")]),
+    ("logfmt", &[("app", "logfmt"), ("env", "dev"), ("host", "b-2"), ("level", "warn")]),
     ("nginx", &[("app", "nginx"), ("env", "prod"), ("host", "a-1")]),
     ("plain", &[("app", "plain"), ("env", "prod"), ("host", "c-1")]),
     ("plain", &[("app", "plain"), ("env", "stage")]),

@@ -2,10 +2,10 @@
 //!
 //! Each is told by what both say, as narrowly as can be: what only looks like it stays a difference.
 
-use skald_logql::ast::{Expr, LineOperand, Stage};
+use skald_logql::ast::Expr;
 use skald_logql::parse;
 
-use crate::compare::{Difference, Kind};
+use crate::compare::{Difference, Kind, is_sorted};
 
 /// One explanation.
 #[derive(Clone, Copy, Debug)]
@@ -15,22 +15,38 @@ pub struct Explained {
     fits: fn(&str, &Difference) -> bool,
 }
 
-/// All that is explained.
-pub const EXPLAINED: [Explained; 9] = [
+/// Another choice among series of equal values.
+pub const TIES: &str = "Ties";
+/// Another choice among the lines that `interval` and `limit` leave.
+pub const INTERVAL: &str = "`interval`";
+/// What `| json a="b"` finds in what is not quite JSON.
+pub const BROKEN_FIELDS: &str = "Fields of broken JSON";
+/// Loki shows equal lines of one time once.
+pub const EQUAL_LINES: &str = "Equal lines";
+
+/// All that is told by what both say.
+pub const EXPLAINED: [Explained; 13] = [
     Explained {
         heading: "Words of syntax errors",
         fits: |_, d| {
             d.kind == Kind::ErrorText
-                && d.theirs.contains("syntax error")
-                && d.ours.starts_with("parse error")
+                && d.theirs.starts_with("parse error")
+                && d.ours.starts_with("parse error at line")
         },
     },
     Explained {
         heading: "Errors of stages",
-        fits: |_, d| {
-            d.kind == Kind::ErrorText
-                && d.theirs.contains("parse error : stage '")
-                && d.ours.starts_with("parse error at line")
+        fits: |query, d| {
+            // Of samples Loki may leave out the stages that make lines.
+            let left_out =
+                !query.starts_with(['{', '(']) && d.ours.contains("invalid line template");
+            let lazy = match d.kind {
+                Kind::Status if left_out => d.theirs.starts_with("200"),
+                Kind::ErrorText => d.theirs.starts_with("log queries are not supported as an inst"),
+                Kind::Status => d.theirs.starts_with("200") && d.theirs.contains(r#""result":[]"#),
+                _ => false,
+            };
+            lazy && d.ours.trim_start_matches("400 Bad Request ").starts_with("parse error at line")
         },
     },
     Explained {
@@ -57,6 +73,7 @@ pub const EXPLAINED: [Explained; 9] = [
             d.kind == Kind::Status
                 && d.theirs.starts_with("200")
                 && d.ours.starts_with("400")
+                && d.ours.contains("unable to parse literal as a float")
                 && query.contains("0x")
         },
     },
@@ -77,36 +94,66 @@ pub const EXPLAINED: [Explained; 9] = [
         },
     },
     Explained {
-        heading: "Addresses or texts",
+        heading: "Averages with infinity",
         fits: |query, d| {
-            matches!(d.kind, Kind::Series | Kind::Lines | Kind::Samples | Kind::Value)
-                && mixes_addresses_and_texts(query)
+            d.kind == Kind::Value
+                && query.starts_with("avg")
+                && d.theirs.ends_with(r#","NaN"]"#)
+                && d.ours.ends_with(r#"Inf"]"#)
         },
     },
     Explained {
-        heading: "Words that are no level",
-        fits: |_, d| {
-            // The one stream of the data set that has such a word.
-            d.theirs.contains(r#"detected_level="stream""#)
-                && d.ours.contains(r#"detected_level="unknown""#)
+        heading: "Extrapolated counters",
+        fits: |query, d| d.kind == Kind::Value && query.starts_with("rate_counter(") && near(d),
+    },
+    Explained {
+        heading: "Dots in logfmt names",
+        fits: |query, d| {
+            matches!(d.kind, Kind::Status | Kind::ErrorText)
+                && d.theirs.contains("cannot parse expression [")
+                && query.contains("| logfmt")
         },
+    },
+    Explained {
+        heading: "Grouping of set operations",
+        fits: |_, d| {
+            d.kind == Kind::Status
+                && d.theirs.starts_with("200")
+                && d.ours.contains("no grouping allowed for set operations")
+        },
+    },
+    Explained {
+        heading: "Time zones",
+        fits: |query, d| {
+            query.contains("toDateInZone \"2006-01-02T15:04:05\" \"Nowhere/X\"")
+                && d.ours.contains("TemplateFormatErr")
+                && !d.theirs.contains("TemplateFormatErr")
+        },
+    },
+    Explained {
+        heading: "Order of inner sorts",
+        fits: |query, d| d.kind == Kind::Order && !is_sorted(query) && query.contains("sort"),
     },
 ];
 
-/// Whether a line filter looks for addresses and for texts.
-fn mixes_addresses_and_texts(query: &str) -> bool {
-    let Ok(expr) = parse(query) else { return false };
-    let is_address = |o: &LineOperand| matches!(o, LineOperand::Ip(_));
-    let mixes = |stage: &Stage| match stage {
-        Stage::LineFilter(f) => {
-            f.operands.iter().any(is_address) && !f.operands.iter().all(is_address)
-        }
+/// Whether ours is what extrapolation can make of theirs: it adds at most the spacing of the samples at either end.
+fn near(d: &Difference) -> bool {
+    let value = |text: &str| text.split('"').nth(1).and_then(|v| v.parse::<f64>().ok());
+    match (value(&d.theirs), value(&d.ours)) {
+        (Some(t), Some(o)) => (0.6..3.3).contains(&(o / t)),
         _ => false,
-    };
-    expr.log_exprs().into_iter().flat_map(|log| &log.stages).any(mixes)
+    }
 }
 
-/// The heading in the document under which the difference stands, if it is one of those.
+/// The headings of all explanations.
+pub fn headings() -> Vec<&'static str> {
+    let told = EXPLAINED.iter().map(|e| e.heading);
+    told.chain(crate::rewrite::headings())
+        .chain([TIES, INTERVAL, EQUAL_LINES, BROKEN_FIELDS])
+        .collect()
+}
+
+/// The heading in the document under which the difference stands, if what both say tells.
 pub fn explanation(query: &str, difference: &Difference) -> Option<&'static str> {
     EXPLAINED.iter().find(|e| (e.fits)(query, difference)).map(|e| e.heading)
 }

@@ -31,7 +31,7 @@ pub fn query(seed: u64, n: u64) -> (Kind, String) {
     if made.rng.chance(5) {
         return (kind, made.broken(&text));
     }
-    (kind, text)
+    (kind, made.dressed(text))
 }
 
 impl Gen {
@@ -84,7 +84,24 @@ impl Gen {
             "pod",
             "detected_level",
             "nope",
+            "duration",
+            "__error__",
         ])
+    }
+
+    /// The same query in another dress: with remarks, line ends, and keywords in capitals.
+    fn dressed(&mut self, text: String) -> String {
+        match self.rng.below(40) {
+            0 => format!("# a remark | json\n{text}"),
+            1 => format!("{text} # {{app=\"never\"}}"),
+            2 => text.replacen(" | ", "\n  | ", 20),
+            3 => text.replacen("} |", "} # \"quoted\n |", 1),
+            4 => text.replacen("| json", "| JSON", 1).replacen("| logfmt", "| Logfmt", 1),
+            5 => text.replacen(" by (", " BY (", 1).replacen(" offset ", " OFFSET ", 1),
+            6 => text.replacen("sum", "SUM", 1).replacen("rate(", "Rate(", 1),
+            7 => text.replacen("| line_format", "|LINE_FORMAT", 1).replacen(" drop ", " Drop ", 1),
+            _ => text,
+        }
     }
 
     fn labels(&mut self, most: u64) -> String {
@@ -98,9 +115,14 @@ impl Gen {
         if !text.contains('`') && (text.contains(['\\', '"']) || self.rng.chance(30)) {
             return format!("`{text}`");
         }
+        let escaped = self.rng.chance(6);
         let mut out = String::from("\"");
-        for c in text.chars() {
+        for (i, c) in text.chars().enumerate() {
             match c {
+                c if escaped && i == 0 && c.is_ascii_alphanumeric() => {
+                    out.push_str(&format!("\\x{:02x}", u32::from(c)));
+                }
+                c if escaped && !c.is_ascii() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
                 '"' | '\\' => out.extend(['\\', c]),
                 '\n' => out.push_str("\\n"),
                 '\t' => out.push_str("\\t"),

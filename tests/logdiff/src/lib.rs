@@ -14,5 +14,7 @@ pub mod compare;
 pub mod dataset;
 pub mod explained;
 pub mod expr;
+pub mod rewrite;
 pub mod run;
 pub mod shrink;
+mod verify;

@@ -95,13 +95,12 @@ async fn run(args: Args) -> Result<bool, String> {
         .run(args.seed, args.first, args.count, |d| println!("{d}"))
         .await;
     println!(
-        "{} requests of {} queries: {} answered with errors, {} with nothing; explained: {} ties, \
+        "{} queries as {:?}: {} answered with errors, {} with nothing; explained: \
          {} not repeatable, {:?}; differences: {:?}",
+        report.queries,
         report.asked,
-        args.count,
         report.errors,
         report.empty,
-        report.ties,
         report.unrepeatable,
         report.explained,
         report.differences

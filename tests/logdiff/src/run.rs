@@ -1,20 +1,26 @@
 //! Asks both servers, and makes what they disagree about smaller.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use skald_testkit::Client;
 use skald_testkit::http::Reply;
 use skald_testkit::rng::Rng;
 use skald_testkit::shrink::shrink;
 
-use crate::compare::{Asked, Difference, Kind, compare, is_tie};
+use crate::compare::{Asked, Difference, Kind, compare};
 use crate::dataset::LENGTH_S;
-use crate::explained::explanation;
 use crate::expr::query;
 use crate::shrink::smaller;
 
 /// How often both must differ before we believe it.
 const REPEATS: usize = 3;
+/// Queries under way at once: Loki waits more than it computes.
+const AT_ONCE: usize = 6;
+/// How often, in queries, we say how far we are.
+const PROGRESS: u64 = 250;
 const SECOND: i64 = 1_000_000_000;
 
 /// Both servers, loaded with the same lines.
@@ -29,26 +35,27 @@ pub struct Pair {
 /// How to ask.
 #[derive(Clone, Copy, Debug)]
 pub struct How {
-    instant: bool,
-    start: i64,
-    end: i64,
-    step: i64,
-    limit: usize,
-    backward: bool,
-    interval: i64,
-    categorize: bool,
+    pub instant: bool,
+    pub start: i64,
+    pub end: i64,
+    pub step: i64,
+    pub limit: usize,
+    pub backward: bool,
+    pub interval: i64,
+    pub categorize: bool,
 }
 
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Report {
-    pub asked: u64,
+    /// Queries that are done.
+    pub queries: u64,
+    /// Requests by what they ask.
+    pub asked: BTreeMap<&'static str, u64>,
     /// Answers of Loki that were errors.
     pub errors: u64,
     /// Answers without any series or stream.
     pub empty: u64,
-    /// Explained: another choice among equal series.
-    pub ties: u64,
     /// Explained: one server answers one query in several ways.
     pub unrepeatable: u64,
     /// By the heading under which they are explained.
@@ -73,13 +80,13 @@ impl How {
         }
     }
 
-    fn asked<'a>(&self, query: &'a str) -> Asked<'a> {
-        Asked { query, limit: self.limit, backward: self.backward }
+    pub(crate) fn asked<'a>(&self, query: &'a str) -> Asked<'a> {
+        Asked { query, limit: self.limit, backward: self.backward, merged: false }
     }
 }
 
 impl Pair {
-    async fn ask(&self, query: &str, how: How) -> (Reply, Reply) {
+    pub(crate) async fn ask(&self, query: &str, how: How) -> (Reply, Reply) {
         let direction = if how.backward { "backward" } else { "forward" };
         let mut form = vec![
             ("query", query.to_owned()),
@@ -129,56 +136,71 @@ impl Pair {
     }
 
     /// Asks queries `first..first + count` of `seed`, at one time and over a range each.
-    /// `found` is told each difference.
-    pub async fn run(
-        &self,
-        seed: u64,
-        first: u64,
-        count: u64,
-        mut found: impl FnMut(&str),
-    ) -> Report {
-        let mut report = Report::default();
-        for n in first..first.saturating_add(count) {
+    /// `tell` is told each difference, and now and then how far we are.
+    pub async fn run(&self, seed: u64, first: u64, count: u64, tell: impl Fn(&str)) -> Report {
+        let report = RefCell::new(Report::default());
+        let numbers = stream::iter(first..first.saturating_add(count));
+        let one = async |n| {
             let (kind, text) = query(seed, n);
             let mut rng = Rng::fork(seed ^ 0x7131, n);
             // An instant query of lines is refused, which is soon seen.
-            let first = self.start_s;
             let instant = kind == crate::expr::Kind::Metric || n.is_multiple_of(50);
-            for how in [How::random(&mut rng, instant, first), How::random(&mut rng, false, first)]
-            {
-                self.one(n, &text, how, &mut report, &mut found).await;
+            for instant in [instant, false] {
+                let how = How::random(&mut rng, instant, self.start_s);
+                self.one(n, (kind, &text), how, &report, &tell).await;
             }
-        }
-        report
+            report.borrow_mut().queries += 1;
+            let report = report.borrow();
+            if report.queries.is_multiple_of(PROGRESS) {
+                tell(&format!("{} queries; {:?}", report.queries, report.differences));
+            }
+        };
+        numbers.for_each_concurrent(AT_ONCE, one).await;
+        report.into_inner()
     }
 
     async fn one(
         &self,
         n: u64,
-        query: &str,
+        (kind, query): (crate::expr::Kind, &str),
         how: How,
-        report: &mut Report,
-        found: &mut impl FnMut(&str),
+        report: &RefCell<Report>,
+        tell: &impl Fn(&str),
     ) {
         let (theirs, ours) = self.ask(query, how).await;
-        report.asked += 1;
-        report.errors += u64::from(!theirs.status.is_success());
-        report.empty += u64::from(theirs.text().contains(r#""result":[]"#));
-        if compare(how.asked(query), &theirs, &ours).is_ok() {
-            return;
+        report.borrow_mut().count(kind, how, &theirs);
+        let Err(why) = compare(how.asked(query), &theirs, &ours) else { return };
+        // What is explained as it stands needs no smaller query.
+        if let Some(heading) = self.explain(query, how, (&theirs, &ours), &why).await {
+            return report.borrow_mut().explained(heading);
         }
         let Some((small, why)) = self.shrink(query, how).await else {
-            report.unrepeatable += 1;
+            report.borrow_mut().unrepeatable += 1;
             return;
         };
         let (theirs, ours) = self.ask(&small, how).await;
-        if is_tie(&small, &theirs, &ours) {
-            report.ties += 1;
-        } else if let Some(heading) = explanation(&small, &why) {
-            *report.explained.entry(heading).or_default() += 1;
-        } else {
-            *report.differences.entry(why.kind).or_default() += 1;
-            found(&format!("{n} {how:?} {:?}\n  {query}\n  {small}\n     {}", why.kind, why));
+        if let Some(heading) = self.explain(&small, how, (&theirs, &ours), &why).await {
+            return report.borrow_mut().explained(heading);
         }
+        *report.borrow_mut().differences.entry(why.kind).or_default() += 1;
+        tell(&format!("{n} {how:?} {:?}\n  {query}\n  {small}\n     {why}", why.kind));
+    }
+}
+
+impl Report {
+    fn count(&mut self, kind: crate::expr::Kind, how: How, theirs: &Reply) {
+        let name = match (kind, how.instant) {
+            (crate::expr::Kind::Log, false) => "log range",
+            (crate::expr::Kind::Log, true) => "log instant",
+            (crate::expr::Kind::Metric, false) => "metric range",
+            (crate::expr::Kind::Metric, true) => "metric instant",
+        };
+        *self.asked.entry(name).or_default() += 1;
+        self.errors += u64::from(!theirs.status.is_success());
+        self.empty += u64::from(theirs.text().contains(r#""result":[]"#));
+    }
+
+    fn explained(&mut self, heading: &'static str) {
+        *self.explained.entry(heading).or_default() += 1;
     }
 }

@@ -14,6 +14,18 @@ pub fn smaller(query: &str) -> Vec<String> {
     texts.filter(|text| text.len() < query.len() && parse(text).is_ok()).collect()
 }
 
+/// The metric queries of which `query` is made.
+pub fn parts(query: &str) -> Vec<String> {
+    let Ok(Expr::Metric(metric)) = parse(query) else { return Vec::new() };
+    let inner = match metric {
+        MetricExpr::Vector(agg) => vec![agg.inner],
+        MetricExpr::LabelReplace(call) => vec![call.inner],
+        MetricExpr::Binary(binary) => vec![binary.left, binary.right],
+        _ => Vec::new(),
+    };
+    inner.into_iter().map(|part| Expr::Metric(part).to_string()).collect()
+}
+
 fn logs(log: &LogExpr) -> Vec<LogExpr> {
     let with = |stages: Vec<Stage>| LogExpr { stages, ..log.clone() };
     let mut out = Vec::new();

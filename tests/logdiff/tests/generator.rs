@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use skald_logdiff::compare::{Difference, Kind};
-use skald_logdiff::explained::{EXPLAINED, explanation};
+use skald_logdiff::explained::{explanation, headings};
 use skald_logdiff::expr::query;
+use skald_logdiff::rewrite::rewrites;
 use skald_logdiff::shrink::smaller;
 
 #[test]
@@ -29,7 +30,8 @@ fn all_stages_functions_and_operators_occur() {
         min_over_time max_over_time stddev_over_time stdvar_over_time quantile_over_time first_over_time \
         last_over_time rate_counter absent_over_time sum avg min max count stddev stdvar topk bottomk sort_desc \
         label_replace vector( offset group_left group_right ignoring bool and or unless alignLeft unixToTime \
-        toDateInZone regexReplaceAll b64dec fromJson printf __timestamp__ __line__ duration_seconds( define";
+        toDateInZone regexReplaceAll b64dec fromJson printf __timestamp__ __line__ duration_seconds( define \
+        block break println __preserve_error__ BY JSON # \\x \\u";
     for word in words.split_whitespace() {
         assert!(text.contains(word), "{word}");
     }
@@ -50,12 +52,12 @@ fn smaller_queries_are_smaller_and_parse() {
 fn explanations_stand_in_the_document() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/logql-differences.md");
     let document = std::fs::read_to_string(path).unwrap();
-    for explained in EXPLAINED {
-        let heading = format!("- **{}**:", explained.heading);
+    for heading in headings() {
+        let heading = format!("- **{heading}**:");
         assert!(document.contains(&heading), "{heading}");
     }
     let (_, found) = document.split_once("## Found by `logdiff`").unwrap();
-    assert_eq!(found.matches("\n- **").count(), EXPLAINED.len());
+    assert_eq!(found.matches("\n- **").count(), headings().len());
 }
 
 #[test]
@@ -68,7 +70,8 @@ fn only_what_is_explained_is() {
         )
     };
     let rate = r#"rate({a="b"}[1m])"#;
-    let mixed = r#"rate({a="b"} |= ip("10.0.0.1") or "x" [1m])"#;
+    let counter = r#"rate_counter({a="b"} | unwrap c [1m])"#;
+    let vector = r#"rate({a="b"}[1m]) or vector(1)"#;
     for (query, kind, theirs, ours, want) in [
         (
             "1 +",
@@ -90,9 +93,38 @@ fn only_what_is_explained_is() {
         (rate, Kind::Status, "200 OK", "500 Internal Server Error", None),
         ("stddev(x)", Kind::Value, "[1,\"0\"]", "[1,\"NaN\"]", Some("Deviation of one NaN")),
         ("stddev(x)", Kind::Value, "[1,\"0\"]", "[1,\"1\"]", None),
-        (mixed, Kind::Value, "[1,\"1\"]", "[1,\"2\"]", Some("Addresses or texts")),
+        (counter, Kind::Value, "[1,\"1\"]", "[1,\"2\"]", Some("Extrapolated counters")),
+        (counter, Kind::Value, "[1,\"1\"]", "[1,\"20\"]", None),
+        (counter, Kind::Series, "[1,\"1\"]", "[1,\"2\"]", None),
+        (vector, Kind::Samples, "[1,\"5\"]", "[1000,\"5\"]", None),
         (rate, Kind::Value, "[1,\"1\"]", "[1,\"2\"]", None),
     ] {
         assert_eq!(told(query, kind, theirs, ours), want, "{query} {theirs}");
     }
+}
+
+#[test]
+fn rewritten_queries_say_what_loki_does() {
+    for (query, want) in [
+        (
+            r#"{a="b"} | level!="x" | json"#,
+            vec![("Early filters", r#"{a="b"} | level!="x" | json | (level="" or level!="x")"#)],
+        ),
+        (r#"{a="b"} | size > 1.5KiB"#, vec![("Rounded sizes", r#"{a="b"} | size>1500B"#)]),
+        (r#"{a="b"} | size > 5MB"#, vec![]),
+        (
+            r#"{a="b"} |= "" or ip("::1") or "x""#,
+            vec![("Alternatives of line filters", r#"{a="b"} |= "::1" or "x""#)],
+        ),
+        (r#"{a="b"} |= "a" or "x""#, vec![]),
+    ] {
+        let found = rewrites(query);
+        let parse = |text: &str| skald_logql::parse(text).unwrap();
+        assert_eq!(found.len(), want.len(), "{found:?}");
+        for ((heading, text), (want_heading, want)) in found.iter().zip(want) {
+            assert_eq!((*heading, parse(text)), (want_heading, parse(want)));
+        }
+    }
+    let both = rewrites(r#"{a="b"} |= "" or "x" | size > 1.5KiB"#);
+    assert_eq!(both.len(), 3);
 }

@@ -100,7 +100,7 @@ impl Gen {
             ", app!~\"n.*\"",
             ",host=\"\"",
             ", env=~\".*\"",
-            ", level!=\"stream\"",
+            ", level!=\"warn\"",
             ",app=~\"j.+\"",
         ]);
         format!("{{{simple}{more}}}")

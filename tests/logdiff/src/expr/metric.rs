@@ -30,7 +30,10 @@ impl Gen {
     }
 
     fn range(&mut self) -> &'static str {
-        self.rng.pick(&["[1m]", "[5m]", "[30s]", "[10m]", "[7s]", "[1h]", "[90s]", "[2m]"])
+        self.rng.pick(&[
+            "[1m]", "[5m]", "[30s]", "[10m]", "[7s]", "[1h]", "[90s]", "[2m]", "[1d]", "[500ms]",
+            "[1m30s]",
+        ])
     }
 
     fn offset(&mut self) -> &'static str {
@@ -134,9 +137,13 @@ impl Gen {
             && self.rng.chance(45);
         let grouping = if grouped { self.grouping() } else { String::new() };
         let (range, offset) = (self.range(), self.offset());
-        format!(
-            "{op}({param}{selector}{parser}{stages} | unwrap {unwrap}{after} {range}{offset}){grouping}"
-        )
+        let log = format!("{parser}{stages} | unwrap {unwrap}{after}");
+        let inner = match self.rng.below(8) {
+            0 => format!("{selector}{range}{offset}{log}"),
+            1 => format!("({selector}{log}){range}{offset}"),
+            _ => format!("{selector}{log} {range}{offset}"),
+        };
+        format!("{op}({param}{inner}){grouping}")
     }
 
     /// Filters behind `unwrap`, mostly against its errors.

@@ -49,7 +49,12 @@ impl Gen {
     pub(super) fn log(&mut self) -> String {
         let selector = self.selector();
         let n = self.rng.weighted(&[(1, 0), (3, 1), (5, 2), (4, 3), (2, 4), (1, 6)]);
-        format!("{selector}{}", self.stages(n))
+        let stages = self.stages(n);
+        if self.rng.chance(3) {
+            format!("({selector}{stages})")
+        } else {
+            format!("{selector}{stages}")
+        }
     }
 
     pub(super) fn stages(&mut self, n: u64) -> String {
@@ -72,7 +77,8 @@ impl Gen {
                     format!("| line_format {}", self.quoted(&text))
                 }
                 79..=88 => self.label_format(),
-                89..=95 => self.drop_keep(),
+                89..=94 => self.drop_keep(),
+                95 => "| label_format __preserve_error__=`true`".to_owned(),
                 96 | 97 => "| decolorize".to_owned(),
                 _ => "| unpack".to_owned(),
             };
@@ -104,7 +110,7 @@ impl Gen {
                 let fields = self.fields(&[
                     "level",
                     "status",
-                    "user.name",
+                    "user_name",
                     "nope",
                     "bare",
                     "empty",
@@ -127,16 +133,24 @@ impl Gen {
 
     fn fields(&mut self, sources: &[&'static str]) -> String {
         let n = self.rng.between(1, 4);
-        let names = ["level", "x", "status", "user", "y", "msg", "num", "duration", "size", "env"];
-        let field = |g: &mut Self| {
-            let name = g.rng.pick(&names);
-            if g.rng.chance(30) {
-                return name.to_owned();
-            }
-            let source = g.rng.pick(sources);
-            format!("{name}={}", g.quoted(source))
+        let mut names =
+            vec!["level", "x", "status", "user", "y", "msg", "num", "duration", "size", "env"];
+        // Of two names for one source Loki fills one, by chance.
+        let mut sources = sources.to_vec();
+        let take = |g: &mut Self, list: &mut Vec<&'static str>| {
+            list.remove(usize::try_from(g.rng.below(list.len() as u64)).unwrap_or(0))
         };
-        let list: Vec<String> = (0..n).map(|_| field(self)).collect();
+        let mut list: Vec<String> = Vec::new();
+        for _ in 0..n {
+            let name = take(self, &mut names);
+            if self.rng.chance(30) && sources.contains(&name) {
+                sources.retain(|source| *source != name);
+                list.push(name.to_owned());
+                continue;
+            }
+            let source = take(self, &mut sources);
+            list.push(format!("{name}={}", self.quoted(source)));
+        }
         list.join(", ")
     }
 

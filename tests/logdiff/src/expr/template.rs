@@ -45,7 +45,12 @@ impl Gen {
 
     fn block(&mut self, depth: u32) -> String {
         let (a, b) = (self.action(depth), self.action(depth));
-        match self.rng.below(9) {
+        // Definitions stand at the top only.
+        let kind = match self.rng.below(12) {
+            6 | 11 if depth == 0 => 3,
+            kind => kind,
+        };
+        match kind {
             0 | 1 => format!("{{{{if {}}}}}{a}{{{{else}}}}{b}{{{{end}}}}", self.truth(depth)),
             2 => format!("{{{{ if {} }}}}{a}{{{{ else if {} }}}}{b}{{{{ end }}}}", self.truth(depth), self.truth(0)),
             3 => format!("{{{{with {}}}}}<{{{{.}}}}>{{{{else}}}}{b}{{{{end}}}}", self.text(depth)),
@@ -53,6 +58,10 @@ impl Gen {
             5 => "{{range $k, $v := (fromJson __line__)}}{{$k}}={{$v}};{{else}}none{{end}}".to_owned(),
             6 => format!("{{{{define \"t\"}}}}<{{{{.}}}}>{{{{end}}}}{{{{template \"t\" {}}}}}", self.text(0)),
             7 => format!("{{{{/* remark */}}}}{a}"),
+            8 => format!("{{{{with $w := {}}}}}{{{{$w}}}}{{{{.}}}}{{{{end}}}}", self.text(depth)),
+            9 => format!("{{{{range (fromJson `[3,null,{{\"k\":[true]}}]`)}}}}{{{{if eq (print .) \"3\"}}}}{a}{{{{end}}}}{{{{.}}}}{{{{end}}}}"),
+            10 => format!("{{{{range $i, $c := (fromJson `[1,2,3]`)}}}}{{{{if gt $c 1.5}}}}{b}{{{{break}}}}{{{{end}}}}{{{{$i}}}}{{{{end}}}}"),
+            11 => format!("{{{{block \"b\" {}}}}}[{{{{.}}}}]{{{{end}}}}{{{{template \"b\" 7}}}}", self.text(0)),
             _ => "{{range $i, $c := (fromJson `[1,2.5,\"x\"]`)}}{{if eq $i 1}}{{continue}}{{end}}{{$i}}{{$c}}{{end}}".to_owned(),
         }
     }
@@ -73,7 +82,7 @@ impl Gen {
         let of = self.text(depth - 1);
         let n = self.rng.between(-3, 12);
         let small = self.rng.between(0, 6);
-        let call = match self.rng.below(42) {
+        let call = match self.rng.below(46) {
             0 => format!("ToLower {of}"),
             1 => format!("ToUpper {of}"),
             2 => format!("Replace {of} \"a\" \"<b>\" {n}"),
@@ -105,20 +114,7 @@ impl Gen {
             28 => format!("trimSuffix \"o\" {of}"),
             29 => format!("trimPrefix \"in\" {of}"),
             30 => format!("default \"none\" {of}"),
-            31 => {
-                let verb = self.rng.pick(&["%s", "%q", "%5s|", "%-6s|", "%v", "%x", "%.2s", "%d"]);
-                format!("printf \"{verb}\" {of}")
-            }
-            32 => {
-                let verb =
-                    self.rng.pick(&["%d", "%5d", "%05d", "%x", "%v", "%+d", "%c", "%q", "%f"]);
-                format!("printf \"{verb}\" {}", self.int(depth - 1))
-            }
-            33 => {
-                let verb = self.rng.pick(&["%f", "%.2f", "%g", "%e", "%8.3f", "%v", "%d", "%s"]);
-                format!("printf \"{verb}\" {}", self.float(depth - 1))
-            }
-            34 => format!("print {of} {}", self.int(0)),
+            31..=34 => self.printed(&of, depth),
             35 => format!("html {of}"),
             36 => format!("js {of}"),
             37 => format!("urlquery {of}"),
@@ -128,9 +124,33 @@ impl Gen {
                 "index (fromJson \"{{\\\"a\\\":\\\"b\\\"}}\") {}",
                 self.literal(&["a", "nope"])
             ),
+            41 => format!("println {of} {}", self.float(0)),
+            42 => format!("print (fromJson {of})"),
+            43 => format!("alignRight {n} {of}"),
+            44 => format!("b64dec (b64enc {of})"),
             _ => format!("or {of} {}", self.text(0)),
         };
         format!("({call})")
+    }
+
+    /// A call that prints `of` or a number.
+    fn printed(&mut self, of: &str, depth: u32) -> String {
+        match self.rng.below(4) {
+            0 => {
+                let verb = self.rng.pick(&["%s", "%q", "%5s|", "%-6s|", "%v", "%x", "%.2s", "%d"]);
+                format!("printf \"{verb}\" {of}")
+            }
+            1 => {
+                let verb =
+                    self.rng.pick(&["%d", "%5d", "%05d", "%x", "%v", "%+d", "%c", "%q", "%f"]);
+                format!("printf \"{verb}\" {}", self.int(depth - 1))
+            }
+            2 => {
+                let verb = self.rng.pick(&["%f", "%.2f", "%g", "%e", "%8.3f", "%v", "%d", "%s"]);
+                format!("printf \"{verb}\" {}", self.float(depth - 1))
+            }
+            _ => format!("print {of} {}", self.int(0)),
+        }
     }
 
     fn int(&mut self, depth: u32) -> String {
@@ -192,6 +212,7 @@ impl Gen {
             5 => format!("minf {a} {b} 3"),
             6 => format!("ceil {a}"),
             7 => format!("floor {a}"),
+            8 if self.rng.chance(30) => format!("round {a} 1 0.7"),
             8 => format!("round {a} {}", self.rng.below(4)),
             9 => format!("float64 {}", self.text(depth - 1)),
             10 => "bytes .size".to_owned(),

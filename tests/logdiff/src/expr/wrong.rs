@@ -31,6 +31,7 @@ const WRONG: &[&str] = &[
     "{app=\"json\"} | label_format a=`{{`",
     "{app=\"json\"} | json a=\"b[\"",
     "{app=\"json\"} | logfmt --nope",
+    "{app=\"logfmt\"} | logfmt x=\"user.name\"",
     "{app=\"json\"} | unwrap num",
     "{app=\"json\"} | status >",
     "{app=\"json\"} | status > \"5\"",
