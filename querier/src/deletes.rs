@@ -52,8 +52,8 @@ impl Deletes {
     pub(crate) fn widen(&self, req: &SelectEntries) -> SelectEntries {
         let look_at_lines = self.0.iter().any(|d| d.selection.looks_at_lines());
         // Some of the lines next to the limit may be hidden, and then others are wanted.
-        let (limit_hint, needs_line) = (None, req.needs_line || look_at_lines);
-        SelectEntries { limit_hint, needs_line, ..req.clone() }
+        let needs_line = req.needs_line || look_at_lines;
+        SelectEntries { limit_hint: None, metadata: None, needs_line, ..req.clone() }
     }
 
     /// Takes deleted entries out.

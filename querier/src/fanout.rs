@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use skald_blocks::{LabelWant, LogSelect};
+use skald_blocks::{LabelWant, LogSelect, Metadata};
 use skald_model::{
     Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TimeRange,
 };
@@ -177,7 +177,7 @@ impl Fanout {
             // Lines tell copies of an entry apart from its neighbours, so only a block that
             // shares its time with nothing else can do without them.
             let needs_line = needs_line || !block.is_alone(head_span);
-            let wanted = LogSelect { needs_line, needs_metadata: true };
+            let wanted = LogSelect { needs_line, metadata: Metadata::All };
             async move {
                 let reader = block.logs().await?;
                 reader.select(&select.matchers, select.range, &select.needles, wanted).await

@@ -12,8 +12,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use object_store::{ObjectStore, memory::InMemory};
 use skald_blocks::{
-    BlockId, Encoded, FooterCache, LogBlockWriter, LogReader, LogSelect, MetricBlockWriter,
-    MetricReader, SeriesRow, WriterOptions, put_block,
+    BlockId, Encoded, FooterCache, LogBlockWriter, LogReader, LogSelect, Metadata,
+    MetricBlockWriter, MetricReader, SeriesRow, WriterOptions, put_block,
 };
 use skald_codec::chunk::encode_floats;
 use skald_model::{Labels, LogEntry, MatchOp, Matcher, TenantId, TimeRange};
@@ -201,14 +201,14 @@ impl Bench {
         println!("  open: {:?}", reader.read_stats().snapshot());
         let app = [Matcher::equal("app", "app-7")];
         let trace = Bytes::from(format!("{:016x}", noise(noise(123_456))));
-        let lines = LogSelect { needs_line: true, needs_metadata: false };
+        let lines = || LogSelect { needs_line: true, metadata: Metadata::none() };
         for (what, matchers, needles, wanted) in [
             ("app", &app[..], vec![], LogSelect::default()),
-            ("all lines", &[], vec![], lines),
+            ("all lines", &[], vec![], lines()),
             ("all lines with metadata", &[], vec![], LogSelect::default()),
             ("needle in one line", &[], vec![trace], LogSelect::default()),
-            ("needle in a fifth", &[], vec![Bytes::from_static(b"level=error")], lines),
-            ("absent needle", &[], vec![Bytes::from_static(b"not to be found")], lines),
+            ("needle in a fifth", &[], vec![Bytes::from_static(b"level=error")], lines()),
+            ("absent needle", &[], vec![Bytes::from_static(b"not to be found")], lines()),
         ] {
             let before = reader.read_stats().snapshot();
             let start = Instant::now();

@@ -22,7 +22,7 @@ use crate::chunks::bad;
 
 pub(crate) const LABEL_PREFIX: &str = "l_";
 pub(crate) const METADATA_PREFIX: &str = "m_";
-const REST: &str = "rest";
+pub(crate) const REST: &str = "rest";
 
 /// A name needs its own column when one row in this many carries it.
 const ONE_IN: u64 = 50;
@@ -332,7 +332,7 @@ impl<'a> LabelBatch<'a> {
         }
         let mut bytes = Vec::new();
         let mut ranges = Vec::with_capacity(n_rows);
-        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        let (mut pairs, mut before): (Vec<(&str, &str)>, Vec<_>) = Default::default();
         let mut last = 0..0;
         for row in 0..n_rows {
             if !keep(row) {
@@ -346,15 +346,14 @@ impl<'a> LabelBatch<'a> {
             if pairs.len() > n_hot {
                 pairs.sort_unstable();
             }
-            let start = bytes.len();
-            for (name, value) in &pairs {
-                put_str(&mut bytes, name);
-                put_str(&mut bytes, value);
-            }
-            if bytes[last.clone()] == bytes[start..] {
-                bytes.truncate(start);
-            } else {
+            if pairs != before {
+                let start = bytes.len();
+                for (name, value) in &pairs {
+                    put_str(&mut bytes, name);
+                    put_str(&mut bytes, value);
+                }
                 last = start..bytes.len();
+                std::mem::swap(&mut pairs, &mut before);
             }
             ranges.push(last.clone());
         }

@@ -30,7 +30,7 @@ pub use crate::cache::{CacheSizes, FooterCache};
 pub use crate::error::Error;
 pub use crate::export::{ExportLine, ExportWriter};
 pub use crate::log::{
-    LogBlockWriter, LogReader, LogRows, LogSearch, LogSelect, LogSpan, LogStats, Streams,
+    LogBlockWriter, LogReader, LogRows, LogSearch, LogSelect, LogSpan, LogStats, Metadata, Streams,
 };
 pub use crate::meta::{BlockId, BlockMeta, Encoded, FORMAT_VERSION, InvalidBlockId, path};
 pub use crate::metric::{

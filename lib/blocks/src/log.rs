@@ -15,9 +15,10 @@ mod needles;
 mod read;
 mod rows;
 mod scan;
+mod times;
 mod write;
 
-pub use self::read::{LogReader, LogSelect, LogStats};
+pub use self::read::{LogReader, LogSelect, LogStats, Metadata};
 pub use self::rows::LogRows;
 pub use self::scan::{LogSearch, LogSpan, Streams};
 pub use self::write::LogBlockWriter;

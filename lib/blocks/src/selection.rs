@@ -38,9 +38,8 @@ impl Rows {
         self.0.iter().map(Range::len).sum()
     }
 
-    #[cfg(test)]
-    pub(crate) fn ranges(&self) -> &[Range<usize>] {
-        &self.0
+    pub(crate) fn ranges(&self) -> Vec<Range<usize>> {
+        self.0.clone()
     }
 
     /// The row numbers in order.

@@ -8,6 +8,7 @@ mod algebra;
 mod call;
 mod extract;
 mod leaf;
+mod lines;
 mod log;
 mod metric;
 mod sampler;

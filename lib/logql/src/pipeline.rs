@@ -16,10 +16,13 @@ mod line_filter;
 mod logfmt;
 mod parsers;
 mod pattern;
+mod probe;
 mod prune;
 #[cfg(test)]
 mod tests;
 pub(crate) mod unwrap;
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use skald_model::{Labels, LogEntry, StreamEntries};
@@ -30,6 +33,7 @@ use self::hints::Hints;
 use self::labels::{Category, LabelSet};
 use self::line_filter::LineMatcher;
 use self::parsers::Parser;
+use self::probe::{Probe, Tally};
 use self::prune::Prune;
 use crate::ast::{LogExpr, Stage};
 use crate::error::ParseError;
@@ -53,6 +57,8 @@ pub struct Pipeline {
     steps: Vec<Step>,
     needles: Vec<Bytes>,
     hints: Hints,
+    /// Only where all labels are extracted.
+    probe: Option<Probe>,
 }
 
 /// The state of a line on its way, and the buffers for it. One per thread, reused.
@@ -63,6 +69,7 @@ pub struct Work {
     line: Vec<u8>,
     replaced: bool,
     buffers: Buffers,
+    tally: Tally,
 }
 
 /// Scratch space of the stages.
@@ -114,6 +121,7 @@ impl Pipeline {
             steps: Vec::new(),
             needles: Vec::new(),
             hints: Hints::All,
+            probe: None,
         };
         // Where a moved line filter is put: behind the last stage it may not pass.
         let mut barrier = 0;
@@ -144,6 +152,7 @@ impl Pipeline {
         }
         out.needles.sort_by_key(|n| std::cmp::Reverse(n.len()));
         out.needles.dedup();
+        out.probe = Probe::of(&out.steps);
         Ok(out)
     }
 
@@ -161,10 +170,17 @@ impl Pipeline {
             i += 1;
             !unused
         });
+        self.probe = Probe::of(&self.steps);
     }
 
     pub(crate) fn set_hints(&mut self, hints: Hints) {
         self.hints = hints;
+        // Little more is extracted than a first look would.
+        self.probe = None;
+    }
+
+    pub(crate) fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     /// What every stored line that passes contains, longest first.
@@ -176,6 +192,11 @@ impl Pipeline {
     pub(crate) fn keeps_all(&self) -> bool {
         self.prefilters.is_empty()
             && !self.steps.iter().any(|s| matches!(s, Step::Line(_) | Step::Filter(_)))
+    }
+
+    /// Whether lines are dropped that a source could not have known.
+    pub(crate) fn drops_behind_stages(&self) -> bool {
+        self.steps.iter().any(|s| matches!(s, Step::Line(_) | Step::Filter(_)))
     }
 
     pub(crate) fn has_only_prefilters(&self) -> bool {
@@ -229,11 +250,12 @@ impl Pipeline {
         }
         work.labels.start_entry(&entry.metadata);
         work.replaced = false;
-        self.steps.iter().all(|step| self.step(step, work, entry))
+        !self.drops_early(work, entry)
+            && self.steps.iter().all(|step| Self::step(step, &self.hints, work, entry))
     }
 
-    fn step(&self, step: &Step, work: &mut Work, entry: &LogEntry) -> bool {
-        let Work { labels, line, replaced, buffers } = work;
+    fn step(step: &Step, hints: &Hints, work: &mut Work, entry: &LogEntry) -> bool {
+        let Work { labels, line, replaced, buffers, .. } = work;
         match step {
             Step::Line(filter) => {
                 return filter.matches(if *replaced { line } else { &entry.line });
@@ -241,8 +263,12 @@ impl Pipeline {
             Step::Filter(condition) => return condition.holds(labels),
             Step::Parse(parser) => {
                 let bytes: &[u8] = if *replaced { line } else { &entry.line };
-                let text = String::from_utf8_lossy(bytes);
-                if parser.run(&text, labels, &self.hints, buffers) {
+                // Nearly all lines are UTF-8, which is found out much faster than where it is not.
+                let text = match std::str::from_utf8(bytes) {
+                    Ok(text) => Cow::Borrowed(text),
+                    Err(_) => String::from_utf8_lossy(bytes),
+                };
+                if parser.run(&text, labels, hints, buffers) {
                     std::mem::swap(line, &mut buffers.out);
                     *replaced = true;
                 }

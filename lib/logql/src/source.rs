@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use skald_model::{ErrorKind, Matcher, StreamEntries, TimeRange};
+use skald_model::{ErrorKind, Labels, LogEntry, Matcher, StreamEntries, TimeRange};
 
 /// Which end of the time range comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -31,6 +31,8 @@ pub struct SelectEntries {
     pub limit_hint: Option<usize>,
     /// `false` when no line is looked at, only times, labels and metadata. Lines may then be empty.
     pub needs_line: bool,
+    /// The structured metadata that is looked at, `None` for all. A hint: other may be missing or not.
+    pub metadata: Option<Arc<[String]>>,
 }
 
 /// Takes entries while a source reads them; several threads may call it at once.
@@ -39,8 +41,21 @@ pub trait EntrySink: Send + Sync + Debug {
     /// it is called on the blocking pool. After a break no more are wanted.
     fn take(&self, streams: Vec<StreamEntries>) -> ControlFlow<()>;
 
+    /// Times of entries of which nothing else is asked, neither line nor any metadata that they have;
+    /// otherwise as [`take`](Self::take).
+    fn take_times(&self, streams: Vec<(Labels, Vec<i64>)>) -> ControlFlow<()> {
+        self.take(streams.into_iter().map(without_content).collect())
+    }
+
     /// What was taken so far is void: the source begins anew.
     fn reset(&self);
+}
+
+/// Entries of a stream of which only the times are known.
+pub(crate) fn without_content((labels, times): (Labels, Vec<i64>)) -> StreamEntries {
+    let entry =
+        |timestamp_ns| LogEntry { timestamp_ns, line: Bytes::new(), metadata: Labels::empty() };
+    StreamEntries { labels, entries: times.into_iter().map(entry).collect() }
 }
 
 /// A source could not answer.
@@ -62,7 +77,8 @@ pub trait EntrySource: Send + Sync + Debug {
     async fn select(&self, req: &SelectEntries) -> Result<Vec<StreamEntries>, SourceError>;
 
     /// As [`select`](Self::select) without a limit, but hands the entries on as they are read, in
-    /// pieces and in no order of streams and pieces. Returns early, without an error, when the sink
+    /// pieces and in no order of streams and pieces; only entries of a stream that have the same time
+    /// come in their order. Returns early, without an error, when the sink
     /// breaks off.
     async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {
         let streams = self.select(req).await?;

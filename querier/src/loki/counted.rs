@@ -47,6 +47,7 @@ pub(super) async fn count(
             direction: Direction::Forward,
             limit_hint: None,
             needs_line: true,
+            metadata: None,
         };
         let found = source.select(&select).await;
         for stream in found.map_err(|e| Error::of_kind(e.kind, e.message))? {

@@ -201,6 +201,7 @@ impl Reader {
             direction: Direction::Forward,
             limit_hint: None,
             needs_line: true,
+            metadata: None,
         };
         let streams = source.select(&select).await;
         let streams = streams.map_err(|e| Error::of_kind(e.kind, e.message))?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use skald_blocks::{LogSelect, Metadata};
 use skald_logql::{Direction, EntrySink, EntrySource, SelectEntries, SourceError};
 use skald_model::StreamEntries;
 use skald_rpc::ingester;
@@ -39,7 +40,12 @@ impl EntrySource for LogSource {
 
     async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {
         let (fanout, scope) = (self.fanout.clone(), self.scope.with_fresh_memory());
-        let reading = Reading { fanout, scope, select: question(req), needs_line: req.needs_line };
+        let metadata = match &req.metadata {
+            Some(names) => Metadata::Only(Arc::clone(names)),
+            None => Metadata::All,
+        };
+        let wanted = LogSelect { needs_line: req.needs_line, metadata };
+        let reading = Reading { fanout, scope, select: question(req), wanted };
         reading.run(&sink).await.map_err(|e| failed(&e))
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Reading {
     pub(super) fanout: Fanout,
     pub(super) scope: Scope,
     pub(super) select: SelectEntries,
-    pub(super) needs_line: bool,
+    pub(super) wanted: LogSelect,
 }
 
 impl Size for LogSpan {
@@ -54,6 +54,13 @@ impl Size for LogSpan {
 struct Attempt {
     sink: Arc<dyn EntrySink>,
     is_void: RwLock<bool>,
+}
+
+/// A sink that one block's break closes for all of them.
+#[derive(Debug)]
+struct UntilBroken {
+    sink: Arc<dyn EntrySink>,
+    flag: Arc<AtomicBool>,
 }
 
 /// A batch went to the sink already.
@@ -141,7 +148,7 @@ impl Reading {
     ) -> Result<ControlFlow<()>, Failure> {
         let select = Arc::new(SelectEntries { range, ..self.select.clone() });
         let scope = self.scope.with_fresh_memory();
-        let streams = self.fanout.entries(&scope, &select, self.needs_line).await;
+        let streams = self.fanout.entries(&scope, &select, self.wanted.needs_line).await;
         give(sink, streams.map_err(Failure::Other)?).await
     }
 
@@ -158,21 +165,20 @@ impl Reading {
             matchers: self.select.matchers.clone(),
             range,
             needles: self.select.needles.clone(),
-            wanted: LogSelect { needs_line: self.needs_line, needs_metadata: true },
+            wanted: self.wanted.clone(),
             streams: Streams::Except(Arc::clone(&overlapping)),
         });
         let read = |block: Block| {
             let (search, sink, flag) =
                 (Arc::clone(&search), Arc::clone(sink), Arc::clone(&broken_off));
             async move {
-                let each = move |streams| {
-                    if !flag.load(Ordering::Relaxed) && sink.take(streams).is_continue() {
-                        return ControlFlow::Continue(());
-                    }
-                    flag.store(true, Ordering::Relaxed);
-                    ControlFlow::Break(())
-                };
-                block.logs().await?.scan(&search, each).await?;
+                let sink = UntilBroken { sink, flag };
+                let block = block.logs().await?;
+                if block.needs_only_times(&search) {
+                    block.times(&search, move |times| sink.take_times(times)).await?;
+                } else {
+                    block.scan(&search, move |streams| sink.take(streams)).await?;
+                }
                 Ok(HandedOn)
             }
             .boxed()
@@ -249,11 +255,36 @@ impl EntrySink for Attempt {
         if *is_void { ControlFlow::Break(()) } else { self.sink.take(streams) }
     }
 
+    fn take_times(&self, streams: Vec<(Labels, Vec<i64>)>) -> ControlFlow<()> {
+        let is_void = self.is_void.read();
+        if *is_void { ControlFlow::Break(()) } else { self.sink.take_times(streams) }
+    }
+
     fn reset(&self) {
         // Waits for those that are taking.
         let mut is_void = self.is_void.write();
         *is_void = true;
         self.sink.reset();
+    }
+}
+
+// === impl UntilBroken ===
+
+impl UntilBroken {
+    fn unless_broken(&self, take: impl FnOnce() -> ControlFlow<()>) -> ControlFlow<()> {
+        if !self.flag.load(Ordering::Relaxed) && take().is_continue() {
+            return ControlFlow::Continue(());
+        }
+        self.flag.store(true, Ordering::Relaxed);
+        ControlFlow::Break(())
+    }
+
+    fn take(&self, streams: Vec<StreamEntries>) -> ControlFlow<()> {
+        self.unless_broken(|| self.sink.take(streams))
+    }
+
+    fn take_times(&self, streams: Vec<(Labels, Vec<i64>)>) -> ControlFlow<()> {
+        self.unless_broken(|| self.sink.take_times(streams))
     }
 }
 

@@ -22,7 +22,7 @@ use super::write::{
     KEY_DELETES, KEY_GRAMS_LENGTH, KEY_GRAMS_OFFSET, KEY_LENGTH, KEY_OFFSET, LINE, TIMESTAMP,
 };
 use crate::chunks::bad;
-use crate::columns::METADATA_PREFIX;
+use crate::columns::{METADATA_PREFIX, REST};
 use crate::object::Object;
 use crate::selection::{Rows, pages, row_groups};
 use crate::{BlockMeta, Error, FooterCache, ReadStats};
@@ -38,10 +38,35 @@ pub struct LogReader {
 }
 
 /// What of an entry is wanted; what is not read comes back empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSelect {
     pub needs_line: bool,
-    pub needs_metadata: bool,
+    pub metadata: Metadata,
+}
+
+/// Which structured metadata is wanted; other may come too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Metadata {
+    #[default]
+    All,
+    Only(Arc<[String]>),
+}
+
+// === impl Metadata ===
+
+impl Metadata {
+    pub fn none() -> Self {
+        Self::Only([].into())
+    }
+
+    /// Whether a column of the block may hold some of it; names without one are in the `rest`.
+    fn is_in(&self, column: &str) -> bool {
+        let Some(name) = column.strip_prefix(METADATA_PREFIX) else { return false };
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.iter().any(|n| n == name || name == REST),
+        }
+    }
 }
 
 /// Volume of streams.
@@ -55,7 +80,7 @@ pub struct LogStats {
 
 impl Default for LogSelect {
     fn default() -> Self {
-        Self { needs_line: true, needs_metadata: true }
+        Self { needs_line: true, metadata: Metadata::All }
     }
 }
 
@@ -172,16 +197,13 @@ impl LogReader {
     /// All entries in bounded batches, for compaction.
     pub async fn rows(&self) -> Result<LogRows, Error> {
         let streams = self.matching(&[], TimeRange::ALL).await?;
-        Ok(LogRows::new(self.object.clone(), streams, self.columns(true, true)))
+        Ok(LogRows::new(self.object.clone(), streams, self.columns(true, &Metadata::All)))
     }
 
-    pub(super) fn columns(&self, line: bool, metadata: bool) -> Vec<usize> {
+    pub(super) fn columns(&self, line: bool, metadata: &Metadata) -> Vec<usize> {
         let fields = self.object.footer.schema().fields();
-        let wanted = |name: &str| {
-            name == TIMESTAMP
-                || (line && name == LINE)
-                || (metadata && name.starts_with(METADATA_PREFIX))
-        };
+        let wanted =
+            |name: &str| name == TIMESTAMP || (line && name == LINE) || metadata.is_in(name);
         (0..fields.len()).filter(|i| wanted(fields[*i].name())).collect()
     }
 

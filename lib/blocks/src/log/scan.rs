@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use skald_model::{Labels, Matcher, StreamEntries, TimeRange};
 
+use super::directory::Stream;
 use super::entries::{Entries, lines, times};
 use super::grams::Wanted;
 use super::needles::Needles;
@@ -77,23 +78,10 @@ impl LogReader {
         mut each: impl FnMut(Vec<StreamEntries>) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(), Error> {
         let needles = Needles::new(&search.needles);
-        let (range, wanted) = (search.range, search.wanted);
-        let mut streams = self.matching(&search.matchers, range).await?;
-        streams.retain(|s| search.streams.has(&s.labels));
-        let of_streams: Rows = streams.iter().map(|s| s.rows.clone()).collect();
-        let in_time = of_streams.intersect(&self.pages_in(range));
-        let n_in_time = in_time.len();
-        let rows = self.searched(in_time, Wanted::new(&search.needles)).await?;
-        let footer = &self.object.footer;
-        self.object.stats.add_narrowed(Narrowed {
-            rows: footer.n_rows(),
-            of_streams: of_streams.len(),
-            in_time: n_in_time,
-            with_text: rows.len(),
-            row_groups: row_groups(footer.parquet()).count(),
-            row_groups_left: groups_with(footer.parquet(), &rows),
-        });
-        let columns = self.columns(wanted.needs_line || !needles.is_empty(), wanted.needs_metadata);
+        let (range, wanted) = (search.range, &search.wanted);
+        let (streams, rows) = self.wanted_rows(search).await?;
+        let needs_line = wanted.needs_line;
+        let columns = self.columns(needs_line || !needles.is_empty(), &wanted.metadata);
         let entries = Entries {
             numbers: rows.clone().into_numbers(),
             streams: streams.into_iter(),
@@ -112,7 +100,7 @@ impl LogReader {
             for (keep, t) in keep.iter_mut().zip(times.values()) {
                 *keep &= range.contains(*t);
             }
-            entries.append(batch, &keep, wanted.needs_line)?;
+            entries.append(batch, &keep, needs_line)?;
             let found = std::mem::take(&mut entries.out);
             if !found.is_empty() && each(found).is_break() {
                 flag.store(true, Ordering::Relaxed);
@@ -126,6 +114,29 @@ impl LogReader {
         }
     }
 
+    /// The streams of a search, and those rows that page bounds and gram filters do not rule out.
+    pub(super) async fn wanted_rows(
+        &self,
+        search: &LogSearch,
+    ) -> Result<(Vec<Stream>, Rows), Error> {
+        let mut streams = self.matching(&search.matchers, search.range).await?;
+        streams.retain(|s| search.streams.has(&s.labels));
+        let of_streams: Rows = streams.iter().map(|s| s.rows.clone()).collect();
+        let in_time = of_streams.intersect(&self.pages_in(search.range));
+        let n_in_time = in_time.len();
+        let rows = self.searched(in_time, Wanted::new(&search.needles)).await?;
+        let footer = &self.object.footer;
+        self.object.stats.add_narrowed(Narrowed {
+            rows: footer.n_rows(),
+            of_streams: of_streams.len(),
+            in_time: n_in_time,
+            with_text: rows.len(),
+            row_groups: row_groups(footer.parquet()).count(),
+            row_groups_left: groups_with(footer.parquet(), &rows),
+        });
+        Ok((streams, rows))
+    }
+
     /// The streams that all matchers accept, with the times of their entries as far as they meet `range`.
     pub async fn spans(
         &self,
@@ -133,7 +144,7 @@ impl LogReader {
         range: TimeRange,
     ) -> Result<Vec<LogSpan>, Error> {
         let streams = self.matching(matchers, range).await?;
-        let clip = |s: super::directory::Stream| LogSpan {
+        let clip = |s: Stream| LogSpan {
             labels: s.labels,
             min_ns: s.min_ns.max(range.start),
             max_ns: s.max_ns.min(range.end),

@@ -2,11 +2,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use skald_model::{MatchOp, Matcher, StreamEntries, TimeRange};
 
 use super::*;
-use crate::{Error, LogSearch, LogSelect, LogStats, Streams};
+use crate::{Error, LogSearch, LogSelect, LogStats, Metadata, Streams};
 
 const SEC: i64 = 1_000_000_000;
 
@@ -54,12 +55,12 @@ async fn only_what_is_wanted_is_read() {
     let shelf = Shelf::new();
     let block = log_block(vec![(app("a"), vec![entry(1, "line", &[("k", "v")])])], options());
     let reader = shelf.logs(&block).await;
-    let without = LogSelect { needs_line: false, needs_metadata: false };
+    let without = || LogSelect { needs_line: false, metadata: Metadata::none() };
     for needles in [vec![], vec![Bytes::from_static(b"in")]] {
-        let got = reader.select(&[], TimeRange::ALL, &needles, without).await.unwrap();
+        let got = reader.select(&[], TimeRange::ALL, &needles, without()).await.unwrap();
         assert_eq!(got[0].entries, [entry(1, "", &[])]);
     }
-    let none = reader.select(&[], TimeRange::ALL, &[Bytes::from_static(b"xx")], without).await;
+    let none = reader.select(&[], TimeRange::ALL, &[Bytes::from_static(b"xx")], without()).await;
     assert!(none.unwrap().is_empty());
 }
 
@@ -80,6 +81,45 @@ async fn streams_and_stats_come_from_the_directory_alone() {
     assert_eq!((part.streams, part.entries, part.bytes), (1, 10, 101));
     let cost = reader.read_stats().snapshot();
     assert_eq!((cost.gets - opened.gets, cost.rows), (1, 0), "one GET for the directory");
+}
+
+#[tokio::test]
+async fn times_alone_are_those_of_the_entries() {
+    let shelf = Shelf::new();
+    let entries = |s: i64| {
+        let time = move |i: i64| (i * 7_919 + s * 31) % 50_000 * SEC;
+        (0..9_000 + s * 700).map(|i| entry(time(i), &format!("line {i}"), &[("k", "v")])).collect()
+    };
+    let names = ["a", "b", "c", "d"];
+    let streams = names.iter().zip(0..).map(|(name, s)| (app(name), entries(s))).collect();
+    let reader = shelf.logs(&log_block(streams, options())).await;
+    let search = |range, metadata| LogSearch {
+        matchers: vec![Matcher::new(MatchOp::NotEqual, "app", "c").unwrap()],
+        range,
+        needles: Vec::new(),
+        wanted: LogSelect { needs_line: false, metadata },
+        streams: Streams::Except(Arc::new(HashSet::from([app("b")]))),
+    };
+    assert!(!reader.needs_only_times(&search(TimeRange::ALL, Metadata::All)));
+    let other = Metadata::Only(["other".to_owned()].into());
+    assert!(reader.needs_only_times(&search(TimeRange::ALL, other)));
+    for (start, end) in [(0, i64::MAX), (0, 9_999 * SEC), (7 * SEC, 8 * SEC), (-5, 0)] {
+        let search = search(TimeRange::new(start, end), Metadata::none());
+        assert!(reader.needs_only_times(&search));
+        let found = Arc::new(Mutex::new(BTreeMap::<String, Vec<i64>>::new()));
+        let into = Arc::clone(&found);
+        let each = move |times: Vec<(Labels, Vec<i64>)>| {
+            for (labels, times) in times {
+                into.lock().entry(labels.to_string()).or_default().extend(times);
+            }
+            ControlFlow::Continue(())
+        };
+        reader.times(&search, each).await.unwrap();
+        let times = |e: &[LogEntry]| e.iter().map(|e| e.timestamp_ns).collect::<Vec<_>>();
+        let expected = reader.found(&search).await.unwrap();
+        let expected = expected.iter().map(|s| (s.labels.to_string(), times(&s.entries)));
+        assert_eq!(*found.lock(), expected.collect(), "{start} {end}");
+    }
 }
 
 #[tokio::test]

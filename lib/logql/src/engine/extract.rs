@@ -8,9 +8,12 @@ mod windows;
 
 pub(super) use self::samples::{SampleSet, Samples, too_many};
 pub(super) use self::windows::Windows;
+use std::sync::Arc;
+
 use crate::ast::{Grouping, LogRange, RangeOp};
 use crate::error::QueryError;
 use crate::pipeline::hints::Hints;
+use crate::pipeline::labels::PRESERVE_ERROR;
 use crate::pipeline::unwrap::Unwrapper;
 use crate::pipeline::{Pipeline, Work};
 
@@ -26,6 +29,7 @@ enum Extractor {
 #[derive(Debug)]
 pub(super) enum Group {
     All,
+    /// Sorted, each once.
     By(Vec<String>),
     Without(Vec<String>),
 }
@@ -53,7 +57,12 @@ impl Group {
         match grouping {
             None => Self::All,
             Some(g) if g.without => Self::Without(g.labels.clone()),
-            Some(g) => Self::By(g.labels.clone()),
+            Some(g) => {
+                let mut names = g.labels.clone();
+                names.sort_unstable();
+                names.dedup();
+                Self::By(names)
+            }
         }
     }
 }
@@ -80,6 +89,20 @@ impl Extraction {
 
     pub(super) fn needs_line(&self) -> bool {
         self.pipeline.reads_line() || matches!(self.extractor, Extractor::LineBytes)
+    }
+
+    /// The metadata that may change a sample, where that is known. The text of an error shows more.
+    pub(super) fn metadata(&self) -> Option<Arc<[String]>> {
+        let mut names = self.pipeline.hints().fields()?.to_vec();
+        if !self.pipeline.has_only_prefilters() {
+            names.push(PRESERVE_ERROR.to_owned());
+        }
+        Some(names.into())
+    }
+
+    /// Whether entries without line and metadata are all that is needed.
+    pub(super) fn takes_times(&self) -> bool {
+        matches!(self.extractor, Extractor::One) && !self.needs_line()
     }
 
     /// The sample of a line that no stage changes.
@@ -111,9 +134,7 @@ fn hints(pipeline: &Pipeline, extractor: &Extractor, group: &Group) -> Option<Hi
     if let Extractor::Label(unwrapper) = extractor {
         unwrapper.needed_labels(&mut |name| names.push(name.to_owned()));
     }
-    names.sort_unstable();
-    names.dedup();
     // Someone asks for all labels by name only when it is known which.
     known &= !names.iter().any(String::is_empty);
-    known.then_some(Hints::Only(names))
+    known.then(|| Hints::only(names))
 }

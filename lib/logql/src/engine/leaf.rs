@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use skald_model::{Labels, MatchOp, Matcher, TimeRange};
-use skald_vector::{Column, Matrix};
+use skald_vector::{CancelFlag, Column, Matrix};
 
-use super::extract::{Extraction, Group, Windows};
+use super::extract::{Extraction, Group, SampleSet, Windows};
 use super::metric::{check_values, grid};
 use super::sampler::Sampler;
 use super::shift::{Place, spread};
@@ -52,27 +52,15 @@ impl Leaf<'_> {
             Windows { steps, interval_ns: agg.range.interval_ns, offset_ns: agg.range.offset_ns };
         let extraction = Arc::new(Extraction::new(agg.op, &agg.range, self.group())?);
         let guard = CancelOnDrop::default();
-        let sampler = Arc::new(Sampler {
-            extraction: Arc::clone(&extraction),
-            windows,
-            cancel: guard.flag(),
-            max_samples: options.max_samples,
-            state: Mutex::default(),
-        });
-        for range in slices(windows, options.metric_slice_ns) {
-            let req = SelectEntries {
-                matchers: agg.range.log.matchers.clone(),
-                range,
-                needles: extraction.pipeline.needles().to_vec(),
-                direction: Direction::Forward,
-                limit_hint: None,
-                // Lengths are lines too; and statistics count bytes.
-                needs_line: extraction.needs_line(),
-            };
-            stats.selects += 1;
-            source.scan(&req, Arc::clone(&sampler) as Arc<dyn EntrySink>).await?;
-        }
-        let mut samples = blocking(move || sampler.finish()).await?;
+        let sampling = Sampling { extraction, windows, options, cancel: guard.flag() };
+        let some = sampling.extraction.metadata();
+        let mut samples = match sampling.run(source, agg, some.clone(), stats).await {
+            // The error shows all labels of the line.
+            Err(QueryError::Pipeline(_)) if some.is_some() => {
+                sampling.run(source, agg, None, stats).await?
+            }
+            other => other?,
+        };
         stats.add(&samples.stats);
         let range_fn = RangeFn {
             op: agg.op,
@@ -97,6 +85,51 @@ impl Leaf<'_> {
             Ok(if is_fixed { spread(matrix, wanted) } else { matrix })
         })
         .await
+    }
+}
+
+/// How the samples of a leaf are taken.
+struct Sampling<'a> {
+    extraction: Arc<Extraction>,
+    windows: Windows,
+    options: &'a EngineOptions,
+    cancel: CancelFlag,
+}
+
+// === impl Sampling ===
+
+impl Sampling<'_> {
+    /// All samples, of entries with this metadata.
+    async fn run(
+        &self,
+        source: &dyn EntrySource,
+        agg: &RangeAgg,
+        metadata: Option<Arc<[String]>>,
+        stats: &mut Stats,
+    ) -> Result<SampleSet, QueryError> {
+        let extraction = &self.extraction;
+        let sampler = Arc::new(Sampler {
+            extraction: Arc::clone(extraction),
+            windows: self.windows,
+            cancel: self.cancel.clone(),
+            max_samples: self.options.max_samples,
+            state: Mutex::default(),
+        });
+        for range in slices(self.windows, self.options.metric_slice_ns) {
+            let req = SelectEntries {
+                matchers: agg.range.log.matchers.clone(),
+                range,
+                needles: extraction.pipeline.needles().to_vec(),
+                direction: Direction::Forward,
+                limit_hint: None,
+                // Lengths are lines too; and statistics count bytes.
+                needs_line: extraction.needs_line(),
+                metadata: metadata.clone(),
+            };
+            stats.selects += 1;
+            source.scan(&req, Arc::clone(&sampler) as Arc<dyn EntrySink>).await?;
+        }
+        blocking(move || sampler.finish()).await
     }
 }
 

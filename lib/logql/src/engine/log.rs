@@ -3,16 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use skald_model::{Labels, StreamEntries, TimeRange};
 use skald_vector::CancelFlag;
 
+use super::lines::Lines;
 use super::{CancelOnDrop, EngineOptions, RangeParams, blocking, empty};
 use crate::ast::LogExpr;
 use crate::error::QueryError;
 use crate::pipeline::labels::Category;
 use crate::pipeline::{Pipeline, Work};
 use crate::result::{QueryResult, ResultEntry, ResultStream, Stats, Value};
-use crate::source::{Direction, EntrySource, SelectEntries};
+use crate::source::{Direction, EntrySink, EntrySource, SelectEntries};
 
 /// The first slice is this part of the range.
 const FIRST_SLICE: i64 = 64;
@@ -29,16 +31,16 @@ const MIN_SLICE_NS: i64 = 1_000_000_000;
 pub(super) const CHECK_EVERY: usize = 256;
 
 /// A line that passed, with the place of its stream in the slice's list.
-struct Passed {
-    stream: usize,
-    entry: ResultEntry,
+pub(super) struct Passed {
+    pub(super) stream: usize,
+    pub(super) entry: ResultEntry,
 }
 
 /// What one slice gave: streams as the pipeline left them, and lines in query direction.
-struct Slice {
-    streams: Vec<Labels>,
-    lines: Vec<Passed>,
-    stats: Stats,
+pub(super) struct Slice {
+    pub(super) streams: Vec<Labels>,
+    pub(super) lines: Vec<Passed>,
+    pub(super) stats: Stats,
 }
 
 pub(super) async fn run(
@@ -72,14 +74,22 @@ pub(super) async fn run(
             direction: params.direction,
             limit_hint: hint.then(|| limit - out.n_lines),
             needs_line: true,
+            metadata: None,
         };
-        let streams = source.select(&req).await?;
         // Without an interval no more than what is missing can come from any one stream.
         let most =
             if params.interval_ns > 0 || distinct { usize::MAX } else { limit - out.n_lines };
         let (pipeline, cancel, direction) = (Arc::clone(&pipeline), guard.flag(), params.direction);
-        let slice =
-            blocking(move || process(&pipeline, streams, range, direction, most, &cancel)).await?;
+        let slice = if pipeline.drops_behind_stages() {
+            // What is dropped only here need not be held until all is read.
+            let state = Mutex::default();
+            let sink = Arc::new(Lines { pipeline, range, direction, most, cancel, state });
+            source.scan(&req, Arc::clone(&sink) as Arc<dyn EntrySink>).await?;
+            blocking(move || sink.finish()).await?
+        } else {
+            let streams = source.select(&req).await?;
+            blocking(move || process(&pipeline, streams, range, direction, most, &cancel)).await?
+        };
         let n_passed = slice.lines.len();
         if out.add(slice) {
             break;

@@ -7,12 +7,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use skald_model::StreamEntries;
+use skald_model::{Labels, StreamEntries};
 use skald_vector::CancelFlag;
 
 use super::extract::{Extraction, SampleSet, Windows, too_many};
 use crate::error::QueryError;
-use crate::source::EntrySink;
+use crate::source::{EntrySink, without_content};
 
 /// The sink of one range aggregation.
 #[derive(Debug)]
@@ -57,6 +57,30 @@ impl Sampler {
 
 impl EntrySink for Sampler {
     fn take(&self, streams: Vec<StreamEntries>) -> ControlFlow<()> {
+        self.add(|set| {
+            set.add(&self.extraction, &streams, self.windows, &self.cancel, self.max_samples)
+        })
+    }
+
+    fn take_times(&self, streams: Vec<(Labels, Vec<i64>)>) -> ControlFlow<()> {
+        if !self.extraction.takes_times() {
+            return self.take(streams.into_iter().map(without_content).collect());
+        }
+        self.add(|set| {
+            set.add_times(&self.extraction, &streams, self.windows, &self.cancel, self.max_samples)
+        })
+    }
+
+    fn reset(&self) {
+        let mut state = self.state.lock();
+        let round = state.round + 1;
+        *state = State { round, ..State::default() };
+    }
+}
+
+impl Sampler {
+    /// Adds to a set that no other thread works on meanwhile.
+    fn add(&self, add: impl FnOnce(&mut SampleSet) -> Result<(), QueryError>) -> ControlFlow<()> {
         let mut state = self.state.lock();
         if state.error.is_some() {
             return ControlFlow::Break(());
@@ -64,7 +88,7 @@ impl EntrySink for Sampler {
         let (mut set, round) = (state.idle.pop().unwrap_or_default(), state.round);
         drop(state);
         let (max, before) = (self.max_samples, set.n_samples);
-        let added = set.add(&self.extraction, &streams, self.windows, &self.cancel, max);
+        let added = add(&mut set);
         let mut state = self.state.lock();
         if state.round != round {
             return ControlFlow::Break(());
@@ -82,23 +106,17 @@ impl EntrySink for Sampler {
             }
         }
     }
-
-    fn reset(&self) {
-        let mut state = self.state.lock();
-        let round = state.round + 1;
-        *state = State { round, ..State::default() };
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use skald_model::{Labels, LogEntry};
+    use skald_model::LogEntry;
 
     use super::*;
     use crate::ast::{Expr, MetricExpr};
-    use crate::engine::Steps;
     use crate::engine::extract::Group;
+    use crate::engine::{MS, Steps};
 
     #[test]
     fn samples_that_other_threads_hold_count() {
@@ -125,5 +143,58 @@ mod tests {
         assert!(sampler.take(streams.clone()).is_continue());
         assert!(sampler.take(streams).is_break());
         assert!(sampler.finish().unwrap_err().to_string().contains("max_samples"));
+    }
+
+    fn found(query: &str, fill: impl FnOnce(&Sampler) -> ControlFlow<()>) -> Vec<String> {
+        let parsed = crate::parse(query);
+        let Ok(Expr::Metric(MetricExpr::Range(agg))) = parsed else { panic!("{parsed:?}") };
+        let group = Group::By(vec!["app".to_owned(), "zone".to_owned()]);
+        let extraction = Extraction::new(agg.op, &agg.range, group).unwrap();
+        assert!(extraction.takes_times() && extraction.metadata().is_some(), "{query}");
+        let sampler = Sampler {
+            extraction: Arc::new(extraction),
+            windows: Windows {
+                steps: Steps { start_ns: 1_000 * MS, step_ns: 700 * MS, n: 20 },
+                interval_ns: agg.range.interval_ns,
+                offset_ns: agg.range.offset_ns,
+            },
+            cancel: CancelFlag::default(),
+            max_samples: 100_000,
+            state: Mutex::default(),
+        };
+        assert!(fill(&sampler).is_continue());
+        let mut all = sampler.finish().unwrap();
+        all.finish();
+        let stats = [all.stats.lines_processed, all.stats.post_filter_lines];
+        let series = all.series.iter().map(|s| format!("{stats:?} {s:?}"));
+        let mut series: Vec<String> = series.collect();
+        series.sort();
+        series
+    }
+
+    #[test]
+    fn times_alone_count_as_entries_do() {
+        let streams: Vec<(Labels, Vec<i64>)> = (0..9i64)
+            .map(|s| {
+                let app = format!("a{}", s % 3);
+                let labels = Labels::from_pairs([("app", app), ("pod", s.to_string())]);
+                let mut times: Vec<i64> =
+                    (0..500).map(|i| (i * i * 31 + s * 97) % 16_000 * MS).collect();
+                times.sort_unstable();
+                (labels, times)
+            })
+            .collect();
+        for query in [
+            r#"count_over_time({a="b"}[700ms])"#,
+            r#"count_over_time({a="b"}[300ms])"#,
+            r#"rate({a="b"}[1000ms] offset 50ms)"#,
+            r#"count_over_time({a="b"} | pod != "4" | drop zone [700ms])"#,
+            r#"count_over_time({a="b"} | zone="z" [700ms])"#,
+        ] {
+            let times = found(query, |s| s.take_times(streams.clone()));
+            let entries = || streams.iter().cloned().map(without_content).collect();
+            assert_eq!(times, found(query, |s| s.take(entries())), "{query}");
+            assert_eq!(times.is_empty(), query.contains("zone="));
+        }
     }
 }

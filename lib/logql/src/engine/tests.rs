@@ -415,6 +415,116 @@ async fn pieces_in_any_order_make_the_same_answer() {
 }
 
 #[tokio::test]
+async fn lines_in_pieces_make_the_answer_of_the_whole() {
+    let lines: Vec<(i64, String)> =
+        (0..1_500).map(|i| (-i / 2, format!("v={} n={i}", i % 7))).collect();
+    let lines: Vec<(i64, &str)> = lines.iter().rev().map(|(t, l)| (*t, l.as_str())).collect();
+    let streams = vec![stream(&[("app", "b")], &lines), stream(&[("app", "a")], &lines[100..])];
+    // In one piece for each stream, or one entry after the other.
+    let source = Memory { streams, ..Memory::default() };
+    let whole = |stages: &str| format!(r#"{{app=~".+"}} {stages}"#);
+    for direction in [Direction::Forward, Direction::Backward] {
+        for limit in [1, 7, 4_999] {
+            for (lazy, plain) in [
+                ("| logfmt | v=`3`", "|~ `v=3 ` | logfmt"),
+                ("| logfmt | n > 0", "!~ `n=0$` | logfmt"),
+                (
+                    "| logfmt | v=`3` | line_format `{{.n}}`",
+                    "|= `v=3 ` | logfmt | line_format `{{.n}}`",
+                ),
+                ("| logfmt | v=`9`", "|= `v=9` | logfmt"),
+            ] {
+                let answer = async |source: &dyn EntrySource, stages| {
+                    let mut params = range_params(&whole(stages), direction, limit);
+                    (params.start_ns, params.end_ns) = (T0 - 4_000 * S, T0 + S);
+                    Engine::default().query_range(source, &params).await.unwrap().value
+                };
+                let expected = answer(&source, plain).await;
+                assert_eq!(answer(&source, lazy).await, expected, "{lazy} {limit}");
+                let pieces =
+                    InTurn(Memory { streams: source.streams.clone(), ..Memory::default() });
+                assert_eq!(answer(&pieces, lazy).await, expected, "{lazy} {limit} in pieces");
+            }
+        }
+    }
+}
+
+/// Gives no metadata that nobody asks for.
+#[derive(Debug)]
+struct Frugal(Memory);
+
+#[async_trait]
+impl EntrySource for Frugal {
+    async fn select(&self, req: &SelectEntries) -> Result<Vec<StreamEntries>, SourceError> {
+        let mut streams = self.0.select(req).await?;
+        if let Some(wanted) = &req.metadata {
+            for entry in streams.iter_mut().flat_map(|s| &mut s.entries) {
+                let pairs = entry.metadata.iter().filter(|(n, _)| wanted.iter().any(|w| w == n));
+                entry.metadata = Labels::from_pairs(pairs);
+            }
+        }
+        Ok(streams)
+    }
+}
+
+#[tokio::test]
+async fn metadata_that_is_not_asked_for_changes_no_answer() {
+    let metadata = [("id", "7"), ("level", "warn"), ("__preserve_error__", "true")];
+    let lines =
+        [(1, r#"{"level":"info","n":"3","id_extracted":"x"}"#), (2, r#"{"level":"#), (3, "x")];
+    for n in 0..=metadata.len() {
+        let mut source = one(&lines);
+        for entry in &mut source.streams[0].entries {
+            entry.metadata = Labels::from_pairs(metadata[..n].iter().copied());
+        }
+        let frugal = Frugal(Memory { streams: source.streams.clone(), ..Memory::default() });
+        for query in [
+            r#"sum(count_over_time({app="a"}[1m]))"#,
+            r#"sum by (level) (count_over_time({app="a"}[1m]))"#,
+            r#"sum by (level_extracted) (count_over_time({app="a"} | json [1m]))"#,
+            r#"sum by (level) (count_over_time({app="a"} | json | __error__="" [1m]))"#,
+            r#"sum by (app) (count_over_time({app="a"} | id="7" | level!="info" [1m]))"#,
+            r#"sum by (app) (count_over_time({app="a"} | level > 3 [1m]))"#,
+            r#"sum by (v) (count_over_time({app="a"} | label_format v="{{.id}}" [1m]))"#,
+            r#"sum(sum_over_time({app="a"} | json | unwrap n [1m]))"#,
+            r#"sum by (id_extracted) (rate({app="a"} | json | drop __error__, __error_details__ [1m]))"#,
+        ] {
+            let answer = async |source: &dyn EntrySource| {
+                let params = InstantParams { query: query.to_owned(), time_ns: T0 + 10 * S };
+                let out = Engine::default().query_instant(source, &params).await;
+                format!("{:?}", out.map(|out| out.value))
+            };
+            assert_eq!(answer(&frugal).await, answer(&source).await, "{n} {query}");
+        }
+    }
+}
+
+/// Hands on a few entries at a time, streams one after the other, after it began anew once.
+#[derive(Debug)]
+struct InTurn(Memory);
+
+#[async_trait]
+impl EntrySource for InTurn {
+    async fn select(&self, req: &SelectEntries) -> Result<Vec<StreamEntries>, SourceError> {
+        self.0.select(req).await
+    }
+
+    async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {
+        let streams = self.select(req).await?;
+        assert!(sink.take(streams.clone()).is_continue());
+        sink.reset();
+        for stream in &streams {
+            for entries in stream.entries.chunks(3) {
+                let labels = stream.labels.clone();
+                let piece = StreamEntries { labels, entries: entries.to_vec() };
+                assert!(sink.take(vec![piece]).is_continue());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
 async fn structured_metadata_and_parsed_labels_stay_apart() {
     let mut source = one(&[(1, "k=v")]);
     source.streams[0].entries[0].metadata = Labels::from_pairs([("id", "7")]);

@@ -151,10 +151,13 @@ pub(crate) fn element(text: &str, index: usize) -> Option<Json<'_>> {
 impl<'a> Scanner<'a> {
     /// The next byte that is no blank.
     fn peek(&mut self) -> Option<u8> {
-        let rest = &self.text.as_bytes()[self.pos..];
-        let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')).count();
-        self.pos += blanks;
-        rest.get(blanks).copied()
+        let bytes = self.text.as_bytes();
+        let mut byte = *bytes.get(self.pos)?;
+        while matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            self.pos += 1;
+            byte = *bytes.get(self.pos)?;
+        }
+        Some(byte)
     }
 
     /// The string at the position, between its quotes.
@@ -194,8 +197,9 @@ impl<'a> Scanner<'a> {
                 Ok(Json::Array(&rest[..len]))
             }
             _ => {
-                let stop = [' ', '\t', '\n', '\r', ',', '}', ']'];
-                let word = &rest[..rest.find(stop).unwrap_or(rest.len())];
+                let stops = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b',' | b'}' | b']');
+                let len = rest.as_bytes().iter().position(stops).unwrap_or(rest.len());
+                let word = &rest[..len];
                 self.pos += word.len();
                 match word {
                     "null" => Ok(Json::Null),
@@ -212,15 +216,45 @@ impl<'a> Scanner<'a> {
 fn string_len(text: &[u8]) -> Option<usize> {
     let mut pos = 0;
     loop {
-        pos += memchr::memchr2(b'"', b'\\', &text[pos..])?;
+        pos += quote_or_backslash(text.get(pos..)?)?;
         if text[pos] == b'"' {
             return Some(pos);
         }
         pos += 2;
-        if pos > text.len() {
-            return None;
-        }
     }
+}
+
+/// Longer strings are worth a call.
+const SHORT: usize = 32;
+
+/// As `memchr2`, without a call for the short strings that keys and most values are.
+fn quote_or_backslash(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < SHORT
+        && let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>)
+    {
+        let word = u64::from_le_bytes(*word);
+        let found = zero_bytes(word ^ every(b'"')) | zero_bytes(word ^ every(b'\\'));
+        if found != 0 {
+            // The lowest bit is exact; those above it need not be.
+            return Some(at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0));
+        }
+        at += 8;
+    }
+    let rest = text.get(at..)?;
+    if rest.len() < 8 {
+        return Some(at + rest.iter().position(|b| matches!(b, b'"' | b'\\'))?);
+    }
+    Some(at + memchr::memchr2(b'"', b'\\', rest)?)
+}
+
+pub(super) const fn every(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// A bit in each byte that is zero, up to and with the lowest one.
+pub(super) fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(every(1)) & !word & every(0x80)
 }
 
 /// Bytes of the object or array that `text` begins with, up to and with its closing bracket.
@@ -367,6 +401,32 @@ mod tests {
         ] {
             let (found, end) = collect(text);
             assert_eq!((found.len(), end), (n, Err(error)), "{text}");
+        }
+    }
+
+    #[test]
+    fn strings_end_where_a_plain_look_says() {
+        let plain = |text: &[u8]| {
+            let mut at = 0;
+            loop {
+                match text.get(at)? {
+                    b'"' => return Some(at),
+                    b'\\' => at += 2,
+                    _ => at += 1,
+                }
+            }
+        };
+        for len in 0..80 {
+            for fill in [b'x', b'!', b'#', b'[', 0xa2, 0xdc] {
+                for at in 0..len {
+                    for what in ["\"", "\\", "\\\"", "\\\\\""] {
+                        let mut text = vec![fill; len];
+                        let end = (at + what.len()).min(len);
+                        text[at..end].copy_from_slice(&what.as_bytes()[..end - at]);
+                        assert_eq!(string_len(&text), plain(&text), "{text:?}");
+                    }
+                }
+            }
         }
     }
 

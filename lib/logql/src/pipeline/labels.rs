@@ -48,6 +48,28 @@ struct Slot {
     name: (usize, usize),
     value: (usize, usize),
     category: Category,
+    /// Of the name: unequal ones need not be compared.
+    hash: u32,
+}
+
+/// A cheap hash of a name: enough to tell the labels of one line apart.
+fn hash(name: &str) -> u32 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let bytes = name.as_bytes();
+    let mut out = bytes.len() as u64;
+    let mut add = |word: u64| out = (out.rotate_left(23) ^ word).wrapping_mul(ODD);
+    let mut words = bytes.chunks_exact(8);
+    for word in &mut words {
+        add(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+    }
+    add(words.remainder().iter().fold(0, |all, byte| all << 8 | u64::from(*byte)));
+    // The upper half of a product depends on all bits.
+    u32::try_from(out >> 32).unwrap_or(0)
+}
+
+/// The bit that stands for a hash in `LabelSet::seen`.
+fn bit(hash: u32) -> u64 {
+    1 << (hash >> 26)
 }
 
 /// See the module's description.
@@ -58,6 +80,10 @@ pub struct LabelSet {
     /// The stream's own slots, copied back for each entry.
     base: Vec<Slot>,
     base_len: usize,
+    /// A bit for each name that `base` has.
+    base_seen: u64,
+    /// A bit for each name that the line has or had: where it is missing nothing needs to be looked for.
+    seen: u64,
     stream: Labels,
     metadata: Labels,
     stream_changed: bool,
@@ -88,9 +114,11 @@ impl LabelSet {
     pub(crate) fn start_stream(&mut self, labels: &Labels) {
         self.arena.clear();
         self.slots.clear();
+        self.seen = 0;
         for (name, value) in labels {
             self.push(name, value, Category::Stream);
         }
+        self.base_seen = self.seen;
         self.base.clone_from(&self.slots);
         self.base_len = self.arena.len();
         self.stream = labels.clone();
@@ -102,6 +130,7 @@ impl LabelSet {
         self.arena.truncate(self.base_len);
         self.slots.clear();
         self.slots.extend_from_slice(&self.base);
+        self.seen = self.base_seen;
         self.stream_changed = false;
         self.metadata_changed = false;
         self.error = None;
@@ -123,12 +152,21 @@ impl LabelSet {
     }
 
     fn push(&mut self, name: &str, value: &str, category: Category) {
+        self.push_hashed(name, hash(name), value, category);
+    }
+
+    fn push_hashed(&mut self, name: &str, hash: u32, value: &str, category: Category) {
         let start = self.arena.len();
         self.arena.push_str(name);
         let middle = self.arena.len();
         self.arena.push_str(value);
         let end = self.arena.len();
-        self.slots.push(Slot { name: (start, middle), value: (middle, end), category });
+        self.seen |= bit(hash);
+        self.slots.push(Slot { name: (start, middle), value: (middle, end), category, hash });
+    }
+
+    fn has_name(&self, slot: &Slot, name: &str, hash: u32) -> bool {
+        slot.hash == hash && self.text(slot.name) == name
     }
 
     fn text(&self, range: (usize, usize)) -> &str {
@@ -136,11 +174,16 @@ impl LabelSet {
     }
 
     fn in_stream(&self, name: &str) -> bool {
-        self.base.iter().any(|s| self.text(s.name) == name)
+        let hash = hash(name);
+        self.base_seen & bit(hash) != 0 && self.base.iter().any(|s| self.has_name(s, name, hash))
     }
 
     fn find(&self, name: &str, category: Category) -> Option<usize> {
-        self.slots.iter().position(|s| s.category == category && self.text(s.name) == name)
+        let hash = hash(name);
+        if self.seen & bit(hash) == 0 {
+            return None;
+        }
+        self.slots.iter().position(|s| s.category == category && self.has_name(s, name, hash))
     }
 
     fn suffixed(&mut self, name: &str) -> String {
@@ -153,7 +196,12 @@ impl LabelSet {
 
     /// The value of a label, error labels excepted.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.slots.iter().find(|s| self.text(s.name) == name).map(|s| self.text(s.value))
+        let hash = hash(name);
+        if self.seen & bit(hash) == 0 {
+            return None;
+        }
+        let slot = self.slots.iter().find(|s| self.has_name(s, name, hash));
+        slot.map(|s| self.text(s.value))
     }
 
     /// The value a label filter sees.
@@ -181,6 +229,15 @@ impl LabelSet {
         if name.is_empty() {
             return false;
         }
+        let hash = hash(name);
+        if self.seen & bit(hash) == 0 && !matches!(name, ERROR | ERROR_DETAILS) {
+            // Most names are new ones: nothing to clash with, nothing to replace.
+            let wanted = wanted(name);
+            if wanted {
+                self.push_hashed(name, hash, value, Category::Parsed);
+            }
+            return wanted;
+        }
         if !self.clashes(name) {
             return self.store_parsed(name, value, write, wanted);
         }
@@ -204,7 +261,9 @@ impl LabelSet {
             return false;
         }
         // Only a renamed label can meet another here, and it wins.
-        self.remove(name);
+        if self.get(name).is_some() || matches!(name, ERROR | ERROR_DETAILS) {
+            self.remove(name);
+        }
         self.push(name, value, Category::Parsed);
         true
     }
@@ -297,6 +356,17 @@ impl LabelSet {
         }
         if !self.details.is_empty() {
             pairs.push((ERROR_DETAILS, &self.details));
+        }
+    }
+
+    /// As [`write_key`](Self::write_key) of the labels with these names, which are sorted; only for a
+    /// line without an error.
+    pub(crate) fn write_key_of(&self, out: &mut Vec<u8>, names: &[String]) {
+        for name in names {
+            if let Some(value) = self.get(name) {
+                put_str(out, name);
+                put_str(out, value);
+            }
         }
     }
 

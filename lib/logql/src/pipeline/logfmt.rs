@@ -1,6 +1,6 @@
 //! A scanner of `key=value key="quoted" bare` lines.
 
-use super::json;
+use super::json::{self, every, zero_bytes};
 
 /// A malformed pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +40,25 @@ impl<'a> Pairs<'a> {
         self.line.as_bytes()[self.pos..].iter().take_while(|b| take(**b)).count()
     }
 
+    /// Bytes up to the next blank, `=` or `"`.
+    fn word_len(&self) -> usize {
+        let rest = self.line.as_bytes().get(self.pos..).unwrap_or_default();
+        let mut at = 0;
+        while let Some(word) = rest.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+            let word = u64::from_le_bytes(*word);
+            // As `zero_bytes`, for all that is at most a blank.
+            let blanks = word.wrapping_sub(every(b' ' + 1)) & !word & every(0x80);
+            let found = blanks | zero_bytes(word ^ every(b'=')) | zero_bytes(word ^ every(b'"'));
+            if found != 0 {
+                return at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
+            }
+            at += 8;
+        }
+        let ends = |b: &u8| *b <= b' ' || matches!(b, b'=' | b'"');
+        let rest = rest.get(at..).unwrap_or_default();
+        at + rest.iter().position(ends).unwrap_or(rest.len())
+    }
+
     /// An error here; the rest of the word is skipped.
     fn fail(&mut self, what: &'static str) -> LogfmtError {
         let pos = self.pos + 1;
@@ -49,7 +68,7 @@ impl<'a> Pairs<'a> {
 
     fn pair(&mut self) -> Result<Pair<'a>, LogfmtError> {
         let start = self.pos;
-        self.pos += self.span(|b| b > b' ' && b != b'=' && b != b'"');
+        self.pos += self.word_len();
         let key = &self.line[start..self.pos];
         match self.byte() {
             Some(b'=') if key.is_empty() => return Err(self.fail("unexpected '='")),
@@ -61,7 +80,7 @@ impl<'a> Pairs<'a> {
             return self.quoted(key);
         }
         let start = self.pos;
-        self.pos += self.span(|b| b > b' ' && b != b'=' && b != b'"');
+        self.pos += self.word_len();
         match self.byte() {
             Some(b'=') => Err(self.fail("unexpected '='")),
             Some(b'"') => Err(self.fail("unexpected '\"'")),
@@ -129,6 +148,22 @@ mod tests {
         let found = pairs(r#" env=q msg="x \"y\"" bare k= a="" "#);
         let want = [("env", "q"), ("msg", "x \"y\""), ("bare", ""), ("k", ""), ("a", "")];
         assert_eq!(found, want.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn words_end_where_a_plain_look_says() {
+        for len in 0..40 {
+            for fill in ["x", "!", "\u{e9}", ">", "#", "\u{7f}"] {
+                for end in ["", " ", "=", "\"", "\t", "\u{1f}"] {
+                    for behind in ["", "abcdefghij", " =\"    x"] {
+                        let line = format!("{}{end}{behind}", fill.repeat(len));
+                        let ends = |b: u8| b <= b' ' || b == b'=' || b == b'"';
+                        let expected = line.bytes().position(ends).unwrap_or(line.len());
+                        assert_eq!(Pairs::new(&line).word_len(), expected, "{line:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

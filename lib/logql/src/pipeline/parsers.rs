@@ -116,12 +116,23 @@ fn is_logfmt_key(key: &str) -> bool {
 
 /// Appends a key as a label name, behind what is there with `_` between.
 fn push_name(out: &mut String, key: &str) {
+    if is_label_name(key) {
+        return push_clean(out, key);
+    }
     let key = key.trim();
     let Some(first) = key.chars().next() else { return };
     if !out.is_empty() || first.is_ascii_digit() {
         out.push('_');
     }
     out.extend(key.chars().map(|c| if c == '_' || c.is_ascii_alphanumeric() { c } else { '_' }));
+}
+
+/// As [`push_name`], of what is a label name.
+fn push_clean(out: &mut String, key: &str) {
+    if !out.is_empty() {
+        out.push('_');
+    }
+    out.push_str(key);
 }
 
 /// Collects the members of an object as labels.
@@ -134,9 +145,13 @@ struct JsonLabels<'a> {
 impl Visitor for JsonLabels<'_> {
     fn member(&mut self, key: &str, value: Json<'_>) -> bool {
         let Buffers { name, value: text, .. } = &mut *self.buffers;
-        let prefix_len = name.len();
-        push_key(name, key);
         let hints = self.hints;
+        let prefix_len = name.len();
+        // Most fields are of no use to most queries.
+        if prefix_len == 0 && !hints.may_want(key) && is_label_name(key) {
+            return true;
+        }
+        push_key(name, key);
         let mut goes_on = true;
         if name.len() > prefix_len && hints.may_want(name) {
             let found = match value {
@@ -175,7 +190,13 @@ impl Visitor for JsonLabels<'_> {
 }
 
 fn push_key(name: &mut String, key: &str) {
-    if key.contains('\\') { push_name(name, &json::unescape(key)) } else { push_name(name, key) }
+    if is_label_name(key) {
+        push_clean(name, key);
+    } else if key.contains('\\') {
+        push_name(name, &json::unescape(key));
+    } else {
+        push_name(name, key);
+    }
 }
 
 fn parse_json(line: &str, labels: &mut LabelSet, hints: &Hints, buffers: &mut Buffers) {
@@ -236,6 +257,9 @@ fn parse_logfmt(
             Err(e) if strict => return fail(labels, LineError::Logfmt, &e, buffers),
             Err(_) => continue,
         };
+        if !hints.may_want(pair.key) && is_label_name(pair.key) {
+            continue;
+        }
         buffers.name.clear();
         push_name(&mut buffers.name, pair.key);
         if buffers.name.is_empty() || !hints.may_want(&buffers.name) {

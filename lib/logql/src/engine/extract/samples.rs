@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use skald_model::{Labels, StreamEntries};
+use skald_model::{Labels, LogEntry, StreamEntries};
 use skald_vector::CancelFlag;
 
 use super::{Extraction, Extractor, Group, Windows};
@@ -116,11 +116,63 @@ impl SampleSet {
             }
         }
         self.work = work;
-        if additive && self.n_samples > 2 * self.n_compacted + MIN_COMPACT {
+        if additive {
+            self.compact_if_grown();
+        }
+        Ok(())
+    }
+
+    /// Counts times of streams, sorted ones, whose entries differ in nothing else that matters.
+    pub(in crate::engine) fn add_times(
+        &mut self,
+        extraction: &Extraction,
+        streams: &[(Labels, Vec<i64>)],
+        windows: Windows,
+        cancel: &CancelFlag,
+        max_samples: usize,
+    ) -> Result<(), QueryError> {
+        let mut cells = windows.cells();
+        let mut work = std::mem::take(&mut self.work);
+        let empty = LogEntry { timestamp_ns: 0, line: Bytes::new(), metadata: Labels::empty() };
+        for (labels, times) in streams {
+            if cancel.is_cancelled() {
+                return Err(QueryError::Cancelled);
+            }
+            work.start_stream(labels);
+            let passes = extraction.pipeline.process(&mut work, &empty);
+            let mut at = None;
+            let mut rest = times.as_slice();
+            while let Some(first) = rest.first() {
+                // All times of a cell are in the same windows.
+                let end = cells.end(*first);
+                let n = rest.iter().take_while(|t| **t <= end).count().max(1);
+                let inside = windows.contains(*first);
+                rest = rest.get(n..).unwrap_or_default();
+                if !inside {
+                    continue;
+                }
+                self.stats.lines_processed += n as u64;
+                if !passes {
+                    continue;
+                }
+                self.stats.post_filter_lines += n as u64;
+                let at = match at {
+                    Some(at) => at,
+                    None => *at.insert(self.series_of(extraction, &work)?),
+                };
+                self.push(at, end, count(n), true, max_samples)?;
+            }
+        }
+        self.work = work;
+        self.compact_if_grown();
+        Ok(())
+    }
+
+    fn compact_if_grown(&mut self) {
+        if self.n_samples > 2 * self.n_compacted + MIN_COMPACT {
             self.compact();
             self.n_compacted = self.n_samples;
         }
-        Ok(())
     }
 
     /// Adds the samples of another set, of the same extraction.
@@ -213,7 +265,12 @@ impl SampleSet {
             _ => group.keeps(name) && unwrapped != Some(name),
         };
         self.key.clear();
-        labels.write_key(&mut self.key, keeps);
+        match group {
+            Group::By(names) if labels.error().is_none() && labels.error_details().is_empty() => {
+                labels.write_key_of(&mut self.key, names);
+            }
+            _ => labels.write_key(&mut self.key, keeps),
+        }
         if let Some(at) = self.index.get(self.key.as_slice()) {
             return Ok(*at);
         }
@@ -238,6 +295,11 @@ impl SampleSet {
             series.times = order.iter().map(|i| series.times[*i]).collect();
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "samples are floats")]
+fn count(n: usize) -> f64 {
+    n as f64
 }
 
 pub(in crate::engine) fn too_many(max: usize) -> QueryError {
