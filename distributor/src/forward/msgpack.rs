@@ -144,7 +144,12 @@ fn nested<'a>(rest: &mut &'a [u8], depth: usize, left: &mut u32) -> Result<Value
         0x80..=0x8f | 0xde | 0xdf => {
             let mut pairs = Vec::new();
             for _ in 0..head.values / 2 {
-                pairs.push((nested(rest, depth + 1, left)?, nested(rest, depth + 1, left)?));
+                let key = nested(rest, depth + 1, left)?;
+                // As text its quotes are escaped, those of keys within it again: twice as long at each level.
+                if matches!(key, Value::List(_) | Value::Map(_)) {
+                    return Err(Malformed::Bytes("a key is a list or a map"));
+                }
+                pairs.push((key, nested(rest, depth + 1, left)?));
             }
             Value::Map(pairs)
         }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::decode::{decode_entries, message};
-use super::msgpack::{Scanner, ack, read};
+use super::msgpack::{Malformed, Scanner, ack, read};
 use crate::testing::{Cluster, Mode, NOW_NS, context};
 use crate::{Config, ForwardConfig};
 
@@ -231,6 +231,9 @@ fn entries_that_are_none_are_refused_one_by_one() {
     many.extend([0xc0; 70_000]);
     assert!(read(&mut &many[..]).is_err());
     assert!(read(&mut &[0x91; 100_000][..]).is_err());
+    // Maps as names of maps as names: 2^31 bytes of backslashes.
+    let names = [&[0x81; 31][..], &[0; 32]].concat();
+    assert_eq!(read(&mut &names[..]), Err(Malformed::Bytes("a key is a list or a map")));
 }
 
 proptest! {
