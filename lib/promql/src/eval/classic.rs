@@ -19,8 +19,8 @@ pub(super) struct Raised {
     pub max_diff: f64,
 }
 
-/// Adds buckets with equal bounds and makes counts cumulative. `buckets` are sorted by bound.
-fn prepare(buckets: &mut Vec<ClassicBucket>) -> Option<Raised> {
+/// Adds buckets with equal bounds. `buckets` are sorted by bound.
+fn coalesce(buckets: &mut Vec<ClassicBucket>) {
     buckets.dedup_by(|next, kept| {
         let same = next.upper == kept.upper;
         if same {
@@ -28,6 +28,11 @@ fn prepare(buckets: &mut Vec<ClassicBucket>) -> Option<Raised> {
         }
         same
     });
+}
+
+/// Adds buckets with equal bounds and makes counts cumulative. `buckets` are sorted by bound.
+fn prepare(buckets: &mut Vec<ClassicBucket>) -> Option<Raised> {
+    coalesce(buckets);
     let mut raised: Option<Raised> = None;
     let mut highest = buckets.first().map_or(0.0, |b| b.count);
     for bucket in buckets.iter_mut().skip(1) {
@@ -94,12 +99,12 @@ pub(super) fn quantile(phi: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Opti
     (lower + (upper - lower) * (rank / count), raised)
 }
 
-/// The share of observations between `low` and `high`.
+/// The share of observations between `low` and `high`. Counts are taken as they are, as Prometheus does.
 pub(super) fn fraction(low: f64, high: f64, buckets: &mut Vec<ClassicBucket>) -> f64 {
     if low.is_nan() || high.is_nan() || buckets.last().is_none_or(|b| b.upper != f64::INFINITY) {
         return f64::NAN;
     }
-    prepare(buckets);
+    coalesce(buckets);
     let observations = buckets.last().map_or(0.0, |b| b.count);
     if observations == 0.0 {
         return f64::NAN;
@@ -107,7 +112,11 @@ pub(super) fn fraction(low: f64, high: f64, buckets: &mut Vec<ClassicBucket>) ->
     if low >= high {
         return 0.0;
     }
-    (rank_of(high, buckets) - rank_of(low, buckets)) / observations
+    let rank = |v| {
+        let rank = rank_of(v, buckets);
+        if rank > observations { observations } else { rank }
+    };
+    (rank(high) - rank(low)) / observations
 }
 
 /// How many observations lie below `v`, linear within buckets.

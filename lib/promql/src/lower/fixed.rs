@@ -41,8 +41,12 @@ fn walk(expr: Expr) -> Walked {
             let walked: Vec<Walked> = args.into_iter().map(walk).collect();
             let of_selector = matches!(walked.as_slice(), [(Expr::Selector(_), _)]);
             let is_fixed = walked.iter().all(|(_, f)| *f) && !looks_at_time(func, of_selector);
-            let keep = |walked: Walked| if is_fixed { walked.0 } else { wrap(walked) };
-            let args = walked.into_iter().map(keep).collect();
+            // Where labels come from is not evaluated on its own.
+            let n_values = if matches!(func, Function::Info) { 1 } else { usize::MAX };
+            let keep = |(i, walked): (usize, Walked)| {
+                if is_fixed || i >= n_values { walked.0 } else { wrap(walked) }
+            };
+            let args = walked.into_iter().enumerate().map(keep).collect();
             (Expr::Call { func, name, args, places }, is_fixed)
         }
     }
