@@ -1,5 +1,7 @@
 //! The tree over the values of its leaves: what LogQL says, in the terms of `skald_vector`.
 
+use std::collections::{HashMap, HashSet, VecDeque};
+
 use skald_model::Labels;
 use skald_vector::binary::ScalarSide;
 use skald_vector::function::label_replace;
@@ -194,8 +196,40 @@ fn has_empty_labels(column: &Column) -> bool {
 /// Where labels are made anew, those that are empty are left out; elsewhere they tell series apart.
 fn without_empty(mut matrix: Matrix) -> Matrix {
     for column in matrix.columns.iter_mut().filter(|column| has_empty_labels(column)) {
-        let labels = column.labels.iter().filter(|(_, value)| !value.is_empty());
-        column.labels = Labels::from_pairs(labels);
+        column.labels = bare(column);
+    }
+    matrix
+}
+
+fn bare(column: &Column) -> Labels {
+    Labels::from_pairs(column.labels.iter().filter(|(_, value)| !value.is_empty()))
+}
+
+/// Whether series differ only in that labels are empty or missing.
+fn has_twins(matrix: &Matrix) -> bool {
+    let mut seen = HashSet::new();
+    matrix.columns.iter().any(has_empty_labels)
+        && !matrix.columns.iter().all(|column| seen.insert(bare(column)))
+}
+
+/// The labels that series have, in order, by what they are without empty ones; nothing if none has any.
+fn original_names(sides: [&Matrix; 2]) -> HashMap<Labels, VecDeque<Labels>> {
+    let mut out: HashMap<Labels, VecDeque<Labels>> = HashMap::new();
+    let columns = || sides.into_iter().flat_map(|side| &side.columns);
+    if columns().any(has_empty_labels) {
+        for column in columns() {
+            out.entry(bare(column)).or_default().push_back(column.labels.clone());
+        }
+    }
+    out
+}
+
+/// Sets choose series, which keep the labels they had.
+fn named_again(mut matrix: Matrix, mut names: HashMap<Labels, VecDeque<Labels>>) -> Matrix {
+    for column in &mut matrix.columns {
+        if let Some(name) = names.get_mut(&column.labels).and_then(VecDeque::pop_front) {
+            column.labels = name;
+        }
     }
     matrix
 }
@@ -275,11 +309,18 @@ fn binary(
         }
         (Evaluated::Vector(left), Evaluated::Vector(right)) => {
             let matching = matching(expr.matching.as_ref());
-            let (left, right) = match expr.op {
-                BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => (left, right),
-                _ => (without_empty(left), without_empty(right)),
+            let set = matches!(expr.op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless);
+            let keeps = set && (has_twins(&left) || has_twins(&right));
+            let names = match set && !keeps {
+                true => original_names([&left, &right]),
+                false => HashMap::new(),
             };
-            vector_vector(op, &left, &right, &matching, options, ctx)
+            let (left, right) = match keeps {
+                true => (left, right),
+                false => (without_empty(left), without_empty(right)),
+            };
+            let out = vector_vector(op, &left, &right, &matching, options, ctx);
+            out.map(|out| named_again(out, names))
         }
     };
     out.map(Evaluated::Vector).map_err(refused)

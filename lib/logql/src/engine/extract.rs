@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::ast::{Grouping, LogRange, RangeOp};
 use crate::error::QueryError;
 use crate::pipeline::hints::Hints;
-use crate::pipeline::labels::PRESERVE_ERROR;
+use crate::pipeline::labels::{ERROR, PRESERVE_ERROR};
 use crate::pipeline::unwrap::Unwrapper;
 use crate::pipeline::{Pipeline, Work};
 
@@ -40,6 +40,8 @@ pub(super) struct Extraction {
     pub(super) pipeline: Pipeline,
     extractor: Extractor,
     group: Group,
+    /// Whether lines with an error count: where labels are listed and a filter, or the list, names errors.
+    keeps_errors: bool,
 }
 
 // === impl Group ===
@@ -81,10 +83,21 @@ impl Extraction {
         if !matches!(extractor, Extractor::LineBytes) {
             pipeline.drop_unused_line_formats();
         }
+        let keeps_errors = match &group {
+            Group::By(by) => {
+                let mut named = by.iter().any(|name| name == ERROR);
+                pipeline.needed_labels(&mut |name| named |= name == ERROR);
+                if let Extractor::Label(unwrapper) = &extractor {
+                    unwrapper.needed_labels(&mut |name| named |= name == ERROR);
+                }
+                named
+            }
+            _ => false,
+        };
         if let Some(hints) = hints(&pipeline, &extractor, &group) {
             pipeline.set_hints(hints);
         }
-        Ok(Self { pipeline, extractor, group })
+        Ok(Self { pipeline, extractor, group, keeps_errors })
     }
 
     pub(super) fn needs_line(&self) -> bool {

@@ -262,7 +262,7 @@ impl<'a> Collected<'a> {
     }
 
     fn finish(mut self) -> Vec<ResultStream> {
-        self.streams.sort_by(|a, b| a.stream_labels.cmp(&b.stream_labels));
+        self.streams.sort_by_cached_key(|stream| stream.stream_labels.to_string());
         self.streams
     }
 }

@@ -322,6 +322,11 @@ impl LabelSet {
         &self.details
     }
 
+    /// Marks the line as broken; the details of an earlier error stay.
+    pub(super) fn set_error_alone(&mut self, error: LineError) {
+        self.error = Some(error);
+    }
+
     /// Marks the line as broken; a later error replaces an earlier one.
     pub(crate) fn set_error(&mut self, error: LineError, details: &str) {
         self.error = Some(error);

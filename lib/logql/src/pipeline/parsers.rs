@@ -72,7 +72,11 @@ impl Parser {
         hints: &Hints,
         buffers: &mut Buffers,
     ) -> bool {
-        if hints.skips_parsing() && !matches!(self, Self::Unpack) {
+        let is_done = match self {
+            Self::Unpack if hints.skips_parsing() => false,
+            _ => hints.satisfied(labels),
+        };
+        if is_done {
             return false;
         }
         match self {
@@ -225,7 +229,7 @@ fn json_paths(
         return;
     }
     if !line.starts_with(['{', '[', '"']) {
-        labels.set_error(LineError::Json, "");
+        labels.set_error_alone(LineError::Json);
         return;
     }
     for (name, path) in paths.iter().filter(|(name, _)| hints.may_want(name)) {

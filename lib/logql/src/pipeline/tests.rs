@@ -233,6 +233,10 @@ fn logfmt_fields_are_found_by_the_names_of_labels() {
 #[test]
 fn fields_of_what_is_no_json_document_are_an_error_without_details() {
     assert_eq!(labels("| json a", "x"), r#"{__error__="JSONParserErr", app="a"}"#);
+    assert!(
+        labels(r#"| line_format "{{ div 1 0 }}" | json a"#, "x")
+            .contains("JSONParserErr\", __error_details__")
+    );
     assert_eq!(labels("| json a", " {}"), r#"{__error__="JSONParserErr", app="a"}"#);
 }
 

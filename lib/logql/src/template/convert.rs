@@ -38,9 +38,11 @@ pub(super) fn to_int(value: &Value) -> i64 {
             };
             parse_int(text)
                 .or_else(|| {
-                    s.split_once('.')
-                        .filter(|(_, f)| f.bytes().all(|b| b == b'0'))
-                        .and_then(|(i, _)| parse_int(i))
+                    // Digits behind the point count for nothing.
+                    let (whole, fraction) = s.split_once('.')?;
+                    let is_number = fraction.bytes().all(|b| b.is_ascii_digit());
+                    parse_int(if matches!(whole, "" | "+" | "-") { "0" } else { whole })
+                        .filter(|_| is_number)
                 })
                 .unwrap_or(0)
         }
@@ -81,7 +83,7 @@ mod tests {
             (int("12"), int("-3"), int("007"), int("0"), int("x"), int("")),
             (12, -3, 7, 0, 0, 0)
         );
-        assert_eq!(int("12.0"), 12);
+        assert_eq!((int("12.0"), int("-2.25"), int(".5"), int("1.x")), (12, -2, 0, 0));
         assert!((round(1.255, 1, 0.5) - 1.3).abs() < 1e-12);
         assert!((round(1.255, 1, 0.6) - 1.2).abs() < 1e-12);
         assert!((round(-1.23, 1, 0.5) + 1.3).abs() < 1e-12);

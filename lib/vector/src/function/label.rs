@@ -65,7 +65,9 @@ pub fn label_join<E: From<VectorError>>(
 }
 
 fn with_label(labels: &Labels, name: &str, value: &str) -> Labels {
-    if labels.get(name).unwrap_or("") == value {
+    // Those of LogQL may have labels that are empty, which do not outlive this.
+    let has_empty = labels.iter().any(|(_, value)| value.is_empty());
+    if !has_empty && labels.get(name).unwrap_or("") == value {
         return labels.clone();
     }
     let mut builder = labels.to_builder();

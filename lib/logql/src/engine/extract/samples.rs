@@ -15,7 +15,7 @@ use super::{Extraction, Extractor, Group, Windows};
 use crate::engine::log::CHECK_EVERY;
 use crate::error::{PipelineError, QueryError};
 use crate::pipeline::Work;
-use crate::pipeline::labels::{ERROR, ERROR_DETAILS, PRESERVE_ERROR, sorted_labels};
+use crate::pipeline::labels::{ERROR, ERROR_DETAILS, LineError, PRESERVE_ERROR, sorted_labels};
 use crate::result::Stats;
 
 /// So many samples more than before are added up.
@@ -250,18 +250,24 @@ impl SampleSet {
     fn series_of(&mut self, extraction: &Extraction, work: &Work) -> Result<usize, QueryError> {
         let labels = &work.labels;
         let group = &extraction.group;
-        if labels.error().is_some() && labels.get(PRESERVE_ERROR) != Some("true") {
-            let kept = matches!(group, Group::By(names) if names.iter().any(|n| n == ERROR));
-            if !kept {
-                return Err(broken(work).into());
-            }
+        let is_read = labels.error() != Some(LineError::SampleExtraction);
+        let counts =
+            extraction.keeps_errors && is_read || labels.get(PRESERVE_ERROR) == Some("true");
+        if labels.error().is_some() && !counts {
+            return Err(broken(work).into());
         }
         let unwrapped = match &extraction.extractor {
             Extractor::Label(unwrapper) => Some(unwrapper.label()),
             _ => None,
         };
+        // Where labels are made anew, details go with their error.
+        let has_details =
+            labels.error().is_some() || unwrapped.is_none() && matches!(group, Group::All);
         let keeps = |name: &str| match group {
+            _ if name == ERROR_DETAILS && !has_details => false,
             Group::By(_) => group.keeps(name) || (name == ERROR_DETAILS && group.keeps(ERROR)),
+            // What could not be read is shown.
+            Group::All if labels.error().is_some() => true,
             _ => group.keeps(name) && unwrapped != Some(name),
         };
         self.key.clear();

@@ -14,6 +14,8 @@ async fn labels_that_are_made_anew_are_not_empty() {
     assert_eq!(ask("sum without (b) (count_over_time(LOGS))").await, r#"{} 2; {a="x"} 1"#);
     assert_eq!(ask("topk without (b) (9, count_over_time(LOGS))").await, counted);
     assert_eq!(ask("count_over_time(LOGS) * 1").await, counted);
+    let replaced = r#"label_replace(count_over_time({app="a"} |= "a= " | logfmt --keep-empty | drop app [1m]), "new", "", "b", "1")"#;
+    assert_eq!(ask(replaced).await, r#"{b="1"} 1"#);
 }
 
 #[tokio::test]
@@ -23,7 +25,14 @@ async fn what_two_vectors_make_has_no_empty_labels() {
     let ask = async |query: &str| instant(&source, &query.replace("LOGS", logs)).await;
     let made = r#"{a="x", b="2"} 2; {b="1"} 2"#;
     assert_eq!(ask("LOGS + LOGS").await, made);
+    let twins = one(&[(-1, "a= b=1"), (0, "b=1")]);
+    let both = instant(&twins, &format!("{logs} or vector(1)")).await;
+    assert_eq!(both, r#"{} 1; {a="", b="1"} 1; {b="1"} 1"#);
     assert_eq!(ask("LOGS and LOGS").await, r#"{a="", b="1"} 1; {a="x", b="2"} 1"#);
+    let bare = r#"sum by (b) (count_over_time({app="a"} | logfmt [1m]))"#;
+    assert_eq!(ask(&format!("LOGS and {bare}")).await, r#"{a="", b="1"} 1"#);
+    assert_eq!(ask(&format!("LOGS unless {bare}")).await, r#"{a="x", b="2"} 1"#);
+    assert_eq!(ask(&format!("{bare} or LOGS")).await, r#"{a="x", b="2"} 1; {b="1"} 1; {b="2"} 1"#);
 }
 
 #[tokio::test]
@@ -53,4 +62,30 @@ async fn lines_that_nobody_looks_at_are_not_made() {
     assert_eq!(ask(&format!("{fails} | label_format b=a")).await, r#"{app="a", b="1"} 1"#);
     assert_eq!(ask(&format!(r#"{fails} | label_format b="{{{{ __line__ }}}}""#)).await, "");
     assert_eq!(ask(&format!(r#"{fails} |= "a""#)).await, "");
+}
+
+#[tokio::test]
+async fn errors_that_a_filter_names_count_where_labels_are_listed() {
+    let source = one(&[(-1, "x v=1"), (0, "x v=2")]);
+    let logs = r#"{app="a"} | __error__!="LogfmtParserErr" | json"#;
+    let ask = async |query: &str| instant(&source, &query.replace("LOGS", logs)).await;
+    assert_eq!(ask("sum by (app) (count_over_time(LOGS [1m]))").await, r#"{app="a"} 2"#);
+    assert_eq!(ask("absent_over_time(LOGS [1m])").await, "");
+    assert!(ask("max(count_over_time(LOGS [1m]))").await.contains("pipeline error"));
+    let kept = ask("count_over_time(LOGS | drop __error__ [1m])").await;
+    assert!(kept.contains("__error_details__"), "{kept}");
+    let summed = ask("sum_over_time(LOGS | drop __error__ | logfmt | unwrap v [1m])").await;
+    assert_eq!(summed, r#"{app="a"} 3"#);
+}
+
+#[tokio::test]
+async fn parsers_rest_when_all_that_is_listed_was_found() {
+    let source = one(&[(-1, "v=1"), (0, "v=2")]);
+    let ask = async |query: &str| instant(&source, query).await;
+    let found = ask(r#"max_over_time({app="a"} | logfmt | json | unwrap v [1m]) by ()"#).await;
+    assert_eq!(found, "{} 2");
+    let sought = ask(r#"max_over_time({app="a"} | logfmt | json | unwrap v [1m]) by (w)"#).await;
+    assert!(sought.contains("pipeline error"), "{sought}");
+    let kept = r#"sum_over_time({app="a"} | logfmt | label_format __preserve_error__="true", v="x" | unwrap v [1m])"#;
+    assert!(ask(kept).await.contains(r#"v="x""#));
 }
