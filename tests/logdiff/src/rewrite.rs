@@ -10,11 +10,19 @@ use skald_logql::ast::{
 use skald_logql::parse;
 use skald_model::{MatchOp, Matcher};
 
+/// A time zone that is none.
+const NOWHERE: &str = "Nowhere/X";
+const ZONES: &str = "Time zones";
+/// Loki takes longer ranges of instant queries apart, and sums what it has of them.
+const LONG: &str = "Long ranges";
+const HOUR_NS: i64 = 3_600_000_000_000;
+
 /// Changes a log expression, in the range aggregation that has it.
 type Change = fn(&mut LogExpr, Option<(RangeOp, Option<&mut Unwrap>)>);
 
 /// Headings of the document, and how each changes the stages of a query.
-const REWRITES: [(&str, Change); 4] = [
+const REWRITES: [(&str, Change); 5] = [
+    ("Filters by beginnings", unanchored),
     ("Early filters", early),
     ("Rounded sizes", rounded),
     ("Alternatives of line filters", alone),
@@ -26,6 +34,12 @@ pub fn rewrites(query: &str) -> Vec<(&'static str, String)> {
     let Ok(expr) = parse(query) else { return Vec::new() };
     let text = expr.to_string();
     let mut out = Vec::new();
+    if query.contains(NOWHERE) {
+        out.push((ZONES, query.replace(NOWHERE, "UTC")));
+    }
+    if matches!(&expr, Expr::Metric(MetricExpr::Range(agg)) if agg.range.interval_ns > HOUR_NS) {
+        out.push((LONG, format!("sum without () ({text})")));
+    }
     let mut all = expr.clone();
     for (heading, change) in REWRITES {
         let mut one = expr.clone();
@@ -43,7 +57,7 @@ pub fn rewrites(query: &str) -> Vec<(&'static str, String)> {
 
 /// The headings under which this explains.
 pub fn headings() -> impl Iterator<Item = &'static str> {
-    REWRITES.into_iter().map(|(heading, _)| heading)
+    REWRITES.into_iter().map(|(heading, _)| heading).chain([ZONES, LONG])
 }
 
 fn change_logs(expr: &mut Expr, change: Change) {
@@ -140,6 +154,31 @@ fn round(filter: &mut LabelFilter) {
             *value = (shown * unit) as u64;
         }
         _ => {}
+    }
+}
+
+/// A label filter for what begins with a text is one for what has it anywhere.
+fn unanchored(log: &mut LogExpr, _: Option<(RangeOp, Option<&mut Unwrap>)>) {
+    fn change(filter: &mut LabelFilter) {
+        match filter {
+            LabelFilter::And(parts) | LabelFilter::Or(parts) => parts.iter_mut().for_each(change),
+            LabelFilter::String(m) if m.op == MatchOp::Regex || m.op == MatchOp::NotRegex => {
+                let Some(text) = m.value.strip_suffix(".*") else { return };
+                let is_literal =
+                    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
+                if let (true, Ok(wider)) =
+                    (is_literal, Matcher::new(m.op, &m.name, &format!(".*{}", m.value)))
+                {
+                    *m = wider;
+                }
+            }
+            _ => {}
+        }
+    }
+    for stage in &mut log.stages {
+        if let Stage::LabelFilter(filter) = stage {
+            change(filter);
+        }
     }
 }
 

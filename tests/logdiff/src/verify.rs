@@ -1,9 +1,10 @@
 //! Explanations that are checked by asking: of another query, or in another way.
 
+use skald_logql::ast::{BinaryOp, Expr, MetricExpr};
 use skald_testkit::http::Reply;
 
-use crate::compare::{Difference, compare, is_tie};
-use crate::explained::{BROKEN_FIELDS, EQUAL_LINES, INTERVAL, TIES, explanation};
+use crate::compare::{Difference, Kind, compare, is_exact, is_tie};
+use crate::explained::{BROKEN_FIELDS, EQUAL_LINES, INTERVAL, KINDS, ROUNDING, TIES, explanation};
 use crate::rewrite::{rewrites, without_broken};
 use crate::run::{How, Pair};
 use crate::shrink::parts;
@@ -43,7 +44,52 @@ impl Pair {
                 return Some(BROKEN_FIELDS);
             }
         }
+        if self.is_rounding(query, how).await {
+            return Some(ROUNDING);
+        }
+        if self.shows_other_kinds(query, how, why).await {
+            return Some(KINDS);
+        }
         self.explain_parts(query, how).await
+    }
+
+    /// Whether a remainder or a comparison is of numbers that are equal up to rounding only.
+    async fn is_rounding(&self, query: &str, how: How) -> bool {
+        let Ok(Expr::Metric(MetricExpr::Binary(binary))) = skald_logql::parse(query) else {
+            return false;
+        };
+        use BinaryOp::{Equal, Greater, GreaterEqual, Less, LessEqual, Mod, NotEqual};
+        if !matches!(binary.op, Mod | Equal | NotEqual | Greater | GreaterEqual | Less | LessEqual)
+        {
+            return false;
+        }
+        let mut inexact = false;
+        for part in parts(query) {
+            let (theirs, ours) = self.ask(&part, how).await;
+            if compare(how.asked(&part), &theirs, &ours).is_err() {
+                return false;
+            }
+            inexact |= !is_exact(&theirs, &ours);
+        }
+        inexact
+    }
+
+    /// Whether both show the same kinds of labels of the line in question when it is asked for alone.
+    async fn shows_other_kinds(&self, query: &str, how: How, why: &Difference) -> bool {
+        let time = why.theirs.split_once("[(").and_then(|(_, rest)| rest.split_once(','));
+        let Some(start) = time.and_then(|(time, _)| time.parse::<i64>().ok()) else { return false };
+        if why.kind != Kind::Lines || !how.categorize {
+            return false;
+        }
+        let plain = How { categorize: false, ..how };
+        let alone = How { start, end: start + 1, limit: ALL, ..how };
+        for how in [plain, alone] {
+            let (theirs, ours) = self.ask(query, how).await;
+            if compare(how.asked(query), &theirs, &ours).is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Which of the lines at one time are shown, where `interval` or equal lines leave a choice.
