@@ -239,9 +239,14 @@ fn json_paths(
                 buffers.value.as_str()
             }
             Some(Json::String(raw) | Json::Bare(raw) | Json::Object(raw) | Json::Array(raw)) => raw,
-            // What is missing is empty unless there is such a label.
-            None if labels.get(name).is_some() => continue,
-            Some(Json::Null) | None => "",
+            // What is missing is empty under its own name, unless there is such a label.
+            None => {
+                if labels.get(name).is_none() && hints.wants(name) {
+                    labels.set(name, "");
+                }
+                continue;
+            }
+            Some(Json::Null) => "",
         };
         labels.add_parsed(name, value, Write::Overwrite, |n| hints.wants(n));
     }

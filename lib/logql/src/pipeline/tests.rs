@@ -213,6 +213,8 @@ fn fields_that_are_missing_clash_with_nothing() {
     assert_eq!(run(r#"| logfmt env, id, x"#, "y=1"), bare);
     assert_eq!(run(r#"| json env, id, x"#, r#"{"y":1}"#), bare);
     assert!(run("| logfmt env", "env=q").contains(r#"env_extracted="q""#));
+    // A label that was taken away gives its name back.
+    assert_eq!(run("| keep app | json env", r#"{"y":1}"#), r#"{app="a", env=""}"#);
     // What was parsed before stays where the field is missing.
     assert_eq!(labels(r#"| json | json a="b""#, r#"{"a":"1"}"#), r#"{a="1", app="a"}"#);
     assert_eq!(labels(r#"| json | json a="b""#, r#"{"a":"1","b":null}"#), r#"{a="", app="a"}"#);

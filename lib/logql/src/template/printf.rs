@@ -122,10 +122,16 @@ fn verb_text(spec: &Spec, verb: char, value: &Value) -> Vec<u8> {
         ('t', Value::Bool(_)) => printed(value),
         ('q', Value::Str(s)) => quoted(s.chars().take(spec.precision.unwrap_or(usize::MAX)), '"'),
         ('q', Value::Int(i)) => quoted(std::iter::once(rune(*i)), '\''),
-        ('x', Value::Int(i)) => format!("{i:x}").into_bytes(),
-        ('X', Value::Int(i)) => format!("{i:X}").into_bytes(),
-        ('o', Value::Int(i)) => format!("{i:o}").into_bytes(),
-        ('b', Value::Int(i)) => format!("{i:b}").into_bytes(),
+        ('x' | 'X' | 'o' | 'b', Value::Int(i)) => {
+            let (sign, size) = (if *i < 0 { "-" } else { "" }, i.unsigned_abs());
+            let digits = match verb {
+                'x' => format!("{size:x}"),
+                'X' => format!("{size:X}"),
+                'o' => format!("{size:o}"),
+                _ => format!("{size:b}"),
+            };
+            signed(format!("{sign}{digits}"), *i < 0)
+        }
         ('c', Value::Int(i)) => rune(*i).to_string().into_bytes(),
         ('x', Value::Str(s)) => s.bytes().flat_map(|b| format!("{b:02x}").into_bytes()).collect(),
         ('X', Value::Str(s)) => s.bytes().flat_map(|b| format!("{b:02X}").into_bytes()).collect(),

@@ -129,6 +129,7 @@ fn what_go_has_built_in() {
         (r#"slice "abcdef" 1 3"#, "bc"),
         (r#"print 1 2 "a""#, "1 2a"),
         (r#"printf "%05.1f|%x" 3.14159 255"#, "003.1|ff"),
+        (r#"printf "%x|%X|%o|%b" -255 -255 -8 -2"#, "-ff|-FF|-10|-10"),
         (r#"println "a""#, "a\n"),
         (r#"html "<a>""#, "&lt;a&gt;"),
         (r#"js "a'b""#, r"a\'b"),
