@@ -79,3 +79,16 @@ impl Mutator {
         bytes
     }
 }
+
+/// Calls `run` with every piece as often as each of `shapes` says, between what stands before and behind.
+pub(crate) fn repeated(
+    pieces: impl IntoIterator<Item = &'static [u8]>,
+    shapes: &[(usize, &str, &str)],
+    run: impl Fn(&[u8]),
+) {
+    for piece in pieces {
+        for (count, before, behind) in shapes {
+            run(&[before.as_bytes(), &piece.repeat(*count), behind.as_bytes()].concat());
+        }
+    }
+}
