@@ -6,7 +6,7 @@
 mod load;
 
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -235,6 +235,32 @@ impl Object {
 
     fn loader(&self) -> Loader<'_> {
         Loader { store: &self.store, path: &self.path, meta: &self.meta, stats: &self.stats }
+    }
+
+    /// As [`scan`](Self::scan), until `each` breaks off.
+    pub(crate) async fn scan_until<S, F>(
+        &self,
+        scan: Scan<'_>,
+        state: S,
+        mut each: F,
+    ) -> Result<(), Error>
+    where
+        S: Send + 'static,
+        F: FnMut(&mut S, &RecordBatch) -> Result<ControlFlow<()>, ParquetError> + Send + 'static,
+    {
+        let broken_off = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&broken_off);
+        let read = self.scan(scan, state, move |state, batch| {
+            if each(state, batch)?.is_continue() {
+                return Ok(());
+            }
+            flag.store(true, Ordering::Relaxed);
+            Err(bad("broken off"))
+        });
+        match read.await {
+            Err(_) if broken_off.load(Ordering::Relaxed) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Runs `each` over the batches of the wanted rows and columns, in row order, on the blocking pool.

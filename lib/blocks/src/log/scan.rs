@@ -5,7 +5,6 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use skald_model::{Labels, Matcher, StreamEntries, TimeRange};
@@ -16,7 +15,6 @@ use super::grams::Wanted;
 use super::needles::Needles;
 use super::read::{BATCH_ROWS, LogReader, LogSelect};
 use crate::Error;
-use crate::chunks::bad;
 use crate::object::Scan;
 use crate::selection::{Rows, groups_with, row_groups};
 use crate::stats::Narrowed;
@@ -88,10 +86,8 @@ impl LogReader {
             current: None,
             out: Vec::new(),
         };
-        let broken_off = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&broken_off);
         let scan = Scan { columns: &columns, rows: &rows, batch_rows: BATCH_ROWS };
-        let read = self.object.scan(scan, entries, move |entries, batch| {
+        let read = self.object.scan_until(scan, entries, move |entries, batch| {
             let mut keep = match lines(batch)? {
                 Some(lines) if !needles.is_empty() => needles.search(lines),
                 _ => vec![true; batch.num_rows()],
@@ -102,16 +98,9 @@ impl LogReader {
             }
             entries.append(batch, &keep, needs_line)?;
             let found = std::mem::take(&mut entries.out);
-            if !found.is_empty() && each(found).is_break() {
-                flag.store(true, Ordering::Relaxed);
-                return Err(bad("broken off"));
-            }
-            Ok(())
+            Ok(if found.is_empty() { ControlFlow::Continue(()) } else { each(found) })
         });
-        match read.await {
-            Err(_) if broken_off.load(Ordering::Relaxed) => Ok(()),
-            other => other.map(drop),
-        }
+        read.await
     }
 
     /// The streams of a search, and those rows that page bounds and gram filters do not rule out.

@@ -5,8 +5,6 @@
 
 use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parquet::errors::ParquetError;
 use skald_model::{Labels, TimeRange};
@@ -78,20 +76,11 @@ impl LogReader {
         let columns = self.columns(false, &super::Metadata::none());
         let cursor =
             Cursor { rows: rows.ranges().into(), streams: streams.into(), range: search.range };
-        let broken_off = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&broken_off);
         let scan = Scan { columns: &columns, rows: &rows, batch_rows: BATCH_ROWS };
-        let read = self.object.scan(scan, cursor, move |cursor, batch| {
+        let read = self.object.scan_until(scan, cursor, move |cursor, batch| {
             let found = cursor.split(times(batch)?.values())?;
-            if !found.is_empty() && each(found).is_break() {
-                flag.store(true, Ordering::Relaxed);
-                return Err(bad("broken off"));
-            }
-            Ok(())
+            Ok(if found.is_empty() { ControlFlow::Continue(()) } else { each(found) })
         });
-        match read.await {
-            Err(_) if broken_off.load(Ordering::Relaxed) => Ok(()),
-            other => other.map(drop),
-        }
+        read.await
     }
 }
