@@ -12,6 +12,7 @@ pub mod histogram;
 pub mod labels;
 pub mod log;
 pub mod matcher;
+pub mod quote;
 pub mod regex;
 pub mod series;
 pub mod tenant;

@@ -12,7 +12,7 @@ pub fn quote(s: &str) -> String {
 }
 
 /// A character in single quotes.
-pub(super) fn quote_char(c: char) -> String {
+pub fn quote_char(c: char) -> String {
     let mut out = "'".to_owned();
     escape(c, '\'', &mut out);
     out.push('\'');
@@ -20,7 +20,7 @@ pub(super) fn quote_char(c: char) -> String {
 }
 
 /// `U+0071 'q'`.
-pub(super) fn code_point(c: char) -> String {
+pub fn code_point(c: char) -> String {
     let code = u32::from(c);
     if is_printable(c) { format!("U+{code:04X} '{c}'") } else { format!("U+{code:04X}") }
 }

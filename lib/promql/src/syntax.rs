@@ -18,7 +18,6 @@ mod number;
 mod parse;
 mod pretty;
 mod print;
-mod quote;
 mod string;
 mod token;
 
@@ -30,7 +29,6 @@ pub(crate) use self::duration::Env;
 pub use self::error::ParseError;
 pub use self::function::{FUNCTIONS, Signature, ValueType};
 pub use self::pretty::pretty;
-pub use self::quote::quote;
 
 use self::ast::{Expr, VectorSelector};
 

@@ -1,5 +1,7 @@
 //! Go's `Sprintf` for the values templates have.
 
+use skald_model::quote::{quote, quote_char};
+
 use super::MAX_OUTPUT;
 use super::convert::to_float;
 use super::value::{Value, general};
@@ -120,8 +122,11 @@ fn verb_text(spec: &Spec, verb: char, value: &Value) -> Vec<u8> {
         ('v', _) => printed(value),
         ('s', Value::List(_) | Value::Map(_) | Value::Time(_)) => printed(value),
         ('t', Value::Bool(_)) => printed(value),
-        ('q', Value::Str(s)) => quoted(s.chars().take(spec.precision.unwrap_or(usize::MAX)), '"'),
-        ('q', Value::Int(i)) => quoted(std::iter::once(rune(*i)), '\''),
+        ('q', Value::Str(s)) => {
+            let some: String = s.chars().take(spec.precision.unwrap_or(usize::MAX)).collect();
+            quote(&some).into_bytes()
+        }
+        ('q', Value::Int(i)) => quote_char(rune(*i)).into_bytes(),
         ('x' | 'X' | 'o' | 'b', Value::Int(i)) => {
             let (sign, size) = (if *i < 0 { "-" } else { "" }, i.unsigned_abs());
             let digits = match verb {
@@ -160,31 +165,6 @@ fn printed(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     value.print_operand(&mut out);
     out
-}
-
-/// The text in quotes, with escapes for what cannot be seen.
-fn quoted(text: impl Iterator<Item = char>, quote: char) -> Vec<u8> {
-    let mut out = String::from(quote);
-    for c in text {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            c if c == quote => out.extend(['\\', c]),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{b}' => out.push_str("\\v"),
-            c if c < ' ' || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c != ' ' && (c.is_whitespace() || c.is_control()) => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push(quote);
-    out.into_bytes()
 }
 
 /// Text, at most `precision` characters of it.

@@ -7,7 +7,7 @@ use skald_vector::{AggregateOp, BinaryOp};
 use super::ast::{BinaryExpr, Call, Card, Expr, Span, VectorSelector};
 use super::error::ParseError;
 use super::function::ValueType;
-use super::quote::quote;
+use skald_model::quote::quote;
 
 type Result<T> = std::result::Result<T, ParseError>;
 

@@ -4,10 +4,10 @@
 mod number;
 
 use super::error::ParseError;
-use super::quote::{quote, quote_char};
 use super::string;
 use super::token::{Kind, Token};
 use super::{MAX_BYTES, MAX_TOKENS};
+use skald_model::quote::{quote, quote_char};
 use skald_vector::BinaryOp;
 
 /// The tokens of a query. Behind [`Kind::Error`] or [`Kind::Eof`] there are none.

@@ -283,7 +283,7 @@ impl<'a> Parser<'a> {
         let (args, end) = self.arguments()?;
         let text = self.text(name);
         let Some(func) = function::find(text) else {
-            let text = super::quote::quote(text);
+            let text = skald_model::quote::quote(text);
             return Err(self.error(name.start, format!("unknown function with name {text}")));
         };
         let span = Span { start: name.start, end };

@@ -9,7 +9,7 @@ use super::ast::{
     AggregateExpr, At, BinaryExpr, Card, DurationExpr, DurationOp, DurationOperator, Expr, Length,
     MatrixSelector, NumberLiteral, SubqueryExpr, VectorSelector,
 };
-use super::quote::quote;
+use skald_model::quote::quote;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! String literals with Go's escapes.
 
-use super::quote::code_point;
+use skald_model::quote::code_point;
 
 /// Takes a quoted string off the front of `s`. Answers its value and the length of its source.
 pub(super) fn unquote(s: &str) -> Result<(String, usize), String> {

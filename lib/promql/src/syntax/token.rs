@@ -2,7 +2,7 @@
 
 use skald_vector::{AggregateOp, BinaryOp};
 
-use super::quote::quote;
+use skald_model::quote::quote;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -4,8 +4,8 @@ use skald_vector::BinaryOp;
 
 use super::{Context, Parser, Result};
 use crate::syntax::ast::{Card, VectorMatching};
-use crate::syntax::quote::quote;
 use crate::syntax::token::Kind;
+use skald_model::quote::quote;
 
 const PLACE: &str = "grouping opts";
 
