@@ -192,11 +192,17 @@ fn pushed_down(json: &mut Json, asked: &Asked) {
     json.raw(r#"","end":""#).rfc3339_ns(asked.range.end);
     json.raw(r#"","text":"#);
     json.strings(asked.needles.iter().map(|n| String::from_utf8_lossy(n)));
-    let mut columns = vec!["timestamp", "structured_metadata"];
+    let mut columns = vec!["timestamp"];
+    if asked.metadata.as_ref().is_none_or(|names| !names.is_empty()) {
+        columns.push("structured_metadata");
+    }
     if asked.needs_line || !asked.needles.is_empty() {
         columns.push("line");
     }
     json.raw(r#","columns":"#).strings(columns);
+    if let Some(names) = &asked.metadata {
+        json.raw(r#","metadata":"#).strings(names.iter());
+    }
     json.raw(r#","streamed":"#).raw(if asked.is_scan { "true" } else { "false" });
     json.raw(r#","reads":"#).uint(asked.reads).raw("}");
 }

@@ -95,6 +95,10 @@ async fn blocks_out_of_range_or_without_streams_are_told_apart() {
     assert_eq!((&blocks["opened"], &blocks["read"]), (&json!(1), &json!(1)));
     // Lines are counted without being read.
     assert_eq!(one["pushed_down"][0]["columns"], json!(["timestamp", "structured_metadata"]));
+    // Nor is metadata, where nothing but the group's labels matters.
+    let query = ("query", r#"sum by (app) (count_over_time({app="web"}[10m]))"#);
+    let sum = explain(&world, &[query, ("time", &at(3600 + 600))]).await;
+    assert_eq!(sum["pushed_down"][0]["metadata"], json!(["app"]));
     let none = explain(&world, &[("query", r#"{app="none"}"#)]).await;
     assert_eq!(
         (&none["blocks"]["skipped_by_labels"], &none["blocks"]["read"]),

@@ -16,6 +16,8 @@ pub(super) struct Asked {
     pub(super) matchers: Vec<Matcher>,
     pub(super) needles: Vec<Bytes>,
     pub(super) needs_line: bool,
+    /// `None` for all.
+    pub(super) metadata: Option<Arc<[String]>>,
     /// Entries are taken while they are read, not as a whole.
     pub(super) is_scan: bool,
     /// From the first to the last.
@@ -47,6 +49,7 @@ impl Watched {
         let alike = |a: &&mut Asked| {
             a.is_scan == is_scan
                 && a.needs_line == req.needs_line
+                && a.metadata == req.metadata
                 && a.matchers == req.matchers
                 && a.needles == req.needles
         };
@@ -58,8 +61,9 @@ impl Watched {
             return;
         }
         let (matchers, needles) = (req.matchers.clone(), req.needles.clone());
-        let needs_line = req.needs_line;
-        all.push(Asked { matchers, needles, needs_line, is_scan, range, reads: 1, elapsed });
+        let (needs_line, metadata) = (req.needs_line, req.metadata.clone());
+        let reads = 1;
+        all.push(Asked { matchers, needles, needs_line, metadata, is_scan, range, reads, elapsed });
     }
 }
 
