@@ -8,6 +8,7 @@
 //! snapshot of the head is outstanding; postings are ascending.
 
 mod hash;
+mod list;
 mod pairs;
 mod select;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use skald_model::{
     TimeRange,
 };
 use skald_rpc::RpcError;
-use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, StreamStats, TenantUsage};
+use skald_rpc::ingester::{Head, Listing, SelectEntries, SelectSeries, StreamStats, TenantUsage};
 
 use crate::error::Error;
 use crate::head::logs::{self, LogsHead};
@@ -121,6 +121,25 @@ impl Ingester {
                     (found.manifest_version, found.labels())
                 }
             })
+        })
+        .await
+    }
+
+    /// Names or values of labels of series; no label set is put together.
+    pub(crate) async fn head_list(
+        &self,
+        id: &TenantId,
+        of: &Listing,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<String>>, RpcError> {
+        let (of, matchers) = (of.clone(), matchers.to_vec());
+        self.read(id, move |tenant| {
+            let begin = |head: &MetricsHead| head.begin_listing(&of, &matchers, range);
+            let found = visit(&tenant.metrics, begin, |head, refs, into| {
+                head.list(refs, &of, range, into);
+            });
+            Ok((found.manifest_version, found.sorted()))
         })
         .await
     }

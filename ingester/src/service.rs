@@ -6,7 +6,7 @@ use skald_model::{
     Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TenantId, TimeRange,
 };
 use skald_rpc::ingester::{
-    Head, PushOutcome, PushRequest, SelectEntries, SelectSeries, StreamStats, TenantUsage,
+    Head, Listing, PushOutcome, PushRequest, SelectEntries, SelectSeries, StreamStats, TenantUsage,
 };
 use skald_rpc::{IngesterApi, RpcError};
 use tokio_stream::wrappers::ReceiverStream;
@@ -52,6 +52,16 @@ impl IngesterApi for Ingester {
         range: TimeRange,
     ) -> Result<Head<Vec<Labels>>, RpcError> {
         self.head_labels(tenant, signal, matchers, range).await
+    }
+
+    async fn list(
+        &self,
+        tenant: &TenantId,
+        of: &Listing,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<String>>, RpcError> {
+        self.head_list(tenant, of, matchers, range).await
     }
 
     async fn metadata(&self, tenant: &TenantId) -> Result<Vec<MetricMetadata>, RpcError> {

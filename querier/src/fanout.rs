@@ -6,7 +6,6 @@
 
 mod volumes;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -15,7 +14,7 @@ use skald_model::{
     Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TimeRange,
 };
 use skald_rpc::IngesterApi;
-use skald_rpc::ingester::{Head, SelectEntries, SelectSeries, TenantUsage};
+use skald_rpc::ingester::{Head, Listing, SelectEntries, SelectSeries, TenantUsage};
 
 pub(crate) use self::volumes::Grouping;
 use crate::blocks::{Blocks, Wanted};
@@ -30,30 +29,6 @@ use crate::{Error, merge};
 pub(crate) struct Fanout {
     pub(crate) ingesters: Ingesters,
     pub(crate) blocks: Blocks,
-}
-
-/// What of the labels is listed, each once.
-#[derive(Clone, Debug)]
-pub(crate) enum Listing {
-    Names,
-    /// Of this label.
-    Values(String),
-}
-
-// === impl Listing ===
-
-impl Listing {
-    fn add(&self, labels: &Labels, into: &mut BTreeSet<String>) {
-        let mut put = |item: &str| {
-            if !into.contains(item) {
-                into.insert(item.to_owned());
-            }
-        };
-        match self {
-            Self::Names => labels.iter().for_each(|(name, _)| put(name)),
-            Self::Values(name) => labels.get(name).into_iter().for_each(put),
-        }
-    }
 }
 
 type Exemplars = (Labels, Vec<Exemplar>);
@@ -220,7 +195,7 @@ impl Fanout {
         Ok(sources)
     }
 
-    /// Names of the labels of matching series, or the values of one.
+    /// Names of the labels of matching series, or the values of one: each once, sorted.
     ///
     /// Blocks answer from their dictionaries, without putting label sets together.
     pub(crate) async fn listing(
@@ -229,18 +204,18 @@ impl Fanout {
         of: &Listing,
         matchers: &Arc<[Matcher]>,
         range: TimeRange,
-    ) -> Result<BTreeSet<String>, Error> {
-        let (tenant, signal) = (scope.tenant.clone(), Signal::Metrics);
+    ) -> Result<Vec<String>, Error> {
+        let tenant = scope.tenant.clone();
         let heads = self
             .ingesters
             .ask(scope, |ingester| {
-                let (tenant, matchers) = (tenant.clone(), Arc::clone(matchers));
-                async move { ingester.labels(&tenant, signal, &matchers, range).await }.boxed()
+                let (tenant, of, matchers) = (tenant.clone(), of.clone(), Arc::clone(matchers));
+                async move { ingester.list(&tenant, &of, &matchers, range).await }.boxed()
             })
             .await?;
-        let wanted = Wanted { signal, range, manifest_version: heads.manifest_version };
-        let mut found = BTreeSet::new();
-        taken(scope, heads)?.iter().flatten().for_each(|labels| of.add(labels, &mut found));
+        let wanted =
+            Wanted { signal: Signal::Metrics, range, manifest_version: heads.manifest_version };
+        let mut found = taken(scope, heads)?;
         let blocks = self.blocks.read(scope, wanted, |block| {
             let (of, matchers) = (of.clone(), Arc::clone(matchers));
             async move {
@@ -252,8 +227,8 @@ impl Fanout {
             }
             .boxed()
         });
-        found.extend(blocks.await?.into_iter().flatten());
-        Ok(found)
+        found.extend(blocks.await?);
+        Ok(merge::texts(found))
     }
 
     /// Exemplars in `range` (ms) by series, sorted.

@@ -1,6 +1,5 @@
 //! The memory one query holds, counted while its data arrives.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -136,9 +135,9 @@ impl Size for StreamEntries {
     }
 }
 
-impl Size for BTreeSet<String> {
+impl Size for String {
     fn size_bytes(&self) -> usize {
-        self.iter().map(|item| item.len() + size_of::<String>()).sum()
+        self.len() + size_of::<Self>()
     }
 }
 

@@ -26,6 +26,19 @@ pub(crate) fn labels(sources: Vec<Vec<Labels>>) -> Vec<Labels> {
     all
 }
 
+/// Unites sorted lists in which nothing stands twice.
+pub(crate) fn texts(mut sources: Vec<Vec<String>>) -> Vec<String> {
+    sources.retain(|s| !s.is_empty());
+    if sources.len() <= 1 {
+        return sources.pop().unwrap_or_default();
+    }
+    let mut all: Vec<String> = sources.into_iter().flatten().collect();
+    // The stable sort sees that there are runs.
+    all.sort();
+    all.dedup();
+    all
+}
+
 /// Unites exemplars per series, sorted by series and then by time.
 pub(crate) fn exemplars(
     sources: Vec<Vec<(Labels, Vec<Exemplar>)>>,

@@ -7,6 +7,7 @@ mod append;
 mod data;
 mod encode;
 mod find;
+mod list;
 mod read;
 mod starts;
 #[cfg(test)]

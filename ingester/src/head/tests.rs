@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use skald_model::{Labels, TimeRange};
-use skald_rpc::ingester::SelectSeries;
+use skald_model::{Labels, MatchOp, Matcher, TimeRange};
+use skald_rpc::ingester::{Listing, SelectSeries};
 
 use super::metrics::{EncodedSelection, MetricsHead, Window};
 use super::*;
@@ -35,6 +35,44 @@ fn read(lock: &RwLock<MetricsHead>) -> EncodedSelection {
     let request = SelectSeries { matchers, range, only: None, ids: false };
     let begin = |head: &MetricsHead| head.begin_encoding(&request);
     visit(lock, begin, |head, refs, into| head.encode(refs, range, into))
+}
+
+#[test]
+fn what_is_listed_is_what_label_sets_have() {
+    let lock = RwLock::new(MetricsHead::default());
+    for i in 0..3 * STEP {
+        let (n, half) = (i.to_string(), if i % 2 == 0 { "a" } else { "b" });
+        let mut pairs = vec![("n", n.as_str()), ("half", half)];
+        pairs.extend((i + 1 == 3 * STEP).then_some(("last", "1")));
+        let labels = Labels::from_pairs(pairs);
+        let mut head = lock.write();
+        let r = head.create(labels.id(), &labels).unwrap();
+        head.append(r, i64::from(r), 1.0, Window::Ms(0)).unwrap();
+        if i == STEP {
+            // Some of the data is in the snapshot from here on.
+            assert!(head.cut(Ageing::Counts).is_some());
+        }
+    }
+    let end = i64::try_from(3 * STEP).unwrap();
+    let matchers = [
+        vec![],
+        vec![Matcher::equal("half", "a")],
+        vec![Matcher::new(MatchOp::NotEqual, "half", "a").unwrap()],
+        vec![Matcher::equal("n", "7"), Matcher::new(MatchOp::Regex, "half", "a|b").unwrap()],
+        vec![Matcher::equal("last", "")],
+    ];
+    let of = ["n", "half", "last", "none"].map(|name| Listing::Values(name.to_owned()));
+    for range in [TimeRange::ALL, TimeRange::new(0, end - 1), TimeRange::new(end - 2, end)] {
+        for (of, matchers) in
+            of.iter().chain([&Listing::Names]).flat_map(|of| matchers.iter().map(move |m| (of, m)))
+        {
+            let begin = |head: &MetricsHead| head.begin(matchers);
+            let sets = visit(&lock, begin, |head, refs, into| head.pick_labels(refs, range, into));
+            let begin = |head: &MetricsHead| head.begin_listing(of, matchers, range);
+            let listed = visit(&lock, begin, |head, refs, into| head.list(refs, of, range, into));
+            assert_eq!(listed.sorted(), of.of_all(&sets.labels()), "{of:?} {matchers:?} {range:?}");
+        }
+    }
 }
 
 /// Each round writes time t to all series, cuts while they are visited, and commits as number t.

@@ -1,5 +1,6 @@
 //! What an ingester does for other roles.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
@@ -79,6 +80,27 @@ pub struct SelectEntries {
     pub backward: bool,
 }
 
+/// What of the labels of series is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    Names,
+    /// Of this label.
+    Values(String),
+}
+
+// === impl Listing ===
+
+impl Listing {
+    /// What all of these label sets have, each once, sorted.
+    pub fn of_all(&self, sets: &[Labels]) -> Vec<String> {
+        let found: BTreeSet<&str> = match self {
+            Self::Names => sets.iter().flatten().map(|(name, _)| name).collect(),
+            Self::Values(name) => sets.iter().filter_map(|labels| labels.get(name)).collect(),
+        };
+        found.into_iter().map(str::to_owned).collect()
+    }
+}
+
 /// Size of the matching streams in the head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamStats {
@@ -140,6 +162,19 @@ pub trait IngesterApi: Debug + Send + Sync {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Head<Vec<Labels>>, RpcError>;
+
+    /// Names of the labels, or values of one, of matching series with data in `range` (ms): each
+    /// once, sorted.
+    async fn list(
+        &self,
+        tenant: &TenantId,
+        of: &Listing,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Head<Vec<String>>, RpcError> {
+        let head = self.labels(tenant, Signal::Metrics, matchers, range).await?;
+        Ok(Head { manifest_version: head.manifest_version, data: of.of_all(&head.data) })
+    }
 
     async fn metadata(&self, tenant: &TenantId) -> Result<Vec<MetricMetadata>, RpcError>;
 

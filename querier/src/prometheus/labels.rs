@@ -1,13 +1,12 @@
 //! `labels`, `label/<name>/values` and `series`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use skald_model::{Labels, Matcher, Signal, TimeRange};
+use skald_rpc::ingester::Listing;
 
 use super::name::unescape;
 use super::{Notes, limit_of, match_sets, optional_range, pieces, success_in_pieces, truncate};
-use crate::fanout::Listing;
 use crate::http::reply::Answer;
 use crate::http::route::Call;
 use crate::scope::Scope;
@@ -65,14 +64,14 @@ async fn listing(
     call: &Call,
     of: &Listing,
     sets: Vec<Vec<Matcher>>,
-) -> Result<BTreeSet<String>, Error> {
+) -> Result<Vec<String>, Error> {
     let range = optional_range(&call.params)?;
-    let mut all = BTreeSet::new();
+    let mut all = Vec::new();
     for set in sets {
         let set: Arc<[Matcher]> = set.into();
-        all.append(&mut querier.fanout().listing(&call.scope, of, &set, range).await?);
+        all.push(querier.fanout().listing(&call.scope, of, &set, range).await?);
     }
-    Ok(all)
+    Ok(merge::texts(all))
 }
 
 /// Label sets of every selector and source.
@@ -90,8 +89,7 @@ async fn lists(
     Ok(all)
 }
 
-fn list(items: BTreeSet<String>, limit: Option<usize>) -> Answer {
-    let mut items: Vec<String> = items.into_iter().collect();
+fn list(mut items: Vec<String>, limit: Option<usize>) -> Answer {
     let mut notes = Notes::default();
     truncate(&mut items, limit, &mut notes);
     let size = items.iter().map(|i| i.len() + 3).sum();

@@ -103,7 +103,7 @@ impl Selection {
 
 impl SeriesData {
     /// Whether any buffer reaches into `range`; exact to the chunk.
-    fn overlaps(&self, range: TimeRange) -> bool {
+    pub(super) fn overlaps(&self, range: TimeRange) -> bool {
         let sealed = |bytes| {
             Chunks::new(bytes)
                 .filter_map(Result::ok)

@@ -21,6 +21,7 @@ use skald_model::{Labels, Matcher, SeriesId, TimeRange};
 
 pub(crate) use self::column::Column;
 use self::column::{Builder, LabelColumn, RestColumn};
+pub(super) use self::list::Of;
 pub(super) use self::project::Projection;
 use super::write::{MAX_TIME, MIN_TIME};
 use crate::Error;
@@ -65,10 +66,10 @@ impl Need<'_> {
     }
 
     /// Whether a label may be needed that has no column of its own.
-    fn has_other(self, hot: &[Box<str>]) -> bool {
+    fn has_other(self, object: &Object) -> bool {
         match self {
             Self::All => true,
-            Self::Only(names) => names.iter().any(|n| !hot.iter().any(|h| **h == **n)),
+            Self::Only(names) => names.iter().any(|n| !hot_names(object).any(|h| h == n)),
         }
     }
 }
@@ -89,10 +90,9 @@ impl Index {
             return Ok(None);
         }
         let covered = range.contains(meta.min_time) && range.contains(meta.max_time);
-        let hot = hot_names(object);
         let names: Vec<String> = matchers.iter().map(|m| m.name.clone()).collect();
         let asked = Need::Only(&names);
-        let other = need.has_other(&hot) || asked.has_other(&hot);
+        let other = need.has_other(object) || asked.has_other(object);
         let wanted = |field: &str| match field.strip_prefix(LABEL_PREFIX) {
             Some(_) if field == REST => other,
             Some(name) => need.has(name) || asked.has(name),
@@ -117,7 +117,7 @@ impl Index {
             object.stats.add_index_hit();
         } else {
             object.stats.add_index_miss();
-            for (column, value) in read(object, &missing, hot).await? {
+            for (column, value) in read(object, &missing).await? {
                 object.cache.put_column(object.path(), key(column), value.clone());
                 index.add(object, column, value);
             }
@@ -182,11 +182,9 @@ fn key(column: usize) -> u32 {
 }
 
 /// Names that have columns.
-fn hot_names(object: &Object) -> Vec<Box<str>> {
+fn hot_names(object: &Object) -> impl Iterator<Item = &str> {
     let fields = object.footer.schema().fields().iter();
-    let hot =
-        fields.filter(|f| f.name() != REST).filter_map(|f| f.name().strip_prefix(LABEL_PREFIX));
-    hot.map(Into::into).collect()
+    fields.filter(|f| f.name() != REST).filter_map(|f| f.name().strip_prefix(LABEL_PREFIX))
 }
 
 /// Whether the bounds of pages say that no row has what the matcher wants.
@@ -201,11 +199,7 @@ fn is_absent(object: &Object, matcher: &Matcher, missing: &[usize]) -> bool {
 }
 
 /// Decodes whole columns.
-async fn read(
-    object: &Object,
-    columns: &[usize],
-    hot: Vec<Box<str>>,
-) -> Result<Vec<(usize, Column)>, Error> {
+async fn read(object: &Object, columns: &[usize]) -> Result<Vec<(usize, Column)>, Error> {
     let fields = object.footer.schema().fields();
     let builder = |column: &usize| {
         let field = fields[*column].name();
@@ -228,6 +222,7 @@ async fn read(
             Ok(())
         })
         .await?;
+    let hot: Vec<Box<str>> = hot_names(object).map(Into::into).collect();
     object
         .compute(move || {
             let finish = |(column, _, builder): (usize, String, Builder)| {

@@ -7,7 +7,6 @@
 //! Index and pages come from the cache; what is missing is read by one or two GETs each: label
 //! columns lie together at the front of a row group, chunk columns behind them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::{Array, BinaryArray, RecordBatch};
@@ -16,7 +15,7 @@ use parquet::errors::ParquetError;
 use skald_codec::chunk::ChunkKind;
 use skald_model::{Exemplar, Labels, Matcher, Series, TenantId, TimeRange};
 
-use super::index::{Index, Need};
+use super::index::{Index, Need, Of};
 use super::page::{Layout, Page};
 use super::rows::MetricRows;
 use super::set::{Found, MetricSet, Names, Place};
@@ -152,34 +151,39 @@ impl MetricReader {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<Labels>, Error> {
-        self.each(matchers, range, Need::All, INLINE_SETS, |index, rows| {
+        let Some(index) = Index::load(&self.object, matchers, Need::All, range).await? else {
+            return Ok(Vec::new());
+        };
+        let rows = self.matching(&index, matchers, range).await?;
+        let n_rows = rows.len();
+        let work = move || {
             let all = index.project(Need::All);
             rows.iter().map(|row| all.labels(*row as usize)).collect()
-        })
-        .await
+        };
+        if n_rows <= INLINE_SETS {
+            return Ok(work());
+        }
+        self.object.compute(move || Ok(work())).await
     }
 
-    /// Names of the labels of such series.
+    /// Names of the labels of such series, sorted.
     pub async fn label_names(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
-    ) -> Result<BTreeSet<String>, Error> {
-        self.each(matchers, range, Need::All, INLINE, |index, rows| index.names_of(&rows)).await
+    ) -> Result<Vec<String>, Error> {
+        self.list(Of::Names, matchers, Need::All, range).await
     }
 
-    /// Values that such series have of one label.
+    /// Values that such series have of one label, sorted.
     pub async fn label_values(
         &self,
         name: &str,
         matchers: &[Matcher],
         range: TimeRange,
-    ) -> Result<BTreeSet<String>, Error> {
-        let (name, need) = (name.to_owned(), [name.to_owned()]);
-        self.each(matchers, range, Need::Only(&need), INLINE, move |index, rows| {
-            index.values_of(&name, &rows)
-        })
-        .await
+    ) -> Result<Vec<String>, Error> {
+        let (of, need) = (Of::Values(name.to_owned()), [name.to_owned()]);
+        self.list(of, matchers, Need::Only(&need), range).await
     }
 
     /// Exemplars in `range` of the series that all matchers accept, in time order per series.
@@ -221,24 +225,21 @@ impl MetricReader {
         MetricRows::new(self.object.clone())
     }
 
-    /// Applies `work` to the rows that all matchers accept, on the blocking pool if they are more
-    /// than `inline`.
-    async fn each<T: Default + Send + 'static>(
+    async fn list(
         &self,
+        of: Of,
         matchers: &[Matcher],
-        range: TimeRange,
         need: Need<'_>,
-        inline: usize,
-        work: impl FnOnce(Index, Vec<u32>) -> T + Send + 'static,
-    ) -> Result<T, Error> {
+        range: TimeRange,
+    ) -> Result<Vec<String>, Error> {
         let Some(index) = Index::load(&self.object, matchers, need, range).await? else {
-            return Ok(T::default());
+            return Ok(Vec::new());
         };
-        let rows = self.matching(&index, matchers, range).await?;
-        if rows.len() <= inline {
-            return Ok(work(index, rows));
+        if index.n_rows <= INLINE {
+            return Ok(index.list(&of, matchers, range));
         }
-        self.object.compute(move || Ok(work(index, rows))).await
+        let matchers = matchers.to_vec();
+        self.object.compute(move || Ok(index.list(&of, &matchers, range))).await
     }
 
     async fn matching(

@@ -86,9 +86,11 @@ proptest! {
         }
         prop_assert_eq!(got, expected);
         let pairs = || sets.iter().flat_map(Labels::iter);
-        prop_assert_eq!(found_names, pairs().map(|(n, _)| n.to_owned()).collect());
+        let sorted = |items: BTreeSet<String>| items.into_iter().collect::<Vec<_>>();
+        let all_names = pairs().map(|(n, _)| n.to_owned()).collect();
+        prop_assert_eq!(found_names, sorted(all_names));
         let values = pairs().filter(|(n, _)| *n == "a").map(|(_, v)| v.to_owned());
-        prop_assert_eq!(found_values, values.collect());
+        prop_assert_eq!(found_values, sorted(values.collect()));
     }
 }
 
@@ -105,11 +107,29 @@ async fn labels_without_columns_of_their_own_are_projected_and_listed() {
         .collect();
     assert_eq!(got, expected);
     let values = reader.label_values("rare_03", &[], TimeRange::ALL).await.unwrap();
-    assert_eq!(values.into_iter().collect::<Vec<_>>(), ["0", "1", "3", "4"]);
+    assert_eq!(values, ["0", "1", "3", "4"]);
     assert_eq!(reader.label_names(&[], TimeRange::ALL).await.unwrap().len(), 62);
     let one = Matcher::equal("n", "63");
     let found = reader.label_names(&[one], TimeRange::ALL).await.unwrap();
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["__name__", "n", "rare_03"]);
+    assert_eq!(found, ["__name__", "n", "rare_03"]);
+}
+
+#[tokio::test]
+async fn what_only_the_last_row_has_is_listed_too() {
+    let row = |i: i64| {
+        let (name, last) = (format!("m_{i:04}"), if i == 999 { "z" } else { "a" });
+        let mut pairs = vec![("__name__", name.as_str()), ("last", last)];
+        pairs.extend((i == 999).then_some(("late", "1")));
+        floats(labels(&pairs), &[(T0 + i, 1.0)])
+    };
+    let reader = Shelf::new().metrics(&metric_block((0..1000).map(row).collect())).await;
+    let (all, early) = (TimeRange::ALL, TimeRange::new(T0, T0 + 999));
+    assert_eq!(reader.label_values("last", &[], all).await.unwrap(), ["a", "z"]);
+    assert_eq!(reader.label_values("last", &[], early).await.unwrap(), ["a"]);
+    assert_eq!(reader.label_names(&[], all).await.unwrap(), ["__name__", "last", "late"]);
+    assert_eq!(reader.label_names(&[], early).await.unwrap(), ["__name__", "last"]);
+    let not_a = Matcher::new(skald_model::MatchOp::NotEqual, "last", "a").unwrap();
+    assert_eq!(reader.label_values("last", &[not_a], all).await.unwrap(), ["z"]);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ pub(crate) enum Codes {
 }
 
 /// All labels that have no column of their own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RestColumn {
     pub(crate) names: Dictionary,
     pub(crate) values: Dictionary,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use skald_model::Labels;
 
 use super::column::{LabelColumn, RestColumn};
@@ -65,7 +66,8 @@ impl Projection {
     pub(in crate::metric) fn labels(&self, row: usize) -> Labels {
         let mut out = Vec::with_capacity(512);
         self.put(row, &mut out);
-        Labels::from_canonical(out.into())
+        // Exactly as large as it is, since many are kept.
+        Labels::from_canonical(Bytes::copy_from_slice(&out))
     }
 
     /// Gives rows with equal labels equal numbers, and the labels of each number.
