@@ -124,8 +124,7 @@ impl Blocks {
     pub(crate) async fn any(&self, scope: &Scope, wanted: Wanted) -> Result<bool, Error> {
         let view = self.view(&scope.tenant, wanted.manifest_version).await?;
         for entry in &view.blocks {
-            let meta = meta(entry)?;
-            if meta.signal == wanted.signal && wanted.range.overlaps(meta.min_time, meta.max_time) {
+            if signal(entry)? == wanted.signal && overlaps(entry, wanted.range) {
                 return Ok(true);
             }
         }
@@ -177,12 +176,17 @@ impl Blocks {
     {
         let mut needed = Vec::new();
         for entry in &view.blocks {
-            let meta = meta(entry).map_err(Failure::Other)?;
-            if meta.signal != wanted.signal {
+            if signal(entry).map_err(Failure::Other)? != wanted.signal {
                 continue;
             }
+            let is_needed = overlaps(entry, wanted.range);
+            // A tenant may have thousands of blocks, of which a query needs a few.
+            if !is_needed && !scope.reads.are_by_block() {
+                continue;
+            }
+            let meta = meta(entry).map_err(Failure::Other)?;
             scope.reads.consider(meta.id);
-            if wanted.range.overlaps(meta.min_time, meta.max_time) {
+            if is_needed {
                 needed.push(self.block(scope, meta));
             }
         }
@@ -211,18 +215,27 @@ impl Blocks {
     }
 }
 
+fn corrupt(b: &skald_catalog::BlockMeta) -> Error {
+    Error::Internal(format!("catalog describes a block {:?} of unknown kind", b.id))
+}
+
+fn signal(b: &skald_catalog::BlockMeta) -> Result<Signal, Error> {
+    match b.signal() {
+        skald_catalog::Signal::Metrics => Ok(Signal::Metrics),
+        skald_catalog::Signal::Logs => Ok(Signal::Logs),
+        skald_catalog::Signal::Unspecified => Err(corrupt(b)),
+    }
+}
+
+fn overlaps(b: &skald_catalog::BlockMeta, range: TimeRange) -> bool {
+    range.overlaps(b.min_time, b.max_time)
+}
+
 /// The catalog's description of a block in the reader's terms.
 fn meta(b: &skald_catalog::BlockMeta) -> Result<BlockMeta, Error> {
-    let corrupt =
-        || Error::Internal(format!("catalog describes a block {:?} of unknown kind", b.id));
-    let signal = match b.signal() {
-        skald_catalog::Signal::Metrics => Signal::Metrics,
-        skald_catalog::Signal::Logs => Signal::Logs,
-        skald_catalog::Signal::Unspecified => return Err(corrupt()),
-    };
     Ok(BlockMeta {
-        id: BlockId::parse(&b.id).map_err(|_| corrupt())?,
-        signal,
+        id: BlockId::parse(&b.id).map_err(|_| corrupt(b))?,
+        signal: signal(b)?,
         min_time: b.min_time,
         max_time: b.max_time,
         n_series: b.n_series,

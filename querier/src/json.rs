@@ -57,6 +57,11 @@ impl Json {
     }
 
     pub(crate) fn string(&mut self, s: &str) -> &mut Self {
+        self.bytes(s.as_bytes())
+    }
+
+    /// As [`Self::string`], of bytes that are UTF-8.
+    fn bytes(&mut self, s: &[u8]) -> &mut Self {
         self.0.push(b'"');
         self.escape(s, false);
         self.0.push(b'"');
@@ -66,7 +71,7 @@ impl Json {
     /// As [`Self::string`], with `<`, `>`, `&` as `\u00xx`.
     pub(crate) fn html_string(&mut self, s: &str) -> &mut Self {
         self.0.push(b'"');
-        self.escape(s, true);
+        self.escape(s.as_bytes(), true);
         self.0.push(b'"');
         self
     }
@@ -119,18 +124,10 @@ impl Json {
 
     /// A label set as an object, sorted by name.
     pub(crate) fn labels(&mut self, labels: &Labels) -> &mut Self {
-        self.pairs(labels.iter())
-    }
-
-    /// Pairs as an object in the given order.
-    pub(crate) fn pairs<'a>(
-        &mut self,
-        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> &mut Self {
         self.raw("{");
         let mut first = true;
-        for (name, value) in pairs {
-            self.sep(&mut first).string(name).raw(":").string(value);
+        for (name, value) in labels.raw() {
+            self.sep(&mut first).bytes(name).raw(":").bytes(value);
         }
         self.raw("}")
     }
@@ -148,8 +145,19 @@ impl Json {
         self.raw("]")
     }
 
-    fn escape(&mut self, s: &str, html: bool) {
-        let bytes = s.as_bytes();
+    fn escape(&mut self, bytes: &[u8], html: bool) {
+        // Without branches, so that many bytes are looked at together: most strings are plain.
+        let special = |b: u8| {
+            (b < 0x20)
+                | (b == b'"')
+                | (b == b'\\')
+                | (b == 0xe2)
+                | (html & ((b == b'<') | (b == b'>') | (b == b'&')))
+        };
+        if !bytes.iter().fold(false, |any, b| any | special(*b)) {
+            self.0.extend_from_slice(bytes);
+            return;
+        }
         let mut copied = 0;
         for (i, &b) in bytes.iter().enumerate() {
             let plain = match b {

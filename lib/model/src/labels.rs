@@ -106,7 +106,7 @@ impl Labels {
     }
 
     /// As [`iter`](Self::iter), without looking at the encoding of the strings again.
-    fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest: &[u8] = &self.0;
         std::iter::from_fn(move || {
             let name = take_slice(&mut rest).ok()?;
@@ -131,10 +131,44 @@ impl Labels {
     /// The labels for which `keep` answers true.
     pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
         let mut out = Vec::with_capacity(self.0.len());
-        for (name, value) in self.iter().filter(|(n, _)| keep(n)) {
+        let mut rest: &[u8] = &self.0;
+        while !rest.is_empty() {
+            let pair = rest;
+            let Ok(name) = take_str(&mut rest) else { break };
+            if take_slice(&mut rest).is_err() {
+                break;
+            }
+            if keep(name) {
+                out.extend_from_slice(&pair[..pair.len() - rest.len()]);
+            }
+        }
+        Self(out.into())
+    }
+
+    /// The same labels with another value of one; an empty value removes it.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut rest: &[u8] = &self.0;
+        let (before, behind) = loop {
+            let at = self.0.len() - rest.len();
+            match take_slice(&mut rest) {
+                Ok(n) if n < name.as_bytes() => {
+                    let _ = take_slice(&mut rest);
+                }
+                Ok(n) if n == name.as_bytes() => {
+                    let _ = take_slice(&mut rest);
+                    break (at, self.0.len() - rest.len());
+                }
+                _ => break (at, at),
+            }
+        };
+        let mut out = Vec::with_capacity(self.0.len() + name.len() + value.len() + 20);
+        out.extend_from_slice(&self.0[..before]);
+        if !name.is_empty() && !value.is_empty() {
             put_str(&mut out, name);
             put_str(&mut out, value);
         }
+        out.extend_from_slice(&self.0[behind..]);
         Self(out.into())
     }
 
@@ -159,9 +193,31 @@ impl<'a> IntoIterator for &'a Labels {
 /// Orders as Prometheus does: pair by pair, a prefix first.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        // UTF-8 orders like the characters it stands for.
-        self.raw().cmp(other.raw())
+        // Names and values alternate, so what differs first decides; UTF-8 orders like the characters
+        // it stands for.
+        let common = common_prefix(&self.0, &other.0);
+        if common == self.0.len() || common == other.0.len() {
+            return self.0.len().cmp(&other.0.len());
+        }
+        let mut rest: &[u8] = &self.0;
+        loop {
+            let at = self.0.len() - rest.len();
+            let Ok(one) = take_slice(&mut rest) else { return self.0.cmp(&other.0) };
+            if self.0.len() - rest.len() > common {
+                let mut other = &other.0[at..];
+                return one.cmp(take_slice(&mut other).unwrap_or_default());
+            }
+        }
     }
+}
+
+/// How many bytes at the front are equal.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const STEP: usize = 16;
+    let blocks = a.chunks_exact(STEP).zip(b.chunks_exact(STEP));
+    let equal = blocks.take_while(|(a, b)| a == b).count() * STEP;
+    let rest = a[equal..].iter().zip(&b[equal..]);
+    equal + rest.take_while(|(a, b)| a == b).count()
 }
 
 impl PartialOrd for Labels {
@@ -384,6 +440,28 @@ mod tests {
         assert!(set(&[("a", "1")]) < set(&[("a", "1"), ("b", "1")]));
         assert!(set(&[("a", "2")]) > set(&[("a", "1"), ("b", "1")]));
         assert!(set(&[("a", "10")]) < set(&[("a", "9")]));
+    }
+
+    #[test]
+    fn order_and_replacement_are_those_of_the_pairs() {
+        let texts = ["", "a", "b", "ab", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "é", &"x".repeat(200)];
+        let mut sets = Vec::new();
+        for (i, a) in texts.iter().enumerate() {
+            for b in texts {
+                let name = texts[(i + 3) % texts.len()];
+                sets.push(Labels::from_pairs([("m", *a), ("n", b), (name, "1")]));
+            }
+        }
+        for one in &sets {
+            for other in &sets {
+                assert_eq!(one.cmp(other), one.iter().cmp(other.iter()), "{one} {other}");
+            }
+            for (name, value) in [("m", "v"), ("n", ""), ("a", "w"), ("zz", "x"), ("", "x")] {
+                let mut builder = one.to_builder();
+                builder.set(name, value);
+                assert_eq!(one.with(name, value), builder.build(), "{one} {name:?}");
+            }
+        }
     }
 
     #[test]

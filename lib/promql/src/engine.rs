@@ -18,8 +18,8 @@ use crate::{QueryError, QueryResult, SeriesSource, Stats, Value, parse, result};
 
 /// How many selectors of one query are fetched at a time.
 const CONCURRENT_SELECTS: usize = 8;
-/// What a query may look at to be evaluated where it is: about a tenth of a millisecond each.
-const SMALL: Small = Small { points: 16 << 10, samples: 16 << 10, windows: 128 << 10 };
+/// What a query may look at to be evaluated where it is: about a quarter of a millisecond each.
+const SMALL: Small = Small { points: 32 << 10, samples: 96 << 10, windows: 256 << 10 };
 const LIMIT_WARNING: &str = "results truncated due to limit";
 
 /// Bounds and defaults of all queries.
@@ -227,19 +227,20 @@ impl Engine {
         let limit = opts.limit.filter(|limit| *limit > 0);
         let begin = Instant::now();
         let is_small = SMALL.has(&plan, &series);
-        let cpu = self.cpu.clone();
+        let cpu = self.cpu.clone().filter(|_| !is_small);
         let text = text.to_owned();
         let evaluate = move || {
             // Whether or not a slot is free, the evaluation goes on: many small queries take turns.
             let _slot = cpu.as_ref().and_then(CpuPool::try_slot);
             let mut evaluator = Evaluator::new(span, ctx, &plan, &series, max_samples, memory);
-            evaluator.cpu = cpu.clone();
+            evaluator.cpu.clone_from(&cpu);
             let answer = evaluator.answer(&expr, mode).map_err(|e| evaluator.explain(e))?;
-            let Context { mut annotations, seen, .. } = evaluator.ctx;
+            let Context { mut annotations, seen, cancel, .. } = evaluator.ctx;
             // Where the evaluation stood last is nobody's business.
             annotations.place = None;
             let mut warnings = annotations.warnings(&text);
-            let value = finish(answer, grid.start_ms, mode, limit, &mut warnings);
+            let ctx = Context { cancel, ..Context::default() };
+            let value = finish(answer, grid.start_ms, mode, limit, &mut warnings, &ctx)?;
             let infos = annotations.infos(&text);
             let stats = Stats::default();
             let result = QueryResult { value, warnings, infos, annotations, stats };
@@ -317,13 +318,14 @@ fn finish(
     mode: Mode,
     limit: Option<usize>,
     warnings: &mut Vec<String>,
-) -> Value {
+    ctx: &Context,
+) -> Result<Value, QueryError> {
     let mut cut = |n: usize| {
         let limit = limit.filter(|l| *l < n)?;
         warnings.push(LIMIT_WARNING.to_owned());
         Some(limit)
     };
-    match answer {
+    Ok(match answer {
         Answer::Scalar(v) => Value::Scalar { time_ms, value: v },
         Answer::Text(value) => Value::String { time_ms, value },
         Answer::Series(mut series) => {
@@ -333,7 +335,7 @@ fn finish(
             Value::Matrix(series)
         }
         Answer::Steps(matrix) if mode == Mode::Range => {
-            let mut series = result::matrix(matrix);
+            let mut series = result::matrix(matrix, ctx)?;
             if let Some(limit) = cut(series.len()) {
                 series.truncate(limit);
             }
@@ -346,7 +348,7 @@ fn finish(
             }
             Value::Vector(samples)
         }
-    }
+    })
 }
 
 /// Series as loaded, shared between the selectors that asked for the same.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use skald_model::Labels;
-use skald_vector::{Annotations, FloatHistogram, Matrix, Sample};
+use skald_vector::{Annotations, Context, FloatHistogram, Matrix, Sample, VectorError};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum SampleValue {
@@ -88,8 +88,8 @@ pub(crate) fn vector(matrix: &Matrix) -> Vec<VectorSample> {
 }
 
 /// All steps, sorted by labels.
-pub(crate) fn matrix(mut matrix: Matrix) -> Vec<MatrixSeries> {
-    matrix.sort_by_labels();
+pub(crate) fn matrix(mut matrix: Matrix, ctx: &Context) -> Result<Vec<MatrixSeries>, VectorError> {
+    matrix.sort_by_labels(ctx)?;
     let grid = matrix.grid;
     let series = matrix.columns.into_iter().filter(|c| !c.is_empty()).map(|c| {
         let mut out = MatrixSeries { labels: c.labels.clone(), ..MatrixSeries::default() };
@@ -101,5 +101,5 @@ pub(crate) fn matrix(mut matrix: Matrix) -> Vec<MatrixSeries> {
         }
         out
     });
-    series.collect()
+    Ok(series.collect())
 }

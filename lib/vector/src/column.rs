@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use skald_model::Labels;
 
-use crate::{Bitmap, FloatHistogram, Grid, VectorError};
+use crate::function::sort;
+use crate::{Bitmap, Context, FloatHistogram, Grid, VectorError};
 
 /// One output series over the steps of a grid.
 ///
@@ -244,7 +245,7 @@ impl Matrix {
     }
 
     /// Sorts columns by their labels, as range results are.
-    pub fn sort_by_labels(&mut self) {
-        self.columns.sort_by(|a, b| a.labels.cmp(&b.labels));
+    pub fn sort_by_labels(&mut self, ctx: &Context) -> Result<(), VectorError> {
+        sort(&mut self.columns, ctx, |a, b| a.labels.cmp(&b.labels))
     }
 }

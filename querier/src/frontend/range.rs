@@ -106,6 +106,9 @@ impl RangeQuery<'_> {
     fn plan(&self) -> Option<Plan> {
         let asked_ms = self.querier.config().split_queries_by_interval.as_millis();
         let (interval_ms, pieces) = self.steps.pieces(asked_ms)?;
+        if pieces.len() < 2 && !self.may_be_known() {
+            return None;
+        }
         let asked = self.options.lookback_ms.filter(|ms| *ms > 0);
         let lookback_ms = asked.unwrap_or(self.engine.options().lookback_ms);
         let expr = syntax::parse(self.text).ok()?;

@@ -147,7 +147,8 @@ impl Running {
             #[expect(clippy::cast_precision_loss, reason = "a metric")]
             metrics.memory.observe(scope.memory.peak() as f64);
         }
-        let asked = record.asked.get().cloned().unwrap_or_default();
+        let nothing = Asked::default();
+        let asked = record.asked.get().unwrap_or(&nothing);
         macro_rules! line {
             ($level:ident) => {
                 $level!(

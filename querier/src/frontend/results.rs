@@ -75,10 +75,14 @@ impl Plan {
 }
 
 impl RangeQuery<'_> {
+    pub(super) fn may_be_known(&self) -> bool {
+        !self.no_store && !self.querier.results().is_off()
+    }
+
     /// `None` if the cache takes no part in this query.
     pub(super) async fn lookup(&self, plan: &Plan) -> Option<Known> {
         let cache = self.querier.results();
-        if cache.is_off() || self.no_store || plan.expr.selectors().len() > MAX_SELECTORS {
+        if !self.may_be_known() || plan.expr.selectors().len() > MAX_SELECTORS {
             return None;
         }
         let keys = plan.pieces.iter().map(|piece| cache.get(&plan.key(self, *piece)));

@@ -47,8 +47,9 @@ pub(crate) struct Headers {
     pub(crate) may_be_packed: bool,
 }
 
-/// Answers larger than this are written on the CPU pool.
-const LARGE: usize = 64 << 10;
+/// Answers larger than this are written on the CPU pool: packing takes ten times as long.
+const LARGE: usize = 512 << 10;
+const LARGE_PACKED: usize = 64 << 10;
 
 // === impl Answer ===
 
@@ -215,7 +216,8 @@ async fn stream(
         let ready = coder.put(piece, more)?;
         Ok((ready, more.then_some((next, coder)), coding))
     };
-    let done: Result<_, Error> = if size > LARGE {
+    let large = if coding.is_some() { LARGE_PACKED } else { LARGE };
+    let done: Result<_, Error> = if size > large {
         querier.cpu().run(work).await.map_err(|e| Error::Internal(e.to_string()))?
     } else {
         work()

@@ -36,6 +36,11 @@ impl Reads {
         Self { all: Arc::clone(&self.all), by_block: Some(Arc::default()) }
     }
 
+    /// Whether somebody wants to know about each block.
+    pub(crate) fn are_by_block(&self) -> bool {
+        self.by_block.is_some()
+    }
+
     /// A block was listed, whether it is opened or not.
     pub(crate) fn consider(&self, block: BlockId) {
         if let Some(by_block) = &self.by_block {

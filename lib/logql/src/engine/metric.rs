@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use skald_vector::function::{Direction, sort_by_labels};
-use skald_vector::{Column, Grid, Matrix};
+use skald_vector::{Column, Context, Grid, Matrix};
 
 use super::algebra::{Evaluated, Run};
 use super::leaf::Leaf;
@@ -111,7 +111,7 @@ impl Evaluated {
                 "maximum number of series ({max}) reached for a single query; consider reducing query cardinality by adding more specific stream selectors, reducing the time range, or aggregating results with functions like sum(), count() or topk()"
             )));
         }
-        matrix.sort_by_labels();
+        matrix.sort_by_labels(&Context::default())?;
         Ok(matrix.columns)
     }
 
@@ -143,7 +143,7 @@ impl Evaluated {
             let value = values.first().copied().unwrap_or(f64::NAN);
             return Ok(Value::Scalar { timestamp_ms, value });
         }
-        let columns = in_order(self.limited(steps, options)?, expr, grid(steps));
+        let columns = in_order(self.limited(steps, options)?, expr, grid(steps))?;
         let sample = |c: Column| VectorSample { value: c.values[0], labels: c.labels };
         let mut samples: Vec<VectorSample> = columns.into_iter().map(sample).collect();
         let by_value = |a: &VectorSample, b: &VectorSample| {
@@ -174,13 +174,17 @@ fn order(expr: &MetricExpr) -> Option<Direction> {
 }
 
 /// Columns as `sort_by_label` wants them, where that is what the query is.
-fn in_order(columns: Vec<Column>, expr: &MetricExpr, grid: Grid) -> Vec<Column> {
-    let MetricExpr::Call(call) = expr else { return columns };
+fn in_order(
+    columns: Vec<Column>,
+    expr: &MetricExpr,
+    grid: Grid,
+) -> Result<Vec<Column>, QueryError> {
+    let MetricExpr::Call(call) = expr else { return Ok(columns) };
     let direction = match call.function {
         Function::SortByLabel => Direction::Ascending,
         Function::SortByLabelDesc => Direction::Descending,
-        _ => return columns,
+        _ => return Ok(columns),
     };
     let names: Vec<&str> = (1..call.args.len()).map(|i| call.text(i)).collect();
-    sort_by_labels(Matrix { grid, columns }, &names, direction).columns
+    Ok(sort_by_labels(Matrix { grid, columns }, &names, direction, &Context::default())?.columns)
 }

@@ -57,11 +57,13 @@ impl Evaluator {
             }
             Function::Info => self.info(args, grid)?,
             Function::LabelReplace | Function::LabelJoin => self.labels(func, args, grid)?,
-            Function::Sort(direction) => sort_by_value(self.vector(first, grid)?, direction),
+            Function::Sort(direction) => {
+                sort_by_value(self.vector(first, grid)?, direction, &self.ctx)?
+            }
             Function::SortByLabel(direction) => {
                 let names: Vec<&str> =
                     args[1..].iter().map(|a| self.text(a)).collect::<Result<_, _>>()?;
-                sort_by_labels(self.vector(first, grid)?, &names, direction)
+                sort_by_labels(self.vector(first, grid)?, &names, direction, &self.ctx)?
             }
             Function::StartTimestamp => self.start_timestamp(first, grid)?,
             Function::Timestamp => self.timestamp(first, grid)?,

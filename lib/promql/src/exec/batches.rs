@@ -25,8 +25,8 @@ pub(super) const AHEAD: usize = 6;
 /// Most series, and most slots of columns, of one batch.
 const SERIES: usize = 64;
 const SLOTS: usize = 1 << 16;
-/// Samples and slots of which a batch should have at least as many to be worth handing over.
-const WORTHWHILE: usize = 1 << 15;
+/// Samples and slots of which there should be at least as many to be worth another thread.
+const WORTHWHILE: usize = 96 << 10;
 
 /// What became of one series.
 #[derive(Debug, Default)]
@@ -86,7 +86,7 @@ struct Claim<'w> {
 pub(super) fn size(pipeline: &Pipeline) -> Option<usize> {
     let n = pipeline.grid.n.max(1);
     let per_batch = (SLOTS / n).clamp(1, SERIES);
-    let work = pipeline.data.size_bytes().saturating_add(n.saturating_mul(pipeline.data.len()));
+    let work = pipeline.data.n_samples().saturating_add(n.saturating_mul(pipeline.data.len()));
     (pipeline.data.len() > per_batch && work >= WORTHWHILE).then_some(per_batch)
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct Fetched {
     histogram_stats: bool,
     /// Labels and position in the set.
     series: Vec<(Labels, usize)>,
+    n_samples: usize,
     /// All of it decoded, for operations that need that.
     loaded: OnceLock<Shared>,
 }
@@ -61,7 +62,8 @@ impl Fetched {
         if !series.is_sorted_by(|a, b| a.0 <= b.0) {
             series.sort_by(|a, b| a.0.cmp(&b.0));
         }
-        Self { set, histogram_stats, series, loaded: OnceLock::new() }
+        let n_samples = (0..set.len()).map(|i| set.n_samples(i)).sum();
+        Self { set, histogram_stats, series, n_samples, loaded: OnceLock::new() }
     }
 
     /// Bytes that the set and its labels hold.
@@ -75,7 +77,7 @@ impl Fetched {
 
     /// At most how many samples there are.
     pub(crate) fn n_samples(&self) -> usize {
-        (0..self.set.len()).map(|i| self.set.n_samples(i)).sum()
+        self.n_samples
     }
 
     pub(crate) fn labels(&self) -> impl Iterator<Item = &Labels> {

@@ -24,6 +24,8 @@ struct Groups<'a> {
     drops_names: bool,
     index: HashMap<Vec<u8>, usize>,
     key: Vec<u8>,
+    /// The labels that were looked up last, whether they were to lose their name, and their group.
+    last: Option<(Labels, bool, usize)>,
     groups: Vec<Accumulator>,
 }
 
@@ -172,7 +174,7 @@ impl Evaluator {
 impl<'a> Groups<'a> {
     fn new(grouping: &'a Grouping, drops_names: bool) -> Self {
         let (index, key, groups) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { grouping, drops_names, index, key, groups }
+        Self { grouping, drops_names, index, key, last: None, groups }
     }
 
     /// The labels by which `column` is grouped.
@@ -185,14 +187,25 @@ impl<'a> Groups<'a> {
 
     /// The index of the column's group; one more than there are when it is new.
     fn find(&mut self, column: &Column) -> Result<usize, QueryError> {
-        self.key.clear();
         let dropped = self.drops_names && column.drop_name;
-        self.grouping.write_key(&column.labels, dropped, &mut self.key);
-        if let Some(at) = self.index.get(&self.key) {
+        // Neighbours often have the same labels, when only those of the grouping were fetched.
+        if let Some((labels, was_dropped, at)) = &self.last
+            && *was_dropped == dropped
+            && *labels == column.labels
+        {
             return Ok(*at);
         }
-        let at = self.index.len();
-        self.index.insert(self.key.clone(), at);
+        self.key.clear();
+        self.grouping.write_key(&column.labels, dropped, &mut self.key);
+        let at = match self.index.get(&self.key) {
+            Some(at) => *at,
+            None => {
+                let at = self.index.len();
+                self.index.insert(self.key.clone(), at);
+                at
+            }
+        };
+        self.last = Some((column.labels.clone(), dropped, at));
         Ok(at)
     }
 }

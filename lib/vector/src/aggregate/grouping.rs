@@ -1,7 +1,7 @@
 //! Which series make a group.
 
 use skald_model::Labels;
-use skald_model::labels::put_str;
+use skald_model::labels::put_uvarint;
 
 use crate::column::is_metadata;
 
@@ -32,10 +32,12 @@ impl Grouping {
         if matches!(self, Self::By(names) if names.is_empty()) {
             return;
         }
-        for (name, value) in labels.iter() {
-            if self.keeps(name) && !(dropped && is_metadata(name)) {
-                put_str(out, name);
-                put_str(out, value);
+        for (name, value) in labels.raw() {
+            let keeps = std::str::from_utf8(name)
+                .is_ok_and(|name| self.keeps(name) && !(dropped && is_metadata(name)));
+            if keeps {
+                put_bytes(out, name);
+                put_bytes(out, value);
             }
         }
     }
@@ -46,4 +48,9 @@ impl Grouping {
             Self::Without(names) => name != Labels::NAME && !names.iter().any(|l| l == name),
         }
     }
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_uvarint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::heap::Heap;
 use super::{AggregateOp, Group, fold};
-use crate::function::{format_float, format_g, go_max, go_min};
+use crate::function::{format_float, format_g, go_max, go_min, sort};
 use crate::{Bitmap, Column, Context, Matrix, VectorError, stat};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(super) fn top(
             floats.for_each(|one| best.offer(one));
             let mut best = best.items;
             if n == 1 {
-                best.sort_by(|a, b| order.cmp(a.0, b.0).then(a.1.cmp(&b.1)));
+                sort(&mut best, ctx, |a, b| order.cmp(a.0, b.0).then(a.1.cmp(&b.1)))?;
                 let best = best.iter().map(|(_, m)| &input.columns[group.members[*m]]);
                 out.columns.extend(best.cloned());
             }

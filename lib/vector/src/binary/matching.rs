@@ -4,12 +4,12 @@
 //! columns of the "one" side may share a signature as long as they never share a step.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use skald_model::Labels;
 
 use super::element::{Outcome, Remark, apply};
 use super::{BinaryOp, BinaryOptions, Cardinality, Matching};
+use crate::function::with_label;
 use crate::{Bitmap, Column, Context, Matrix, Sample, VectorError};
 
 /// The columns of both sides with one signature.
@@ -43,9 +43,13 @@ struct Join<'a> {
 /// The results of one signature with the steps at which pairs made them, kept or filtered away.
 #[derive(Default)]
 struct Results {
-    by_labels: HashMap<Labels, (Column, Bitmap)>,
-    order: Vec<Labels>,
+    columns: Vec<(Column, Bitmap)>,
+    /// Where labels stand among the columns, once these are more than a few.
+    index: HashMap<Labels, usize>,
 }
+
+/// Results that are looked through one by one.
+const FEW: usize = 8;
 
 pub(super) fn join(
     op: BinaryOp,
@@ -113,26 +117,39 @@ impl Results {
     /// Columns of the one side that follow each other (a restarted exporter) continue one result as
     /// long as its labels stay. The step at which it is there already, if there is one.
     fn add(&mut self, fresh: Column, matched: Bitmap) -> Option<usize> {
-        match self.by_labels.entry(fresh.labels.clone()) {
-            Entry::Vacant(slot) => {
-                self.order.push(fresh.labels.clone());
-                slot.insert((fresh, matched));
-            }
-            Entry::Occupied(mut slot) => {
-                let (column, before) = slot.get_mut();
-                let clash = first_common(before, &matched);
-                if clash.is_some() || !column.absorb(&fresh) {
-                    return clash.or(Some(0));
-                }
-                before.union_with(&matched);
+        let known = self.find(&fresh.labels).and_then(|at| self.columns.get_mut(at));
+        let Some((column, before)) = known else {
+            self.put(fresh, matched);
+            return None;
+        };
+        let clash = first_common(before, &matched);
+        if clash.is_some() || !column.absorb(&fresh) {
+            return clash.or(Some(0));
+        }
+        before.union_with(&matched);
+        None
+    }
+
+    fn find(&self, labels: &Labels) -> Option<usize> {
+        if self.columns.len() <= FEW {
+            return self.columns.iter().position(|(column, _)| column.labels == *labels);
+        }
+        self.index.get(labels).copied()
+    }
+
+    fn put(&mut self, fresh: Column, matched: Bitmap) {
+        self.columns.push((fresh, matched));
+        let known = self.index.len();
+        if self.columns.len() > FEW {
+            for (at, (column, _)) in self.columns.iter().enumerate().skip(known) {
+                self.index.insert(column.labels.clone(), at);
             }
         }
-        None
     }
 
     fn matched(&self, n: usize) -> Bitmap {
         let mut out = Bitmap::new(n);
-        self.by_labels.values().for_each(|(_, matched)| out.union_with(matched));
+        self.columns.iter().for_each(|(_, matched)| out.union_with(matched));
         out
     }
 }
@@ -228,7 +245,7 @@ impl Join<'_> {
                 let mut matched = Bitmap::new(self.n);
                 self.combine(*many, one.column, &mut fresh, &mut matched);
                 self.clash(results.add(fresh, matched), || VectorError::AmbiguousGrouping);
-                ctx.check_slots(out.columns.len() + results.order.len(), self.n)?;
+                ctx.check_slots(out.columns.len() + results.columns.len(), self.n)?;
             }
             if self.matching.fill_right.is_some() {
                 let mut fresh = self.result_column(many.column, Some(&stand_in), ctx);
@@ -243,9 +260,7 @@ impl Join<'_> {
                 self.clash(results.add(fresh, matched), || VectorError::AmbiguousGrouping);
             }
         }
-        let Results { mut by_labels, order } = results;
-        let sorted = order.into_iter().filter_map(|labels| by_labels.remove(&labels));
-        sorted.for_each(|(column, _)| out.push(column));
+        results.columns.into_iter().for_each(|(column, _)| out.push(column));
         Ok(())
     }
 
@@ -365,12 +380,10 @@ impl Join<'_> {
             labels = labels.filter(|n| names.iter().any(|l| l == n) == *on);
         }
         if !include.is_empty() && *card != Cardinality::OneToOne {
-            let mut builder = labels.to_builder();
             for name in include {
                 let value = one.and_then(|o| o.labels.get(name)).unwrap_or("");
-                builder.set(name, value);
+                labels = with_label(&labels, name, value);
             }
-            labels = builder.build();
         }
         let mut result = Column::absent(labels, self.n);
         result.drop_name = many.drop_name;

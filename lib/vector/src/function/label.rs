@@ -64,15 +64,15 @@ pub fn label_join<E: From<VectorError>>(
     Ok(input.merge_same_labels()?)
 }
 
-fn with_label(labels: &Labels, name: &str, value: &str) -> Labels {
+/// The labels with another value of one; an empty value removes it.
+pub(crate) fn with_label(labels: &Labels, name: &str, value: &str) -> Labels {
     // Those of LogQL may have labels that are empty, which do not outlive this.
-    let has_empty = labels.iter().any(|(_, value)| value.is_empty());
-    if !has_empty && labels.get(name).unwrap_or("") == value {
-        return labels.clone();
+    if labels.raw().any(|(_, value)| value.is_empty()) {
+        let mut builder = labels.to_builder();
+        builder.set(name, value);
+        return builder.build();
     }
-    let mut builder = labels.to_builder();
-    builder.set(name, value);
-    builder.build()
+    if labels.get(name).unwrap_or("") == value { labels.clone() } else { labels.with(name, value) }
 }
 
 fn check_name(name: &str, function: &str) -> Result<(), VectorError> {

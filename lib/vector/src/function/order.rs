@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use super::math::drop_histograms;
-use crate::{Column, Matrix};
+use crate::{Column, Context, Matrix, VectorError};
 
 /// Which way to sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,17 +14,24 @@ pub enum Direction {
     Descending,
 }
 
+/// What is sorted without a look at whether to stop.
+const RUN: usize = 8 << 10;
+
 /// Sorts by value, NaN last in either direction; histograms are left out.
-pub fn sort_by_value(mut input: Matrix, direction: Direction) -> Matrix {
+pub fn sort_by_value(
+    mut input: Matrix,
+    direction: Direction,
+    ctx: &Context,
+) -> Result<Matrix, VectorError> {
     for column in &mut input.columns {
         drop_histograms(column);
     }
     input.columns.retain(|c| !c.is_empty());
     if input.grid.n != 1 {
-        return input;
+        return Ok(input);
     }
     let value = |c: &Column| c.values.first().copied().unwrap_or(f64::NAN);
-    input.columns.sort_by(|a, b| {
+    sort(&mut input.columns, ctx, |a, b| {
         let (a, b) = (value(a), value(b));
         match (a.is_nan(), b.is_nan(), direction) {
             (true, true, _) => Ordering::Equal,
@@ -33,24 +40,49 @@ pub fn sort_by_value(mut input: Matrix, direction: Direction) -> Matrix {
             (_, _, Direction::Ascending) => a.total_cmp(&b),
             (_, _, Direction::Descending) => b.total_cmp(&a),
         }
-    });
-    input
+    })?;
+    Ok(input)
 }
 
 /// Sorts by the values of `names`, numbers within them by size, then by all labels.
-pub fn sort_by_labels(mut input: Matrix, names: &[&str], direction: Direction) -> Matrix {
+pub fn sort_by_labels(
+    mut input: Matrix,
+    names: &[&str],
+    direction: Direction,
+    ctx: &Context,
+) -> Result<Matrix, VectorError> {
     if input.grid.n != 1 {
-        return input;
+        return Ok(input);
     }
-    input.columns.sort_by(|a, b| {
+    sort(&mut input.columns, ctx, |a, b| {
         let by_names = names
             .iter()
             .map(|n| natural(a.labels.get(n).unwrap_or(""), b.labels.get(n).unwrap_or("")))
             .find(|o| *o != Ordering::Equal);
         let order = by_names.unwrap_or_else(|| a.labels.cmp(&b.labels));
         if direction == Direction::Descending { order.reverse() } else { order }
-    });
-    input
+    })?;
+    Ok(input)
+}
+
+/// Sorts as `sort_by` does, in runs that are joined to ever longer ones: each step looks whether to stop.
+pub(crate) fn sort<T>(
+    items: &mut [T],
+    ctx: &Context,
+    mut order: impl FnMut(&T, &T) -> Ordering,
+) -> Result<(), VectorError> {
+    let mut run = RUN;
+    loop {
+        for part in items.chunks_mut(run) {
+            ctx.check()?;
+            // The stable sort sees that what was sorted before is two runs.
+            part.sort_by(&mut order);
+        }
+        if run >= items.len() {
+            return Ok(());
+        }
+        run = run.saturating_mul(2);
+    }
 }
 
 /// Compares runs of digits as numbers and everything else byte by byte.

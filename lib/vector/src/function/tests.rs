@@ -3,7 +3,7 @@
 use skald_model::Labels;
 
 use super::*;
-use crate::{Column, Context, Grid, Matrix, VectorError};
+use crate::{CancelFlag, Column, Context, Grid, Matrix, VectorError};
 
 fn instant(columns: &[(&[(&str, &str)], f64)]) -> Matrix {
     let mut out = Matrix::new(Grid::instant(0));
@@ -83,10 +83,24 @@ fn label_join_joins_in_the_given_order() {
 fn sorts_numbers_within_labels_by_size() {
     let input =
         instant(&[(&[("i", "a10")], 1.0), (&[("i", "a9")], f64::NAN), (&[("i", "a09b")], 3.0)]);
-    let by_label = sort_by_labels(input.clone(), &["i"], Direction::Ascending);
+    let ctx = Context::default();
+    let by_label = sort_by_labels(input.clone(), &["i"], Direction::Ascending, &ctx).unwrap();
     assert_eq!(labels(&by_label), [r#"{i="a9"}"#, r#"{i="a09b"}"#, r#"{i="a10"}"#]);
-    let by_value = sort_by_value(input, Direction::Descending);
+    let by_value = sort_by_value(input, Direction::Descending, &ctx).unwrap();
     assert_eq!(labels(&by_value), [r#"{i="a09b"}"#, r#"{i="a10"}"#, r#"{i="a9"}"#]);
+}
+
+#[test]
+fn a_long_sort_equals_a_short_one_and_stops_when_asked() {
+    let key = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50;
+    let mut items: Vec<(u64, u64)> = (0..40_000).map(|i| (key(i), i)).collect();
+    let mut expected = items.clone();
+    expected.sort_by_key(|(key, _)| *key);
+    sort(&mut items, &Context::default(), |a, b| a.0.cmp(&b.0)).unwrap();
+    assert_eq!(items, expected);
+    let ctx = Context { cancel: CancelFlag::after(3), ..Context::default() };
+    items.reverse();
+    assert_eq!(sort(&mut items, &ctx, |a, b| a.0.cmp(&b.0)), Err(VectorError::Cancelled));
 }
 
 #[test]
