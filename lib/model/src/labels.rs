@@ -130,11 +130,16 @@ impl Labels {
 
     /// The labels for which `keep` answers true.
     pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
+        self.filter_raw(|name| std::str::from_utf8(name).is_ok_and(&mut keep))
+    }
+
+    /// As [`filter`](Self::filter), without looking at the encoding of the names again.
+    pub fn filter_raw(&self, mut keep: impl FnMut(&[u8]) -> bool) -> Self {
         let mut out = Vec::with_capacity(self.0.len());
         let mut rest: &[u8] = &self.0;
         while !rest.is_empty() {
             let pair = rest;
-            let Ok(name) = take_str(&mut rest) else { break };
+            let Ok(name) = take_slice(&mut rest) else { break };
             if take_slice(&mut rest).is_err() {
                 break;
             }

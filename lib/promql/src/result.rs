@@ -93,6 +93,9 @@ pub(crate) fn matrix(mut matrix: Matrix, ctx: &Context) -> Result<Vec<MatrixSeri
     let grid = matrix.grid;
     let series = matrix.columns.into_iter().filter(|c| !c.is_empty()).map(|c| {
         let mut out = MatrixSeries { labels: c.labels.clone(), ..MatrixSeries::default() };
+        if !c.has_histograms() {
+            out.points.reserve_exact(c.present.count());
+        }
         for (i, sample) in c.samples() {
             match sample {
                 Sample::Float(v) => out.points.push((grid.time(i), v)),

@@ -128,10 +128,11 @@ impl BinaryOp {
 impl Matching {
     /// What two columns must share to match.
     pub fn signature(&self, labels: &Labels) -> Labels {
+        let named = |name: &[u8]| self.labels.iter().any(|l| l.as_bytes() == name);
         if self.on {
-            labels.filter(|n| self.labels.iter().any(|l| l == n))
+            labels.filter_raw(named)
         } else {
-            labels.filter(|n| n != Labels::NAME && !self.labels.iter().any(|l| l == n))
+            labels.filter_raw(|name| name != Labels::NAME.as_bytes() && !named(name))
         }
     }
 }

@@ -42,16 +42,16 @@ pub struct Matrix {
 const METADATA: [&str; 3] = [Labels::NAME, "__type__", "__unit__"];
 
 /// Whether a label tells what the metric is.
-pub(crate) fn is_metadata(name: &str) -> bool {
-    METADATA.contains(&name)
+pub(crate) fn is_metadata(name: &[u8]) -> bool {
+    METADATA.iter().any(|n| n.as_bytes() == name)
 }
 
 /// The labels of what is no longer the metric it was.
 pub fn without_metadata(labels: &Labels) -> Labels {
-    if METADATA.iter().all(|n| labels.get(n).is_none()) {
+    if !labels.raw().any(|(name, _)| is_metadata(name)) {
         return labels.clone();
     }
-    labels.filter(|n| !METADATA.contains(&n))
+    labels.filter_raw(|name| !is_metadata(name))
 }
 
 // === impl Column ===

@@ -106,7 +106,9 @@ impl RangeQuery<'_> {
     fn plan(&self) -> Option<Plan> {
         let asked_ms = self.querier.config().split_queries_by_interval.as_millis();
         let (interval_ms, pieces) = self.steps.pieces(asked_ms)?;
-        if pieces.len() < 2 && !self.may_be_known() {
+        // What is no longer than a piece is not worth two, wherever it begins.
+        let is_short = self.steps.end_ms.saturating_sub(self.steps.start_ms) <= interval_ms;
+        if (is_short || pieces.len() < 2) && !self.may_be_known() {
             return None;
         }
         let asked = self.options.lookback_ms.filter(|ms| *ms > 0);

@@ -1,5 +1,7 @@
 //! What one select gave, in an order that does not depend on the source.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, OnceLock};
 
 use skald_model::{Labels, ResetHint, Series, is_stale};
@@ -48,6 +50,31 @@ fn only_stats(histograms: &mut [Arc<FloatHistogram>]) {
     }
 }
 
+/// Sorts by labels; of equal ones the first stays first.
+///
+/// Of many series that share a few sets only these are compared, each once.
+fn sort(series: &mut [(Labels, usize)]) {
+    let place = |labels: &Labels| (labels.as_bytes().as_ptr().addr(), labels.as_bytes().len());
+    let mut ranks: HashMap<(usize, usize), u32> = HashMap::new();
+    let mut sets: Vec<Labels> = Vec::new();
+    for (labels, _) in series.iter() {
+        if let Entry::Vacant(slot) = ranks.entry(place(labels)) {
+            slot.insert(0);
+            sets.push(labels.clone());
+            if sets.len() * 4 > series.len() {
+                return series.sort_by(|a, b| a.0.cmp(&b.0));
+            }
+        }
+    }
+    sets.sort_unstable();
+    let mut rank = 0;
+    for (i, labels) in sets.iter().enumerate() {
+        rank += u32::from(i > 0 && sets[i - 1] != *labels);
+        ranks.insert(place(labels), rank);
+    }
+    series.sort_by_cached_key(|(labels, _)| ranks.get(&place(labels)).copied());
+}
+
 // === impl Fetched ===
 
 impl Default for Fetched {
@@ -60,7 +87,7 @@ impl Fetched {
     pub(crate) fn new(set: Box<dyn SeriesSet>, histogram_stats: bool) -> Self {
         let mut series: Vec<_> = (0..set.len()).map(|i| (set.labels(i), i)).collect();
         if !series.is_sorted_by(|a, b| a.0 <= b.0) {
-            series.sort_by(|a, b| a.0.cmp(&b.0));
+            sort(&mut series);
         }
         let n_samples = (0..set.len()).map(|i| set.n_samples(i)).sum();
         Self { set, histogram_stats, series, n_samples, loaded: OnceLock::new() }
@@ -102,5 +129,34 @@ impl Fetched {
 
     pub(crate) fn keep(&self, all: Shared) -> Shared {
         Shared::clone(self.loaded.get_or_init(|| all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_that_share_their_labels_are_sorted_as_others() {
+        let sets: Vec<Labels> =
+            (0..7).map(|i| Labels::from_pairs([("n", (i * 5 % 7).to_string())])).collect();
+        // Some share the memory of a set, some only its content, some are empty.
+        let labels = |i: usize| match i % 5 {
+            0 => Labels::from_pairs(sets[3].iter()),
+            1 if i < 50 => Labels::empty(),
+            _ => sets[i * i % 7].clone(),
+        };
+        for n in [3, 20, 200] {
+            let mut series: Vec<_> = (0..n).map(|i| (labels(i), i)).collect();
+            let mut expected = series.clone();
+            expected.sort_by(|a, b| a.0.cmp(&b.0));
+            sort(&mut series);
+            assert_eq!(series, expected);
+        }
+        let mut shared: Vec<_> = (0..100).map(|i| (sets[i * i % 7].clone(), i)).collect();
+        let mut expected = shared.clone();
+        expected.sort_by(|a, b| a.0.cmp(&b.0));
+        sort(&mut shared);
+        assert_eq!(shared, expected);
     }
 }

@@ -22,7 +22,7 @@ impl Grouping {
     pub fn key(&self, labels: &Labels) -> Labels {
         match self {
             Self::By(names) if names.is_empty() => Labels::empty(),
-            _ => labels.filter(|n| self.keeps(n)),
+            _ => labels.filter_raw(|n| self.keeps(n)),
         }
     }
 
@@ -33,19 +33,18 @@ impl Grouping {
             return;
         }
         for (name, value) in labels.raw() {
-            let keeps = std::str::from_utf8(name)
-                .is_ok_and(|name| self.keeps(name) && !(dropped && is_metadata(name)));
-            if keeps {
+            if self.keeps(name) && !(dropped && is_metadata(name)) {
                 put_bytes(out, name);
                 put_bytes(out, value);
             }
         }
     }
 
-    fn keeps(&self, name: &str) -> bool {
+    fn keeps(&self, name: &[u8]) -> bool {
+        let named = |names: &[String]| names.iter().any(|l| l.as_bytes() == name);
         match self {
-            Self::By(names) => names.iter().any(|l| l == name),
-            Self::Without(names) => name != Labels::NAME && !names.iter().any(|l| l == name),
+            Self::By(names) => named(names),
+            Self::Without(names) => name != Labels::NAME.as_bytes() && !named(names),
         }
     }
 }
