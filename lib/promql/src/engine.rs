@@ -19,7 +19,8 @@ use crate::{QueryError, QueryResult, SeriesSource, Stats, Value, parse, result};
 /// How many selectors of one query are fetched at a time.
 const CONCURRENT_SELECTS: usize = 8;
 /// What a query may look at to be evaluated where it is: about a quarter of a millisecond each.
-const SMALL: Small = Small { points: 32 << 10, samples: 96 << 10, windows: 256 << 10 };
+const SMALL: Small =
+    Small { series: 1 << 10, points: 32 << 10, samples: 96 << 10, windows: 256 << 10 };
 const LIMIT_WARNING: &str = "results truncated due to limit";
 
 /// Bounds and defaults of all queries.
@@ -208,7 +209,7 @@ impl Engine {
         };
         let begin = Instant::now();
         let plan = plan(&expr, &span);
-        let series = fetch(source, &plan).await?;
+        let series = fetch(source, &plan, &cancel).await?;
         let mut memory = Memory::new(self.options.max_memory_bytes);
         for (select, found) in plan.selects.iter().zip(&series) {
             memory.fetched(select, found.size_bytes())?;
@@ -272,6 +273,8 @@ pub(crate) enum Mode {
 
 /// Bounds of work that is not worth another thread.
 struct Small {
+    /// Of one selector, to be put in order.
+    series: usize,
     /// Steps of nodes times series.
     points: usize,
     samples: usize,
@@ -302,11 +305,23 @@ fn micros(since: Instant) -> u64 {
 }
 
 /// Fetches all requests of a plan, a few at a time, in the plan's order.
-async fn fetch(source: &dyn SeriesSource, plan: &Plan) -> Result<Vec<Arc<Fetched>>, QueryError> {
+async fn fetch(
+    source: &dyn SeriesSource,
+    plan: &Plan,
+    cancel: &CancelFlag,
+) -> Result<Vec<Arc<Fetched>>, QueryError> {
     // Each future is boxed: the source's are large and there may be many.
     let requests = plan.selects.iter().map(|select| async move {
         let set = source.select(select).await.map_err(QueryError::Source)?;
-        Ok(Arc::new(Fetched::new(set, select.histogram_stats)))
+        let ctx = Context { cancel: cancel.clone(), ..Context::default() };
+        let (is_small, stats) = (set.len() <= SMALL.series, select.histogram_stats);
+        let in_order = move || Fetched::new(set, stats, &ctx);
+        let fetched = if is_small {
+            in_order()?
+        } else {
+            tokio::task::spawn_blocking(in_order).await.map_err(|e| evaluation_failed(&e))??
+        };
+        Ok(Arc::new(fetched))
     });
     let requests: Vec<_> = requests.collect();
     stream::iter(requests).buffered(CONCURRENT_SELECTS).try_collect().await

@@ -359,8 +359,15 @@ fn a_cancelled_evaluation_stops() {
     let ctx = skald_vector::Context::default();
     let cancel = ctx.cancel.clone();
     let data = vec![vec![series("m", 10_000)]];
-    let data: Vec<_> =
-        data.into_iter().map(|set| Arc::new(exec::Fetched::new(Box::new(set), false))).collect();
+    let data: Vec<_> = data
+        .into_iter()
+        .map(|set| {
+            Arc::new(
+                exec::Fetched::new(Box::new(set), false, &skald_vector::Context::default())
+                    .unwrap(),
+            )
+        })
+        .collect();
     let mut evaluator =
         eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX, exec::Memory::default());
     cancel.cancel();

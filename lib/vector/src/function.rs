@@ -15,8 +15,7 @@ pub(crate) use self::label::with_label;
 pub use self::label::{label_join, label_replace};
 pub use self::math::{clamp, go_max, go_min, map_floats, round};
 pub use self::named::{date_part, math};
-pub(crate) use self::order::sort;
-pub use self::order::{Direction, sort_by_labels, sort_by_value};
+pub use self::order::{Direction, sort, sort_by_labels, sort_by_value};
 pub use self::scalar::single_values;
 
 /// Prints a float as the query APIs do in label values: shortest digits, no exponent, `+Inf`.

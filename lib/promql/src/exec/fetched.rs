@@ -5,11 +5,15 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, OnceLock};
 
 use skald_model::{Labels, ResetHint, Series, is_stale};
-use skald_vector::FloatHistogram;
+use skald_vector::function::sort;
+use skald_vector::{Context, FloatHistogram};
 
 use crate::engine::Shared;
 use crate::eval::Loaded;
 use crate::{QueryError, SeriesSet};
+
+/// Series that are looked at without a look at whether to stop.
+const STEP: usize = 1024;
 
 /// Series in the order of their labels.
 #[derive(Debug)]
@@ -53,7 +57,7 @@ fn only_stats(histograms: &mut [Arc<FloatHistogram>]) {
 /// Sorts by labels; of equal ones the first stays first.
 ///
 /// Of many series that share a few sets only these are compared, each once.
-fn sort(series: &mut [(Labels, usize)]) {
+fn sort_series(series: &mut [(Labels, usize)], ctx: &Context) -> Result<(), QueryError> {
     let place = |labels: &Labels| (labels.as_bytes().as_ptr().addr(), labels.as_bytes().len());
     let mut ranks: HashMap<(usize, usize), u32> = HashMap::new();
     let mut sets: Vec<Labels> = Vec::new();
@@ -62,35 +66,50 @@ fn sort(series: &mut [(Labels, usize)]) {
             slot.insert(0);
             sets.push(labels.clone());
             if sets.len() * 4 > series.len() {
-                return series.sort_by(|a, b| a.0.cmp(&b.0));
+                return Ok(sort(series, ctx, |a, b| a.0.cmp(&b.0))?);
             }
         }
     }
-    sets.sort_unstable();
+    sort(&mut sets, ctx, Labels::cmp)?;
     let mut rank = 0;
     for (i, labels) in sets.iter().enumerate() {
         rank += u32::from(i > 0 && sets[i - 1] != *labels);
         ranks.insert(place(labels), rank);
     }
     series.sort_by_cached_key(|(labels, _)| ranks.get(&place(labels)).copied());
+    Ok(())
 }
 
 // === impl Fetched ===
 
 impl Default for Fetched {
     fn default() -> Self {
-        Self::new(Box::new(Vec::<Series>::new()), false)
+        let (series, loaded) = (Vec::new(), OnceLock::new());
+        let set = Box::new(Vec::<Series>::new());
+        Self { set, histogram_stats: false, series, n_samples: 0, loaded }
     }
 }
 
 impl Fetched {
-    pub(crate) fn new(set: Box<dyn SeriesSet>, histogram_stats: bool) -> Self {
-        let mut series: Vec<_> = (0..set.len()).map(|i| (set.labels(i), i)).collect();
-        if !series.is_sorted_by(|a, b| a.0 <= b.0) {
-            sort(&mut series);
+    /// Puts a set in order, unless `ctx` says that nobody waits for it.
+    pub(crate) fn new(
+        set: Box<dyn SeriesSet>,
+        histogram_stats: bool,
+        ctx: &Context,
+    ) -> Result<Self, QueryError> {
+        let mut series = Vec::with_capacity(set.len());
+        let mut n_samples = 0usize;
+        for i in 0..set.len() {
+            if i % STEP == 0 {
+                ctx.check()?;
+            }
+            series.push((set.labels(i), i));
+            n_samples = n_samples.saturating_add(set.n_samples(i));
         }
-        let n_samples = (0..set.len()).map(|i| set.n_samples(i)).sum();
-        Self { set, histogram_stats, series, n_samples, loaded: OnceLock::new() }
+        if !series.is_sorted_by(|a, b| a.0 <= b.0) {
+            sort_series(&mut series, ctx)?;
+        }
+        Ok(Self { set, histogram_stats, series, n_samples, loaded: OnceLock::new() })
     }
 
     /// Bytes that the set and its labels hold.
@@ -134,6 +153,8 @@ impl Fetched {
 
 #[cfg(test)]
 mod tests {
+    use skald_vector::CancelFlag;
+
     use super::*;
 
     #[test]
@@ -150,13 +171,32 @@ mod tests {
             let mut series: Vec<_> = (0..n).map(|i| (labels(i), i)).collect();
             let mut expected = series.clone();
             expected.sort_by(|a, b| a.0.cmp(&b.0));
-            sort(&mut series);
+            sort_series(&mut series, &Context::default()).unwrap();
             assert_eq!(series, expected);
         }
         let mut shared: Vec<_> = (0..100).map(|i| (sets[i * i % 7].clone(), i)).collect();
         let mut expected = shared.clone();
         expected.sort_by(|a, b| a.0.cmp(&b.0));
-        sort(&mut shared);
+        sort_series(&mut shared, &Context::default()).unwrap();
         assert_eq!(shared, expected);
+    }
+
+    #[test]
+    fn nothing_is_put_in_order_that_nobody_waits_for() {
+        let one = |i: usize| Series {
+            labels: Labels::from_pairs([("n", i.wrapping_mul(7919).to_string())]),
+            ..Series::default()
+        };
+        let set: Vec<Series> = (0..20_000).map(one).collect();
+        let polls = CancelFlag::after(u64::MAX - 1);
+        let ctx = Context { cancel: polls.clone(), ..Context::default() };
+        Fetched::new(Box::new(set.clone()), false, &ctx).unwrap();
+        let asked = u64::MAX - 1 - polls.polls_left();
+        assert!(asked > 20, "{asked}");
+        for left in [0, 5, asked - 1] {
+            let ctx = Context { cancel: CancelFlag::after(left), ..Context::default() };
+            let failed = Fetched::new(Box::new(set.clone()), false, &ctx);
+            assert_eq!(failed.err(), Some(QueryError::Cancelled));
+        }
     }
 }

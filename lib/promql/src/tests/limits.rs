@@ -70,7 +70,16 @@ fn polls(query: &str, n_series: i64, steps: i64) -> u64 {
     let plan = plan::plan(&expr, &span);
     let cancel = skald_vector::CancelFlag::after(MANY);
     let ctx = skald_vector::Context { cancel: cancel.clone(), ..skald_vector::Context::default() };
-    let fetch = |_| Arc::new(exec::Fetched::new(Box::new(many(n_series, 100)), false));
+    let fetch = |_| {
+        Arc::new(
+            exec::Fetched::new(
+                Box::new(many(n_series, 100)),
+                false,
+                &skald_vector::Context::default(),
+            )
+            .unwrap(),
+        )
+    };
     let data: Vec<_> = plan.selects.iter().map(fetch).collect();
     let mut evaluator =
         eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX, exec::Memory::default());
@@ -125,7 +134,16 @@ fn an_evaluation_that_is_cancelled_midway_fails_and_reads_no_more() {
         for after in [0, 1, all / 2, all - 1] {
             let cancel = skald_vector::CancelFlag::after(after);
             let ctx = skald_vector::Context { cancel, ..skald_vector::Context::default() };
-            let fetch = |_| Arc::new(exec::Fetched::new(Box::new(many(40, 100)), false));
+            let fetch = |_| {
+                Arc::new(
+                    exec::Fetched::new(
+                        Box::new(many(40, 100)),
+                        false,
+                        &skald_vector::Context::default(),
+                    )
+                    .unwrap(),
+                )
+            };
             let data: Vec<_> = plan.selects.iter().map(fetch).collect();
             let memory = exec::Memory::default();
             let mut evaluator = eval::Evaluator::new(span, ctx, &plan, &data, usize::MAX, memory);

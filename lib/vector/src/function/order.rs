@@ -66,7 +66,7 @@ pub fn sort_by_labels(
 }
 
 /// Sorts as `sort_by` does, in runs that are joined to ever longer ones: each step looks whether to stop.
-pub(crate) fn sort<T>(
+pub fn sort<T>(
     items: &mut [T],
     ctx: &Context,
     mut order: impl FnMut(&T, &T) -> Ordering,

@@ -128,7 +128,9 @@ async fn no_series_is_read_by_anybody_after_the_query_was_cancelled() {
         default_step_ms: 1000,
     };
     let plan = crate::plan::plan(&expr, &span);
-    let data = vec![Arc::new(crate::exec::Fetched::new(Box::new(source.clone()), false))];
+    let data = vec![Arc::new(
+        crate::exec::Fetched::new(Box::new(source.clone()), false, &Context::default()).unwrap(),
+    )];
     let evaluate = move || {
         let ctx = Context { cancel, ..Context::default() };
         let memory = crate::exec::Memory::default();
