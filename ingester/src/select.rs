@@ -45,6 +45,24 @@ impl Ingester {
         Ok(Head { manifest_version: version.max(baseline), data })
     }
 
+    /// As [`Self::read`], of metrics: a head without data in the range is not looked at.
+    async fn read_metrics<T: Default + Send + 'static>(
+        &self,
+        id: &TenantId,
+        range: TimeRange,
+        read: impl FnOnce(&Tenant) -> Result<(u64, T), Error> + Send + 'static,
+    ) -> Result<Head<T>, RpcError> {
+        let Some(tenant) = self.find_tenant(id) else { return self.read(id, read).await };
+        let baseline = self.baseline(&tenant).await?;
+        let nothing = tenant.metrics.read().nothing_in(range);
+        match nothing {
+            Some(version) => {
+                Ok(Head { manifest_version: version.max(baseline), data: T::default() })
+            }
+            None => self.read(id, read).await,
+        }
+    }
+
     async fn baseline(&self, tenant: &Arc<Tenant>) -> Result<u64, Error> {
         let number = tenant
             .baseline
@@ -63,7 +81,7 @@ impl Ingester {
     ) -> Result<Head<Vec<Series>>, RpcError> {
         let matchers = matchers.to_vec();
         let request = SelectSeries { matchers, range, only: None, ids: false };
-        self.read(id, move |tenant| {
+        self.read_metrics(id, range, move |tenant| {
             let picked = encode_series(tenant, &request);
             Ok((picked.manifest_version, picked.decode(range)?))
         })
@@ -76,7 +94,7 @@ impl Ingester {
         request: &SelectSeries,
     ) -> Result<Head<Vec<EncodedSeries>>, RpcError> {
         let request = request.clone();
-        self.read(id, move |tenant| {
+        self.read_metrics(id, request.range, move |tenant| {
             let picked = encode_series(tenant, &request);
             Ok((picked.manifest_version, picked.finish()?))
         })
@@ -104,25 +122,28 @@ impl Ingester {
         range: TimeRange,
     ) -> Result<Head<Vec<Labels>>, RpcError> {
         let matchers = matchers.to_vec();
-        self.read(id, move |tenant| {
-            Ok(match signal {
-                Signal::Metrics => {
+        match signal {
+            Signal::Metrics => {
+                let read = move |tenant: &Tenant| {
                     let begin = |head: &MetricsHead| head.begin(&matchers);
                     let found = visit(&tenant.metrics, begin, |head, refs, into| {
                         head.pick_labels(refs, range, into);
                     });
-                    (found.manifest_version, found.labels())
-                }
-                Signal::Logs => {
+                    Ok((found.manifest_version, found.labels()))
+                };
+                self.read_metrics(id, range, read).await
+            }
+            Signal::Logs => {
+                let read = move |tenant: &Tenant| {
                     let begin = |head: &LogsHead| head.begin(&matchers);
                     let found = visit(&tenant.logs, begin, |head, refs, into| {
                         head.pick_labels(refs, range, into);
                     });
-                    (found.manifest_version, found.labels())
-                }
-            })
-        })
-        .await
+                    Ok((found.manifest_version, found.labels()))
+                };
+                self.read(id, read).await
+            }
+        }
     }
 
     /// Names or values of labels of series; no label set is put together.
@@ -134,7 +155,7 @@ impl Ingester {
         range: TimeRange,
     ) -> Result<Head<Vec<String>>, RpcError> {
         let (of, matchers) = (of.clone(), matchers.to_vec());
-        self.read(id, move |tenant| {
+        self.read_metrics(id, range, move |tenant| {
             let begin = |head: &MetricsHead| head.begin_listing(&of, &matchers, range);
             let found = visit(&tenant.metrics, begin, |head, refs, into| {
                 head.list(refs, &of, range, into);
@@ -151,7 +172,7 @@ impl Ingester {
         range: TimeRange,
     ) -> Result<Head<Vec<(Labels, Vec<Exemplar>)>>, RpcError> {
         let matchers = matchers.to_vec();
-        self.read(id, move |tenant| {
+        self.read_metrics(id, range, move |tenant| {
             let picked = pick_series(tenant, &matchers, range);
             Ok((picked.manifest_version, picked.exemplars(range)))
         })

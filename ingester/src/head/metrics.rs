@@ -9,6 +9,7 @@ mod encode;
 mod find;
 mod list;
 mod read;
+mod span;
 mod starts;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub(crate) use self::append::{Conflict, Window};
 pub(crate) use self::data::{Extra, SeriesData};
 pub(crate) use self::encode::EncodedSelection;
 pub(crate) use self::read::{Selection, chunks_of};
+use self::span::Span;
 pub(crate) use self::starts::Stamp;
 use super::{Ageing, Cuttable, LogState};
 use crate::index::{Index, Ref, retain_mapped};
@@ -43,6 +45,7 @@ pub(crate) struct MetricsHead {
     pub(crate) metadata: BTreeMap<String, MetricMetadata>,
     pub(crate) changed_metadata: BTreeMap<String, MetricMetadata>,
     data_bytes: usize,
+    span: Span,
     scratch: Scratch,
 }
 
@@ -51,6 +54,7 @@ pub(crate) struct MetricsHead {
 pub(crate) struct MetricsSnapshot {
     pub(crate) data: Vec<SeriesData>,
     pub(crate) bytes: usize,
+    span: Span,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -147,7 +151,8 @@ impl MetricsHead {
         let fresh = std::iter::repeat_with(SeriesData::default).take(self.data.len()).collect();
         let data = std::mem::replace(&mut self.data, fresh);
         let bytes = std::mem::take(&mut self.data_bytes) + data.len() * size_of::<SeriesData>();
-        let snapshot = Arc::new(MetricsSnapshot { data, bytes });
+        let snapshot =
+            Arc::new(MetricsSnapshot { data, bytes, span: std::mem::take(&mut self.span) });
         self.flushing = Some(Arc::clone(&snapshot));
         Some(snapshot)
     }

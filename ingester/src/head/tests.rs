@@ -75,6 +75,34 @@ fn what_is_listed_is_what_label_sets_have() {
     }
 }
 
+#[test]
+fn a_head_knows_when_it_has_nothing() {
+    let ranges = |from, to| TimeRange::new(from, to);
+    let mut head = MetricsHead::default();
+    assert_eq!(head.nothing_in(TimeRange::ALL), Some(0));
+    let labels = Labels::from_pairs([("a", "1")]);
+    let r = head.create(labels.id(), &labels).unwrap();
+    head.manifest_version = 3;
+    assert_eq!(head.nothing_in(TimeRange::ALL), Some(3));
+    head.append(r, 100, 1.0, Window::Ms(0)).unwrap();
+    head.append(r, 60, 1.0, Window::Ms(50)).unwrap();
+    assert_eq!(head.nothing_in(ranges(60, 61)), None);
+    assert_eq!(
+        (head.nothing_in(ranges(0, 60)), head.nothing_in(ranges(101, 200))),
+        (Some(3), Some(3))
+    );
+    // In the snapshot it still is; once that is committed only the index is left.
+    head.cut(Ageing::Counts).unwrap();
+    head.append(r, 200, 1.0, Window::Ms(0)).unwrap();
+    assert_eq!(
+        (head.nothing_in(ranges(100, 101)), head.nothing_in(ranges(200, 201))),
+        (None, None)
+    );
+    head.flushing = None;
+    head.manifest_version = 4;
+    assert_eq!((head.nothing_in(ranges(0, 101)), head.nothing_in(ranges(0, 201))), (Some(4), None));
+}
+
 /// Each round writes time t to all series, cuts while they are visited, and commits as number t.
 fn write(lock: &RwLock<MetricsHead>, written: &AtomicI64, visits: &AtomicI64) {
     for t in 1..=ROUNDS {

@@ -51,7 +51,9 @@ impl MetricsHead {
         let stamp = stamp.into();
         let ts = stamp.ts;
         let bits = value.to_bits();
-        match self.place(r, ts, Kind::Float, bits, window)? {
+        let place = self.place(r, ts, Kind::Float, bits, window)?;
+        self.span.note(ts);
+        match place {
             Place::Newest => {
                 self.set_newest(r, ts, bits, Kind::Float);
                 let data = &mut self.data[r as usize];
@@ -84,7 +86,9 @@ impl MetricsHead {
         let stamp = stamp.into();
         let ts = stamp.ts;
         let bits = hash(h, &mut self.scratch.bytes);
-        match self.place(r, ts, Kind::Histogram, bits, window)? {
+        let place = self.place(r, ts, Kind::Histogram, bits, window)?;
+        self.span.note(ts);
+        match place {
             Place::Newest => {
                 self.set_newest(r, ts, bits, Kind::Histogram);
                 let mut scratch = std::mem::take(&mut self.scratch);
@@ -99,6 +103,7 @@ impl MetricsHead {
 
     /// Keeps the newest `max` exemplars of a series, each once.
     pub(crate) fn append_exemplar(&mut self, r: Ref, e: &Exemplar, max: usize) {
+        self.span.note(e.timestamp_ms);
         self.sized(r, |data| {
             data.add_exemplar(e, max);
         });
