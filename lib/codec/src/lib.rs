@@ -9,4 +9,5 @@ pub mod chunk;
 pub mod compress;
 pub mod encoded;
 pub mod histogram;
+pub mod lines;
 pub mod wire;
