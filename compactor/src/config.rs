@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use skald_blocks::LineForm;
 use skald_runtime::{ByteSize, HumanDuration};
 
 /// How and when blocks are compacted.
@@ -20,6 +21,8 @@ pub struct Config {
     pub max_blocks_per_merge: usize,
     /// Bytes of decoded rows that a merge may hold; then its output is closed and another begun. Default 512MiB.
     pub merge_memory: ByteSize,
+    /// How merged blocks keep log lines, as `ingester.log_lines`. Default packed.
+    pub log_lines: LineForm,
     /// Tenants compacted at once. Default 1.
     pub concurrency: usize,
     /// Time between the removal of a block and the deletion of its object, for readers that still use it:
@@ -88,6 +91,7 @@ impl Default for Config {
             min_blocks_to_merge: 4,
             max_blocks_per_merge: 32,
             merge_memory: ByteSize(512 << 20),
+            log_lines: LineForm::Packed,
             concurrency: 1,
             deletion_delay: DeletionDelay::Auto,
             commit_retention: HumanDuration::from_secs(7 * 86_400),

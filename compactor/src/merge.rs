@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use skald_blocks::{
-    BlockId, BlockMeta, Encoded, FooterCache, LogReader, LogRows, MetricReader, MetricRows,
-    WriterOptions, put_block, verify_block,
+    BlockId, BlockMeta, Encoded, FooterCache, LineForm, LogReader, LogRows, MetricReader,
+    MetricRows, WriterOptions, put_block, verify_block,
 };
 use skald_model::{ErrorKind, Signal, TenantId};
 use skald_runtime::cpu;
@@ -69,6 +69,7 @@ pub(crate) struct Job {
     pub(crate) rules: Arc<LogRules>,
     /// Bytes of rows after which an output is closed.
     pub(crate) memory: usize,
+    pub(crate) lines: LineForm,
 }
 
 /// Rows that cannot be merged, and whose they are.
@@ -250,6 +251,7 @@ impl Job {
         let id = BlockId::new(self.clock.now_ms(), self.rng.next_u128());
         let mut options = WriterOptions::new(id);
         options.level = level;
+        options.lines = self.lines;
         options.sources = sources(inputs);
         let encoded = self.cpu.run(move || encode(options)).await?.map_err(MergeError::Write)?;
         written.push(encoded.meta.clone());

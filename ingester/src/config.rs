@@ -1,6 +1,7 @@
 //! The settings of an ingester.
 
 use serde::{Deserialize, Serialize};
+use skald_blocks::LineForm;
 use skald_runtime::{ByteSize, HumanDuration, MemoryBudget};
 
 /// The settings of an ingester.
@@ -20,6 +21,9 @@ pub struct Config {
     pub max_wal_bytes: ByteSize,
     /// A flush of more is split into blocks of about this many bytes before encoding. Default 256MiB.
     pub max_block_bytes: ByteSize,
+    /// How flushed blocks keep log lines: `packed` in columns of what varies, smaller and searched faster, or
+    /// `plain` as a Parquet column that other tools read. Default packed.
+    pub log_lines: LineForm,
     /// Tenants that are flushed at the same time. Default 2.
     pub flush_concurrency: usize,
     /// Longest wait between two attempts of a flush that fails. Default 1m.
@@ -51,6 +55,7 @@ impl Default for Config {
             memory_limit: ByteSize(0),
             max_wal_bytes: ByteSize(4 << 30),
             max_block_bytes: ByteSize(256 << 20),
+            log_lines: LineForm::Packed,
             flush_concurrency: 2,
             flush_max_backoff: HumanDuration::from_secs(60),
             flush_on_shutdown: true,

@@ -232,7 +232,8 @@ impl Ingester {
     fn writer_options(&self) -> WriterOptions {
         let id = BlockId::new(self.0.deps.clock.now_ms(), self.0.deps.rng.next_u128());
         let sources = vec![self.0.deps.replica.clone()];
-        WriterOptions { sources, ..WriterOptions::new(id) }
+        let lines = self.0.config.log_lines;
+        WriterOptions { sources, lines, ..WriterOptions::new(id) }
     }
 
     /// Drops the snapshots of a committed flush and tells readers its number, at one moment.

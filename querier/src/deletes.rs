@@ -53,7 +53,9 @@ impl Deletes {
         let look_at_lines = self.0.iter().any(|d| d.selection.looks_at_lines());
         // Some of the lines next to the limit may be hidden, and then others are wanted.
         let needs_line = req.needs_line || look_at_lines;
-        SelectEntries { limit_hint: None, metadata: None, needs_line, ..req.clone() }
+        let needles_decide = req.needles_decide && !look_at_lines;
+        let all = SelectEntries { limit_hint: None, metadata: None, fields: None, ..req.clone() };
+        SelectEntries { needs_line, needles_decide, ..all }
     }
 
     /// Takes deleted entries out.

@@ -152,7 +152,7 @@ impl Fanout {
             // Lines tell copies of an entry apart from its neighbours, so only a block that
             // shares its time with nothing else can do without them.
             let needs_line = needs_line || !block.is_alone(head_span);
-            let wanted = LogSelect { needs_line, metadata: Metadata::All };
+            let wanted = LogSelect { needs_line, metadata: Metadata::All, fields: None };
             async move {
                 let reader = block.logs().await?;
                 reader.select(&select.matchers, select.range, &select.needles, wanted).await

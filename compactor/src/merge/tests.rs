@@ -26,6 +26,7 @@ fn job(store: &Arc<dyn ObjectStore>, cutoff: Option<i64>, memory: usize) -> Job 
         cutoff,
         rules: Arc::default(),
         memory,
+        lines: LineForm::Packed,
     }
 }
 

@@ -119,6 +119,7 @@ impl Inner {
             cutoff: rules.cutoff(merge.signal),
             rules: Arc::clone(&rules.logs),
             memory: usize::try_from(self.config.merge_memory.0).unwrap_or(usize::MAX),
+            lines: self.config.log_lines,
         };
         let start = Instant::now();
         let mut written = Vec::new();

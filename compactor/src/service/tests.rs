@@ -353,6 +353,7 @@ async fn when_another_compactor_was_faster_the_output_is_thrown_away() {
                 cutoff: None,
                 rules: Arc::default(),
                 memory: usize::MAX,
+                lines: skald_blocks::LineForm::Packed,
             };
             job.run(&inputs, &mut written).await.unwrap();
             written.iter().map(meta::to_catalog).collect()

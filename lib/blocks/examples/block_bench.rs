@@ -201,7 +201,7 @@ impl Bench {
         println!("  open: {:?}", reader.read_stats().snapshot());
         let app = [Matcher::equal("app", "app-7")];
         let trace = Bytes::from(format!("{:016x}", noise(noise(123_456))));
-        let lines = || LogSelect { needs_line: true, metadata: Metadata::none() };
+        let lines = || LogSelect { needs_line: true, metadata: Metadata::none(), fields: None };
         for (what, matchers, needles, wanted) in [
             ("app", &app[..], vec![], LogSelect::default()),
             ("all lines", &[], vec![], lines()),

@@ -11,7 +11,7 @@ use crate::object::Footer;
 /// How many bytes the parts of a [`FooterCache`] may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSizes {
-    /// Footers with their page indexes, stream directories and gram filters.
+    /// Footers with their page indexes, stream directories, indexes of packs and gram filters.
     pub footers: usize,
     /// Decoded label columns of metric blocks.
     pub index: usize,
@@ -39,6 +39,7 @@ enum Part {
     Footer,
     Directory,
     Grams,
+    Packs,
 }
 
 #[derive(Clone, Debug)]
@@ -95,15 +96,21 @@ impl FooterCache {
     }
 
     pub(crate) fn directory(&self, path: &Arc<str>) -> Option<Bytes> {
-        match self.footers.get(&(Arc::clone(path), Part::Directory))? {
-            Stored::Bytes(bytes) => Some(bytes),
-            Stored::Footer(_) => None,
-        }
+        self.bytes(path, Part::Directory)
     }
 
     /// The gram filters of a log block.
     pub(crate) fn grams(&self, path: &Arc<str>) -> Option<Bytes> {
-        match self.footers.get(&(Arc::clone(path), Part::Grams))? {
+        self.bytes(path, Part::Grams)
+    }
+
+    /// The index of the packs of a log block.
+    pub(crate) fn packs(&self, path: &Arc<str>) -> Option<Bytes> {
+        self.bytes(path, Part::Packs)
+    }
+
+    fn bytes(&self, path: &Arc<str>, part: Part) -> Option<Bytes> {
+        match self.footers.get(&(Arc::clone(path), part))? {
             Stored::Bytes(bytes) => Some(bytes),
             Stored::Footer(_) => None,
         }
@@ -115,13 +122,20 @@ impl FooterCache {
     }
 
     pub(crate) fn put_directory(&self, path: &Arc<str>, bytes: Bytes) {
-        let size = path.len() + bytes.len();
-        self.footers.put((Arc::clone(path), Part::Directory), Stored::Bytes(bytes), size);
+        self.put_bytes(path, Part::Directory, bytes);
     }
 
     pub(crate) fn put_grams(&self, path: &Arc<str>, bytes: Bytes) {
+        self.put_bytes(path, Part::Grams, bytes);
+    }
+
+    pub(crate) fn put_packs(&self, path: &Arc<str>, bytes: Bytes) {
+        self.put_bytes(path, Part::Packs, bytes);
+    }
+
+    fn put_bytes(&self, path: &Arc<str>, part: Part, bytes: Bytes) {
         let size = path.len() + bytes.len();
-        self.footers.put((Arc::clone(path), Part::Grams), Stored::Bytes(bytes), size);
+        self.footers.put((Arc::clone(path), part), Stored::Bytes(bytes), size);
     }
 
     pub(crate) fn column(&self, path: &Arc<str>, column: u32) -> Option<Column> {

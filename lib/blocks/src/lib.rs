@@ -30,7 +30,8 @@ pub use crate::cache::{CacheSizes, FooterCache};
 pub use crate::error::Error;
 pub use crate::export::{ExportLine, ExportWriter};
 pub use crate::log::{
-    LogBlockWriter, LogReader, LogRows, LogSearch, LogSelect, LogSpan, LogStats, Metadata, Streams,
+    Early, EntryTest, LogBlockWriter, LogReader, LogRows, LogSearch, LogSelect, LogSpan, LogStats,
+    Metadata, Streams, Test,
 };
 pub use crate::meta::{BlockId, BlockMeta, Encoded, FORMAT_VERSION, InvalidBlockId, path};
 pub use crate::metric::{
@@ -38,6 +39,8 @@ pub use crate::metric::{
 };
 pub use crate::put::{put_block, verify_block};
 pub use crate::stats::{ReadStats, StatsSnapshot};
+use serde::{Deserialize, Serialize};
+pub use skald_codec::lines::{Fields, Syntax};
 
 /// What a writer must know about the block it makes.
 #[derive(Clone, Debug)]
@@ -49,10 +52,23 @@ pub struct WriterOptions {
     pub sources: Vec<String>,
     /// Ids of requests to delete lines that the rows were written without. Of log blocks.
     pub deletes: Vec<String>,
+    /// How lines are kept. Of log blocks.
+    pub lines: LineForm,
     /// Most rows of one Parquet row group.
     pub row_group_rows: usize,
     /// Encoded bytes after which a row group is closed.
     pub row_group_bytes: usize,
+}
+
+/// How a log block keeps its lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LineForm {
+    /// In columns of their variable parts: a half or less of the size, and searched faster.
+    #[default]
+    Packed,
+    /// As a string column that every reader of Parquet reads.
+    Plain,
 }
 
 // === impl WriterOptions ===
@@ -65,6 +81,7 @@ impl WriterOptions {
             level: 0,
             sources: Vec::new(),
             deletes: Vec::new(),
+            lines: LineForm::default(),
             row_group_rows: 1 << 20,
             row_group_bytes: 128 << 20,
         }

@@ -1,7 +1,8 @@
-//! Log blocks: one row per line, sorted by stream and time, lines in a plain string column.
+//! Log blocks: one row per line, sorted by stream and time; lines in packs behind the row groups, or in
+//! a plain string column.
 //!
 //! ```text
-//! l_<hot label>*  l_rest?  stream_id  timestamp  m_<frequent metadata>*  m_rest?  line
+//! l_<hot label>*  l_rest?  stream_id  timestamp  m_<frequent metadata>*  m_rest?  line?
 //! ```
 //!
 //! Beside the row groups lies a stream directory (labels, row range, times, bytes of each stream),
@@ -9,9 +10,12 @@
 //! are for everybody else. Behind it lie gram filters, by which a search for a text skips rows. `docs/formats/log-block.md`.
 
 mod directory;
+mod early;
 mod entries;
 mod grams;
 mod needles;
+mod packed;
+mod packs;
 mod read;
 mod rows;
 mod scan;
@@ -20,5 +24,5 @@ mod write;
 
 pub use self::read::{LogReader, LogSelect, LogStats, Metadata};
 pub use self::rows::LogRows;
-pub use self::scan::{LogSearch, LogSpan, Streams};
+pub use self::scan::{Early, EntryTest, LogSearch, LogSpan, Streams, Test};
 pub use self::write::LogBlockWriter;

@@ -17,8 +17,8 @@ use crate::integrity;
 use crate::object::{KEY_FORMAT, KEY_VERSION, format_name};
 use crate::{Error, WriterOptions};
 
-/// Version of both block formats that this release writes.
-pub const FORMAT_VERSION: u32 = 1;
+/// Newest version of a block format that this release reads.
+pub const FORMAT_VERSION: u32 = 2;
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LEN: usize = 26;
@@ -71,6 +71,8 @@ pub fn path(tenant: &TenantId, id: BlockId) -> Path {
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) signal: Signal,
+    /// Of the format of its signal.
+    pub(crate) version: u32,
     pub(crate) min_time: i64,
     pub(crate) max_time: i64,
     pub(crate) n_series: u64,
@@ -91,7 +93,7 @@ impl Header {
         let labels: Vec<&str> = plan.names().iter().map(|n| &**n).collect();
         for (key, value) in [
             (KEY_FORMAT, format_name(self.signal).to_owned()),
-            (KEY_VERSION, FORMAT_VERSION.to_string()),
+            (KEY_VERSION, self.version.to_string()),
             ("skald.id", opts.id.to_string()),
             ("skald.level", opts.level.to_string()),
             ("skald.min_time", self.min_time.to_string()),
@@ -123,7 +125,7 @@ impl Header {
             size_bytes: bytes.len() as u64,
             crc32c: crc32c::crc32c(&bytes),
             level: opts.level,
-            format_version: FORMAT_VERSION,
+            format_version: self.version,
             sources: opts.sources.clone(),
         };
         Ok(Encoded { bytes, meta })

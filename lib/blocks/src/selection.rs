@@ -61,6 +61,20 @@ impl Rows {
         out
     }
 
+    /// Those of `parts`, sorted and disjoint ranges of rows, that have any of these rows.
+    pub(crate) fn overlapping<'a, T>(
+        &'a self,
+        parts: &'a [T],
+        rows_of: impl Fn(&T) -> Range<usize> + 'a,
+    ) -> impl Iterator<Item = &'a T> {
+        let mut rest = self.0.as_slice();
+        parts.iter().filter(move |part| {
+            let part = rows_of(part);
+            rest = &rest[rest.partition_point(|r| r.end <= part.start)..];
+            rest.first().is_some_and(|r| r.start < part.end)
+        })
+    }
+
     /// The same rows as the Parquet reader wants them: per row group, groups without any left out.
     pub(crate) fn by_row_group(&self, meta: &ParquetMetaData) -> Vec<RowGroupSelection> {
         let mut out = Vec::new();

@@ -33,4 +33,7 @@ pub use crate::result::{
     merged_streams,
 };
 pub use crate::selection::Selection;
-pub use crate::source::{Direction, EntrySink, EntrySource, SelectEntries, SourceError};
+pub use crate::source::{
+    Direction, EarlyTest, EntrySink, EntrySource, Fields, SelectEntries, SourceError, Syntax,
+    Tester,
+};

@@ -209,15 +209,30 @@ impl Pipeline {
 
     /// Whether any stage looks at or changes the line.
     pub(crate) fn reads_line(&self) -> bool {
-        !self.prefilters.is_empty()
-            || self.steps.iter().any(|step| match step {
-                Step::Filter(_) | Step::Prune(_) => false,
-                Step::Parse(_) => !self.hints.skips_parsing(),
-                Step::Line(_)
-                | Step::LineFormat(_)
-                | Step::LabelFormat(_)
-                | Step::Decolorize(_) => true,
-            })
+        !self.prefilters.is_empty() || self.steps_read_line()
+    }
+
+    fn steps_read_line(&self) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Filter(_) | Step::Prune(_) => false,
+            Step::Parse(_) => !self.hints.skips_parsing(),
+            Step::Line(_) | Step::LineFormat(_) | Step::LabelFormat(_) | Step::Decolorize(_) => {
+                true
+            }
+        })
+    }
+
+    /// Whether of lines only this is looked at: that they contain the needles.
+    pub(crate) fn looks_for_needles(&self) -> bool {
+        self.prefilters.iter().all(LineMatcher::is_needle) && !self.steps_read_line()
+    }
+
+    /// As [`process`](Self::process), of an entry whose line is known to contain the needles; it is not
+    /// looked at where [`looks_for_needles`](Self::looks_for_needles).
+    pub(crate) fn process_found(&self, work: &mut Work, entry: &LogEntry) -> bool {
+        work.labels.start_entry(&entry.metadata);
+        work.replaced = false;
+        self.steps.iter().all(|step| Self::step(step, &self.hints, work, entry))
     }
 
     /// Whether labels depend on stream and metadata alone, so that they can be looked up.

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::pipeline::{Pipeline, Work};
 use async_trait::async_trait;
 use bytes::Bytes;
 use skald_model::{ErrorKind, Labels, LogEntry, Matcher, StreamEntries, TimeRange};
@@ -33,6 +34,70 @@ pub struct SelectEntries {
     pub needs_line: bool,
     /// The structured metadata that is looked at, `None` for all. A hint: other may be missing or not.
     pub metadata: Option<Arc<[String]>>,
+    /// All that is looked at of a line. A hint: lines may be shorter then.
+    pub fields: Option<Arc<Fields>>,
+    /// A hint: lines that it drops need not be returned.
+    pub early: Option<EarlyTest>,
+    /// Nothing else of lines is looked at but that they contain the needles. A source that has seen
+    /// to this itself may hand on times instead of entries.
+    pub needles_decide: bool,
+}
+
+/// What lines are parsed as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syntax {
+    Json,
+    Logfmt,
+}
+
+/// Fields of parsed lines. Another line will do instead if it is parsed without error, as the line
+/// itself is, and has the same values for these names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fields {
+    pub syntax: Syntax,
+    pub names: Vec<String>,
+}
+
+/// Tells from some fields of a line that it is of no use.
+#[derive(Clone, Debug)]
+pub struct EarlyTest {
+    pub fields: Arc<Fields>,
+    pub(crate) pipeline: Arc<Pipeline>,
+}
+
+/// An [`EarlyTest`] at work in one thread.
+#[derive(Debug)]
+pub struct Tester {
+    pipeline: Arc<Pipeline>,
+    work: Work,
+    stream: Option<Labels>,
+}
+
+// === impl EarlyTest ===
+
+impl EarlyTest {
+    pub(crate) fn of(pipeline: &Arc<Pipeline>) -> Option<Self> {
+        let fields = Arc::new(pipeline.early_fields()?);
+        Some(Self { fields, pipeline: Arc::clone(pipeline) })
+    }
+
+    pub fn tester(&self) -> Tester {
+        Tester { pipeline: Arc::clone(&self.pipeline), work: Work::default(), stream: None }
+    }
+}
+
+// === impl Tester ===
+
+impl Tester {
+    /// Whether an entry may pass; `line` may be reduced to the fields.
+    pub fn may_pass(&mut self, stream: &Labels, ts: i64, metadata: &Labels, line: &[u8]) -> bool {
+        if self.stream.as_ref() != Some(stream) {
+            self.work.start_stream(stream);
+            self.stream = Some(stream.clone());
+        }
+        let entry = LogEntry { timestamp_ns: ts, line: Bytes::new(), metadata: metadata.clone() };
+        self.pipeline.may_pass(&mut self.work, &entry, line)
+    }
 }
 
 /// Takes entries while a source reads them; several threads may call it at once.
@@ -41,8 +106,8 @@ pub trait EntrySink: Send + Sync + Debug {
     /// it is called on the blocking pool. After a break no more are wanted.
     fn take(&self, streams: Vec<StreamEntries>) -> ControlFlow<()>;
 
-    /// Times of entries of which nothing else is asked, neither line nor any metadata that they have;
-    /// otherwise as [`take`](Self::take).
+    /// Times of entries whose lines contain all needles, and of which nothing else is asked, neither
+    /// line nor any metadata that they have; otherwise as [`take`](Self::take).
     fn take_times(&self, streams: Vec<(Labels, Vec<i64>)>) -> ControlFlow<()> {
         self.take(streams.into_iter().map(without_content).collect())
     }

@@ -48,6 +48,9 @@ pub(super) async fn count(
             limit_hint: None,
             needs_line: true,
             metadata: None,
+            fields: None,
+            early: None,
+            needles_decide: false,
         };
         let found = source.select(&select).await;
         for stream in found.map_err(|e| Error::of_kind(e.kind, e.message))? {

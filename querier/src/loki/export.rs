@@ -202,6 +202,9 @@ impl Reader {
             limit_hint: None,
             needs_line: true,
             metadata: None,
+            fields: None,
+            early: None,
+            needles_decide: false,
         };
         let streams = source.select(&select).await;
         let streams = streams.map_err(|e| Error::of_kind(e.kind, e.message))?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use skald_blocks::{LogSelect, Metadata};
-use skald_logql::{Direction, EntrySink, EntrySource, SelectEntries, SourceError};
+use skald_blocks::{Early, EntryTest, Fields, LogSelect, Metadata, Syntax, Test};
+use skald_logql::{Direction, EarlyTest, EntrySink, EntrySource, SelectEntries, SourceError};
 use skald_model::StreamEntries;
 use skald_rpc::ingester;
 
@@ -44,10 +44,36 @@ impl EntrySource for LogSource {
             Some(names) => Metadata::Only(Arc::clone(names)),
             None => Metadata::All,
         };
-        let wanted = LogSelect { needs_line: req.needs_line, metadata };
-        let reading = Reading { fanout, scope, select: question(req), wanted };
+        let some = req.fields.as_deref().map(fields);
+        let wanted = LogSelect { needs_line: req.needs_line, metadata, fields: some };
+        let early = req.early.as_ref().map(|test| Early {
+            fields: fields(&test.fields),
+            test: Arc::new(First(test.clone())),
+        });
+        let needles_decide = req.needles_decide;
+        let reading =
+            Reading { fanout, scope, select: question(req), wanted, early, needles_decide };
         reading.run(&sink).await.map_err(|e| failed(&e))
     }
+}
+
+/// The engine's first look, as blocks want it.
+#[derive(Debug)]
+struct First(EarlyTest);
+
+impl EntryTest for First {
+    fn begin(&self) -> Test {
+        let mut tester = self.0.tester();
+        Box::new(move |stream, ts, metadata, line| tester.may_pass(stream, ts, metadata, line))
+    }
+}
+
+fn fields(wanted: &skald_logql::Fields) -> Arc<Fields> {
+    let syntax = match wanted.syntax {
+        skald_logql::Syntax::Json => Syntax::Json,
+        skald_logql::Syntax::Logfmt => Syntax::Logfmt,
+    };
+    Arc::new(Fields { syntax, names: wanted.names.clone() })
 }
 
 fn question(req: &SelectEntries) -> ingester::SelectEntries {

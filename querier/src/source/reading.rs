@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use parking_lot::RwLock;
-use skald_blocks::{LogSearch, LogSelect, LogSpan, Streams};
+use skald_blocks::{Early, LogSearch, LogSelect, LogSpan, Streams};
 use skald_catalog::View;
 use skald_logql::EntrySink;
 use skald_model::{Chain, Labels, Signal, StreamEntries, TimeRange};
@@ -41,6 +41,9 @@ pub(super) struct Reading {
     pub(super) scope: Scope,
     pub(super) select: SelectEntries,
     pub(super) wanted: LogSelect,
+    pub(super) early: Option<Early>,
+    /// Of lines only this is looked at: that they contain the needles.
+    pub(super) needles_decide: bool,
 }
 
 impl Size for LogSpan {
@@ -167,14 +170,16 @@ impl Reading {
             needles: self.select.needles.clone(),
             wanted: self.wanted.clone(),
             streams: Streams::Except(Arc::clone(&overlapping)),
+            early: self.early.clone(),
         });
+        let needles_decide = self.needles_decide;
         let read = |block: Block| {
             let (search, sink, flag) =
                 (Arc::clone(&search), Arc::clone(sink), Arc::clone(&broken_off));
             async move {
                 let sink = UntilBroken { sink, flag };
                 let block = block.logs().await?;
-                if block.needs_only_times(&search) {
+                if needles_decide && !block.has_metadata(&search) {
                     block.times(&search, move |times| sink.take_times(times)).await?;
                 } else {
                     block.scan(&search, move |streams| sink.take(streams)).await?;
@@ -233,6 +238,7 @@ impl Reading {
                     needles: self.select.needles.clone(),
                     wanted: LogSelect::default(),
                     streams,
+                    early: None,
                 };
                 async move { block.logs().await?.found(&search).await }.boxed()
             };

@@ -14,6 +14,7 @@ mod fanout;
 mod frontend;
 mod http;
 mod loki;
+mod packed;
 mod paging;
 mod prometheus;
 mod tail;

@@ -23,31 +23,64 @@ pub(super) struct Entries<N> {
     pub(super) out: Vec<StreamEntries>,
 }
 
+/// The lines of a batch, as far as they are wanted.
+pub(super) enum Text<'a> {
+    None,
+    Column(Lines<'a>),
+    /// Line `i` ends at `ends[i]`; those that are not kept are empty.
+    Built {
+        text: Bytes,
+        ends: Vec<u32>,
+    },
+}
+
+// === impl Text ===
+
+impl Text<'_> {
+    fn get(&self, row: usize) -> Bytes {
+        match self {
+            Self::None => Bytes::new(),
+            Self::Column(lines) => lines.get(row),
+            Self::Built { text, ends } => {
+                let end = |i: usize| ends.get(i).map_or(0, |e| *e as usize);
+                text.slice(row.checked_sub(1).map_or(0, end)..end(row))
+            }
+        }
+    }
+}
+
 // === impl Entries ===
 
 impl<N: Iterator<Item = usize>> Entries<N> {
-    /// Adds the rows of `batch` to keep; all rows of it are taken from `numbers`.
+    /// For rows of these numbers, which belong to these streams.
+    pub(super) fn new(numbers: N, streams: Vec<Stream>) -> Self {
+        Self { numbers, streams: streams.into_iter(), current: None, out: Vec::new() }
+    }
+
+    /// The numbers of the next `n` rows.
+    pub(super) fn take_rows(&mut self, n: usize) -> Result<Vec<usize>, ParquetError> {
+        let rows: Vec<usize> = self.numbers.by_ref().take(n).collect();
+        if rows.len() == n { Ok(rows) } else { Err(bad("more rows than selected")) }
+    }
+
+    /// Adds the rows of `batch` to keep.
     pub(super) fn append(
         &mut self,
         batch: &RecordBatch,
+        rows: &[usize],
         keep: &[bool],
-        with_line: bool,
+        text: &Text<'_>,
     ) -> Result<(), ParquetError> {
         let times = times(batch)?;
-        let lines = if with_line { Lines::of(batch, keep)? } else { None };
         let metadata = LabelBatch::of(batch, METADATA_PREFIX)?;
         let metadata = metadata.sets(keep.len(), |row| keep[row])?;
         for ((row, keep), metadata) in keep.iter().enumerate().zip(metadata) {
-            let number = self.numbers.next().ok_or_else(|| bad("more rows than selected"))?;
             if !keep {
                 continue;
             }
-            let entry = LogEntry {
-                timestamp_ns: times.value(row),
-                line: lines.as_ref().map_or_else(Bytes::new, |l| l.get(row)),
-                metadata,
-            };
-            self.stream_of(number)?.entries.push(entry);
+            let number = rows.get(row).ok_or_else(|| bad("more rows than selected"))?;
+            let entry = LogEntry { timestamp_ns: times.value(row), line: text.get(row), metadata };
+            self.stream_of(*number)?.entries.push(entry);
         }
         Ok(())
     }
@@ -67,7 +100,7 @@ impl<N: Iterator<Item = usize>> Entries<N> {
 }
 
 /// The lines of a batch as shared bytes.
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     bytes: Bytes,
     array: &'a StringArray,
     /// Where each kept line stands in `bytes`, when only those were copied.
@@ -78,12 +111,12 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// Shares the batch's memory, or copies the lines to keep when they are a small part of it.
-    fn of(batch: &'a RecordBatch, keep: &[bool]) -> Result<Option<Self>, ParquetError> {
-        let Some(array) = lines(batch)? else { return Ok(None) };
+    pub(super) fn of(batch: &'a RecordBatch, keep: &[bool]) -> Result<Text<'a>, ParquetError> {
+        let Some(array) = lines(batch)? else { return Ok(Text::None) };
         let kept: usize =
             (0..keep.len()).filter(|row| keep[*row]).map(|row| array.value(row).len()).sum();
         if kept >= array.values().len() / 4 {
-            return Ok(Some(Self { bytes: shared(array.values()), array, copied: None }));
+            return Ok(Text::Column(Self { bytes: shared(array.values()), array, copied: None }));
         }
         let mut bytes = Vec::with_capacity(kept);
         let copied = (0..keep.len())
@@ -95,7 +128,7 @@ impl<'a> Lines<'a> {
                 start..bytes.len()
             })
             .collect();
-        Ok(Some(Self { bytes: bytes.into(), array, copied: Some(copied) }))
+        Ok(Text::Column(Self { bytes: bytes.into(), array, copied: Some(copied) }))
     }
 
     fn get(&self, row: usize) -> Bytes {

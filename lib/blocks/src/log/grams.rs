@@ -64,12 +64,18 @@ impl GramsWriter {
         });
         self.n_rows += 1;
         self.n_bytes += line.len();
-        if self.n_bytes >= RUN_BYTES {
-            self.seal();
-        }
     }
 
-    fn seal(&mut self) {
+    /// Whether the run is as long as a page.
+    pub(super) fn is_full(&self) -> bool {
+        self.n_bytes >= RUN_BYTES
+    }
+
+    /// Ends a run.
+    pub(super) fn seal(&mut self) {
+        if self.n_rows == 0 {
+            return;
+        }
         let mut log2 = LOG2_BITS;
         let mut len = self.bits.len();
         // Half full is about as good as it gets for the space.
@@ -92,9 +98,7 @@ impl GramsWriter {
     }
 
     pub(super) fn finish(mut self) -> Vec<u8> {
-        if self.n_rows > 0 {
-            self.seal();
-        }
+        self.seal();
         self.out
     }
 }
@@ -215,7 +219,12 @@ mod tests {
 
     fn grams(lines: &[String]) -> Vec<u8> {
         let mut writer = GramsWriter::default();
-        lines.iter().for_each(|l| writer.push(l.as_bytes()));
+        for line in lines {
+            writer.push(line.as_bytes());
+            if writer.is_full() {
+                writer.seal();
+            }
+        }
         writer.finish()
     }
 

@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! matchers ─directory→ streams → row ranges ─page statistics of time→ rows ─grams of needles→ rows
-//!          ─scan time, line, metadata→ entries
+//!          ─scan time, line, metadata→ entries              lines: a column, or packs beside the rows
 //! ```
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use skald_codec::lines::Fields;
 use skald_model::{Labels, Matcher, StreamEntries, TenantId, TimeRange};
 
 use super::directory::{self, Stream};
@@ -19,7 +20,8 @@ use super::grams::Wanted;
 use super::rows::LogRows;
 use super::scan::{LogSearch, Streams};
 use super::write::{
-    KEY_DELETES, KEY_GRAMS_LENGTH, KEY_GRAMS_OFFSET, KEY_LENGTH, KEY_OFFSET, LINE, TIMESTAMP,
+    KEY_DELETES, KEY_GRAMS_LENGTH, KEY_GRAMS_OFFSET, KEY_INDEX_LENGTH, KEY_INDEX_OFFSET,
+    KEY_LENGTH, KEY_OFFSET, LINE, TIMESTAMP,
 };
 use crate::chunks::bad;
 use crate::columns::{METADATA_PREFIX, REST};
@@ -42,6 +44,8 @@ pub struct LogReader {
 pub struct LogSelect {
     pub needs_line: bool,
     pub metadata: Metadata,
+    /// Lines that parse to the same values of these fields will do; blocks may return shorter ones.
+    pub fields: Option<Arc<Fields>>,
 }
 
 /// Which structured metadata is wanted; other may come too.
@@ -80,7 +84,7 @@ pub struct LogStats {
 
 impl Default for LogSelect {
     fn default() -> Self {
-        Self { needs_line: true, metadata: Metadata::All }
+        Self { needs_line: true, metadata: Metadata::All, fields: None }
     }
 }
 
@@ -141,6 +145,7 @@ impl LogReader {
             needles: needles.to_vec(),
             wanted,
             streams: Streams::All,
+            early: None,
         };
         self.found(&search).await
     }
@@ -197,7 +202,8 @@ impl LogReader {
     /// All entries in bounded batches, for compaction.
     pub async fn rows(&self) -> Result<LogRows, Error> {
         let streams = self.matching(&[], TimeRange::ALL).await?;
-        Ok(LogRows::new(self.object.clone(), streams, self.columns(true, &Metadata::All)))
+        let packs = if self.is_packed() { Some(self.packs().await?) } else { None };
+        Ok(LogRows::new(self.clone(), streams, packs, self.columns(true, &Metadata::All)))
     }
 
     pub(super) fn columns(&self, line: bool, metadata: &Metadata) -> Vec<usize> {
@@ -246,14 +252,25 @@ impl LogReader {
         if let Some(bytes) = object.cache.directory(object.path()) {
             return Ok(bytes);
         }
-        let number = |key: &str| object.footer.number(key);
-        let range = number(KEY_OFFSET)
-            .zip(number(KEY_LENGTH))
-            .and_then(|(offset, len)| Some(offset..offset.checked_add(len)?))
-            .ok_or_else(|| object.corrupt("no stream directory"))?;
-        let bytes = object.fetch(&[range]).await?.pop().unwrap_or_default();
+        let directory = self.lies_at(KEY_OFFSET, KEY_LENGTH);
+        let directory = directory.ok_or_else(|| object.corrupt("no stream directory"))?;
+        // What is needed next lies beside it.
+        let index = self.lies_at(KEY_INDEX_OFFSET, KEY_INDEX_LENGTH);
+        let ranges: Vec<_> = [directory].into_iter().chain(index).collect();
+        let mut parts = object.fetch(&ranges).await?.into_iter();
+        let bytes = parts.next().unwrap_or_default();
         object.cache.put_directory(object.path(), bytes.clone());
+        if let Some(index) = parts.next() {
+            object.cache.put_packs(object.path(), index);
+        }
         Ok(bytes)
+    }
+
+    /// The bytes that footer keys name.
+    pub(super) fn lies_at(&self, offset_key: &str, length_key: &str) -> Option<Range<u64>> {
+        let number = |key: &str| self.object.footer.number(key);
+        let (offset, len) = number(offset_key).zip(number(length_key))?;
+        Some(offset..offset.checked_add(len)?)
     }
 
     /// Those of `rows` that the gram filters do not rule out.
@@ -273,12 +290,9 @@ impl LogReader {
         if let Some(bytes) = object.cache.grams(object.path()) {
             return Ok(Some(bytes));
         }
-        let number = |key: &str| object.footer.number(key);
-        let Some((offset, len)) = number(KEY_GRAMS_OFFSET).zip(number(KEY_GRAMS_LENGTH)) else {
+        let Some(range) = self.lies_at(KEY_GRAMS_OFFSET, KEY_GRAMS_LENGTH) else {
             return Ok(None);
         };
-        let range = offset.checked_add(len).map(|end| offset..end);
-        let range = range.ok_or_else(|| object.corrupt("no gram filters"))?;
         let bytes = object.fetch(&[range]).await?.pop().unwrap_or_default();
         object.cache.put_grams(object.path(), bytes.clone());
         Ok(Some(bytes))

@@ -6,13 +6,16 @@ use std::ops::Range;
 use skald_model::StreamEntries;
 
 use super::directory::Stream;
-use super::entries::Entries;
+use super::entries::{Entries, Lines, times};
+use super::packed::PackedLines;
+use super::packs::Pack;
+use super::read::LogReader;
 use super::write::LINE;
 use crate::Error;
-use crate::object::{Object, Scan};
+use crate::object::Scan;
 use crate::selection::{Rows, pages};
 
-/// A page holds about a megabyte of lines.
+/// A page or pack holds about a megabyte of lines.
 const WINDOW_PAGES: usize = 16;
 const WINDOW_ROWS: usize = 128 << 10;
 const BATCH_ROWS: usize = 8 << 10;
@@ -20,18 +23,30 @@ const BATCH_ROWS: usize = 8 << 10;
 /// Entries in block order: by label set, then time. A stream may go on in the next batch.
 #[derive(Debug)]
 pub struct LogRows {
-    object: Object,
+    reader: LogReader,
     streams: VecDeque<Stream>,
     windows: VecDeque<Range<usize>>,
+    packs: Option<VecDeque<Pack>>,
     columns: Vec<usize>,
 }
 
 // === impl LogRows ===
 
 impl LogRows {
-    pub(super) fn new(object: Object, streams: Vec<Stream>, columns: Vec<usize>) -> Self {
-        let windows = windows(&object);
-        Self { object, streams: streams.into(), windows, columns }
+    pub(super) fn new(
+        reader: LogReader,
+        streams: Vec<Stream>,
+        packs: Option<Vec<Pack>>,
+        columns: Vec<usize>,
+    ) -> Self {
+        let windows = match &packs {
+            Some(packs) => windows(packs.iter().map(|p| p.rows.clone())),
+            None => {
+                let leaf = reader.object.footer.leaf(LINE).unwrap_or(0);
+                windows(pages(reader.object.footer.parquet(), leaf).into_iter())
+            }
+        };
+        Self { reader, streams: streams.into(), windows, packs: packs.map(Into::into), columns }
     }
 
     /// The next entries; `None` at the end.
@@ -45,30 +60,36 @@ impl LogRows {
         }
         let inside = self.streams.iter().take_while(|s| s.rows.start < window.end);
         let streams: Vec<Stream> = inside.cloned().collect();
+        let mut packed = None;
+        if let Some(packs) = &mut self.packs {
+            let n = packs.partition_point(|p| p.rows.start < window.end);
+            let of_window: Vec<Pack> = packs.drain(..n).collect();
+            let mut lines = PackedLines::new(Vec::new(), true, None);
+            lines.packs = self.reader.fetch_packs(&of_window.iter().collect::<Vec<_>>()).await?;
+            packed = Some(lines);
+        }
         let rows = Rows::from_iter([window]);
-        let entries = Entries {
-            numbers: rows.clone().into_numbers(),
-            streams: streams.into_iter(),
-            current: None,
-            out: Vec::new(),
-        };
+        let entries = Entries::new(rows.clone().into_numbers(), streams);
         let scan = Scan { columns: &self.columns, rows: &rows, batch_rows: BATCH_ROWS };
-        let entries = self
-            .object
-            .scan(scan, entries, |entries, batch| {
-                entries.append(batch, &vec![true; batch.num_rows()], true)
-            })
-            .await?;
+        let read = self.reader.object.scan(scan, (entries, packed), |(entries, packed), batch| {
+            let rows = entries.take_rows(batch.num_rows())?;
+            let mut keep = vec![true; rows.len()];
+            let text = match packed {
+                Some(lines) => lines.read(&rows, times(batch)?.values(), &[], &mut keep)?,
+                None => Lines::of(batch, &keep)?,
+            };
+            entries.append(batch, &rows, &keep, &text)
+        });
+        let (entries, _) = read.await?;
         Ok(Some(entries.out))
     }
 }
 
 /// Whole pages of lines, as many as fit the bounds.
-fn windows(object: &Object) -> VecDeque<Range<usize>> {
-    let leaf = object.footer.leaf(LINE).unwrap_or(0);
+fn windows(pages: impl Iterator<Item = Range<usize>>) -> VecDeque<Range<usize>> {
     let mut out: VecDeque<Range<usize>> = VecDeque::new();
     let mut n_pages = 0;
-    for page in pages(object.footer.parquet(), leaf) {
+    for page in pages {
         n_pages += 1;
         match out.back_mut() {
             Some(last) if n_pages <= WINDOW_PAGES && page.end - last.start <= WINDOW_ROWS => {

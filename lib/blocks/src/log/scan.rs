@@ -3,14 +3,16 @@
 //! What is in memory at a time is a batch and the pages it came from, however many entries there are.
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skald_codec::lines::Fields;
 use skald_model::{Labels, Matcher, StreamEntries, TimeRange};
 
 use super::directory::Stream;
-use super::entries::{Entries, lines, times};
+use super::entries::{Entries, Lines, Text, lines, times};
 use super::grams::Wanted;
 use super::needles::Needles;
 use super::read::{BATCH_ROWS, LogReader, LogSelect};
@@ -29,6 +31,23 @@ pub struct LogSearch {
     pub needles: Vec<Bytes>,
     pub wanted: LogSelect,
     pub streams: Streams,
+    /// Entries that it drops need not be returned.
+    pub early: Option<Early>,
+}
+
+/// A test of entries whose lines are reduced to some fields.
+#[derive(Clone, Debug)]
+pub struct Early {
+    pub fields: Arc<Fields>,
+    pub test: Arc<dyn EntryTest>,
+}
+
+/// Tells whether an entry may be of use: its stream, time, metadata, and reduced line.
+pub type Test = Box<dyn FnMut(&Labels, i64, &Labels, &[u8]) -> bool + Send>;
+
+/// Makes the tests of an [`Early`]: one for each scan.
+pub trait EntryTest: Send + Sync + Debug {
+    fn begin(&self) -> Test;
 }
 
 /// Which of the streams that the matchers accept.
@@ -75,17 +94,17 @@ impl LogReader {
         search: &LogSearch,
         mut each: impl FnMut(Vec<StreamEntries>) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(), Error> {
-        let needles = Needles::new(&search.needles);
         let (range, wanted) = (search.range, &search.wanted);
-        let (streams, rows) = self.wanted_rows(search).await?;
+        let needs_text = wanted.needs_line || search.needles.iter().any(|n| !n.is_empty());
+        let found = self.wanted_rows(search).await?;
+        if needs_text && self.is_packed() {
+            return self.scan_packed(search, found, each).await;
+        }
+        let (streams, rows) = found;
+        let needles = Needles::new(&search.needles);
         let needs_line = wanted.needs_line;
-        let columns = self.columns(needs_line || !needles.is_empty(), &wanted.metadata);
-        let entries = Entries {
-            numbers: rows.clone().into_numbers(),
-            streams: streams.into_iter(),
-            current: None,
-            out: Vec::new(),
-        };
+        let columns = self.columns(needs_text, &wanted.metadata);
+        let entries = Entries::new(rows.clone().into_numbers(), streams);
         let scan = Scan { columns: &columns, rows: &rows, batch_rows: BATCH_ROWS };
         let read = self.object.scan_until(scan, entries, move |entries, batch| {
             let mut keep = match lines(batch)? {
@@ -96,7 +115,9 @@ impl LogReader {
             for (keep, t) in keep.iter_mut().zip(times.values()) {
                 *keep &= range.contains(*t);
             }
-            entries.append(batch, &keep, needs_line)?;
+            let rows = entries.take_rows(batch.num_rows())?;
+            let text = if needs_line { Lines::of(batch, &keep)? } else { Text::None };
+            entries.append(batch, &rows, &keep, &text)?;
             let found = std::mem::take(&mut entries.out);
             Ok(if found.is_empty() { ControlFlow::Continue(()) } else { each(found) })
         });
@@ -111,7 +132,12 @@ impl LogReader {
         let mut streams = self.matching(&search.matchers, search.range).await?;
         streams.retain(|s| search.streams.has(&s.labels));
         let of_streams: Rows = streams.iter().map(|s| s.rows.clone()).collect();
-        let in_time = of_streams.intersect(&self.pages_in(search.range));
+        let mut in_time = of_streams.intersect(&self.pages_in(search.range));
+        if self.is_packed() && search.range != TimeRange::ALL && !in_time.is_empty() {
+            let packs = self.packs().await?;
+            let meet = packs.into_iter().filter(|p| p.meets(search.range)).map(|p| p.rows);
+            in_time = in_time.intersect(&meet.collect());
+        }
         let n_in_time = in_time.len();
         let rows = self.searched(in_time, Wanted::new(&search.needles)).await?;
         let footer = &self.object.footer;

@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
 
 use parquet::errors::ParquetError;
-use skald_model::{Labels, TimeRange};
+use skald_model::{Labels, StreamEntries, TimeRange};
 
 use super::directory::Stream;
 use super::entries::times;
-use super::read::{BATCH_ROWS, LogReader};
+use super::read::{BATCH_ROWS, LogReader, LogSelect};
 use super::scan::LogSearch;
 use crate::Error;
 use crate::chunks::bad;
@@ -58,11 +58,9 @@ impl Cursor {
 // === impl LogReader ===
 
 impl LogReader {
-    /// Whether a search can be answered by [`times`](Self::times): it wants no line, and no metadata
-    /// that the block has.
-    pub fn needs_only_times(&self, search: &LogSearch) -> bool {
-        let no_line = !search.wanted.needs_line && search.needles.iter().all(|n| n.is_empty());
-        no_line && self.columns(false, &search.wanted.metadata).len() <= 1
+    /// Whether the block has any metadata that a search wants.
+    pub fn has_metadata(&self, search: &LogSearch) -> bool {
+        self.columns(false, &search.wanted.metadata).len() > 1
     }
 
     /// Hands the times of the entries of a search to `each`, as [`scan`](Self::scan) would hand the
@@ -72,6 +70,17 @@ impl LogReader {
         search: &LogSearch,
         mut each: impl FnMut(Vec<(Labels, Vec<i64>)>) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(), Error> {
+        if search.needles.iter().any(|n| !n.is_empty()) {
+            let wanted =
+                LogSelect { needs_line: false, metadata: super::Metadata::none(), fields: None };
+            let search = LogSearch { wanted, early: None, ..search.clone() };
+            let times = |stream: StreamEntries| {
+                (stream.labels, stream.entries.iter().map(|e| e.timestamp_ns).collect())
+            };
+            return self
+                .scan(&search, move |streams| each(streams.into_iter().map(times).collect()))
+                .await;
+        }
         let (streams, rows) = self.wanted_rows(search).await?;
         let columns = self.columns(false, &super::Metadata::none());
         let cursor =

@@ -8,6 +8,7 @@ use arrow_array::{RecordBatch, StringArray, TimestampNanosecondArray};
 use arrow_buffer::{Buffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -15,9 +16,10 @@ use skald_model::{Labels, LogEntry, Signal};
 
 use super::directory::{DirectoryWriter, Stream};
 use super::grams::GramsWriter;
+use super::packs::{Packs, PacksWriter};
 use crate::columns::{LABEL_PREFIX, METADATA_PREFIX, NameCounts, Plan};
 use crate::meta::{Encoded, Header, put_key};
-use crate::{Error, WriterOptions};
+use crate::{Error, LineForm, WriterOptions};
 
 pub(super) const STREAM_ID: &str = "stream_id";
 pub(super) const TIMESTAMP: &str = "timestamp";
@@ -31,6 +33,17 @@ pub(super) const KEY_DELETES: &str = "skald.deletes";
 /// Footer keys: where the gram filters lie.
 pub(super) const KEY_GRAMS_OFFSET: &str = "skald.grams.offset";
 pub(super) const KEY_GRAMS_LENGTH: &str = "skald.grams.length";
+
+/// Footer keys: where the packs of lines lie, and their index.
+pub(super) const KEY_LINES_OFFSET: &str = "skald.lines.offset";
+pub(super) const KEY_LINES_LENGTH: &str = "skald.lines.length";
+pub(super) const KEY_INDEX_OFFSET: &str = "skald.lines.index.offset";
+pub(super) const KEY_INDEX_LENGTH: &str = "skald.lines.index.length";
+
+/// Version of blocks whose lines are a column.
+const VERSION_PLAIN: u32 = 1;
+/// Version of blocks whose lines are in packs.
+const VERSION_PACKED: u32 = 2;
 
 const MAX_HOT: usize = 48;
 const MAX_METADATA: usize = 32;
@@ -98,11 +111,12 @@ impl LogBlockWriter {
     /// Sorts and encodes everything. Computes for long: call it on the CPU pool.
     pub fn finish(self) -> Result<Encoded, Error> {
         let Sorted { streams, directory, plans, header } = sort(self.streams)?;
-        let schema = schema(&plans);
+        let form = self.opts.lines;
+        let schema = schema(&plans, form);
         let mean = self.bytes.checked_div(self.n_entries).unwrap_or(0);
         let mut writer = crate::meta::writer(&schema, properties(&plans.labels, mean))?;
         for batch in batches(&streams) {
-            writer.write(&record_batch(&schema, &plans, &batch)?)?;
+            writer.write(&record_batch(&schema, &plans, &batch, form)?)?;
             if writer.in_progress_size() >= self.opts.row_group_bytes
                 || writer.in_progress_rows() >= self.opts.row_group_rows
             {
@@ -110,20 +124,43 @@ impl LogBlockWriter {
             }
         }
         writer.flush()?;
-        let offset = writer.bytes_written();
-        writer.write_all(&directory).map_err(|e| Error::Internal(e.to_string()))?;
-        put_key(&mut writer, KEY_OFFSET, offset.to_string());
-        put_key(&mut writer, KEY_LENGTH, directory.len().to_string());
-        let grams = grams(&streams);
-        let offset = writer.bytes_written();
-        writer.write_all(&grams).map_err(|e| Error::Internal(e.to_string()))?;
-        put_key(&mut writer, KEY_GRAMS_OFFSET, offset.to_string());
-        put_key(&mut writer, KEY_GRAMS_LENGTH, grams.len().to_string());
+        let grams = match form {
+            LineForm::Plain => grams(&streams),
+            LineForm::Packed => {
+                let mut packs = PacksWriter::default();
+                streams.iter().try_for_each(|(_, entries)| packs.push(entries))?;
+                let Packs { packs, index, grams } = packs.finish()?;
+                append(&mut writer, &packs, KEY_LINES_OFFSET, KEY_LINES_LENGTH)?;
+                append(&mut writer, &index, KEY_INDEX_OFFSET, KEY_INDEX_LENGTH)?;
+                grams
+            }
+        };
+        append(&mut writer, &directory, KEY_OFFSET, KEY_LENGTH)?;
+        append(&mut writer, &grams, KEY_GRAMS_OFFSET, KEY_GRAMS_LENGTH)?;
         if !self.opts.deletes.is_empty() {
             put_key(&mut writer, KEY_DELETES, self.opts.deletes.join(","));
         }
+        let version = match form {
+            LineForm::Plain => VERSION_PLAIN,
+            LineForm::Packed => VERSION_PACKED,
+        };
+        let header = Header { version, ..header };
         header.seal(writer, &plans.labels, "labels,timestamp", &self.opts)
     }
+}
+
+/// Writes `bytes` behind what is there, and where they lie into the footer.
+fn append(
+    writer: &mut ArrowWriter<Vec<u8>>,
+    bytes: &[u8],
+    offset_key: &str,
+    length_key: &str,
+) -> Result<(), Error> {
+    let offset = writer.bytes_written();
+    writer.write_all(bytes).map_err(|e| Error::Internal(e.to_string()))?;
+    put_key(writer, offset_key, offset.to_string());
+    put_key(writer, length_key, bytes.len().to_string());
+    Ok(())
 }
 
 #[derive(Debug)]
@@ -165,6 +202,7 @@ fn sort(streams: HashMap<Labels, Vec<LogEntry>>) -> Result<Sorted, Error> {
     let empty = row == 0;
     let header = Header {
         signal: Signal::Logs,
+        version: VERSION_PLAIN,
         min_time: if empty { 0 } else { min_time },
         max_time: if empty { 0 } else { max_time },
         n_series: streams.len() as u64,
@@ -179,7 +217,12 @@ fn sort(streams: HashMap<Labels, Vec<LogEntry>>) -> Result<Sorted, Error> {
 
 fn grams(streams: &[(Labels, Vec<LogEntry>)]) -> Vec<u8> {
     let mut out = GramsWriter::default();
-    streams.iter().flat_map(|(_, entries)| entries).for_each(|e| out.push(&e.line));
+    for entry in streams.iter().flat_map(|(_, entries)| entries) {
+        out.push(&entry.line);
+        if out.is_full() {
+            out.seal();
+        }
+    }
     out.finish()
 }
 
@@ -205,13 +248,15 @@ fn drop_repeated(entries: &mut Vec<LogEntry>) {
     *entries = kept;
 }
 
-fn schema(plans: &Plans) -> Arc<Schema> {
+fn schema(plans: &Plans, form: LineForm) -> Arc<Schema> {
     let mut fields = plans.labels.fields();
     let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     fields.push(Field::new(STREAM_ID, DataType::FixedSizeBinary(16), false));
     fields.push(Field::new(TIMESTAMP, time, false));
     fields.extend(plans.metadata.fields());
-    fields.push(Field::new(LINE, DataType::Utf8, false));
+    if form == LineForm::Plain {
+        fields.push(Field::new(LINE, DataType::Utf8, false));
+    }
     Arc::new(Schema::new(fields))
 }
 
@@ -279,6 +324,7 @@ fn record_batch(
     schema: &Arc<Schema>,
     plans: &Plans,
     batch: &[Slice<'_>],
+    form: LineForm,
 ) -> Result<RecordBatch, Error> {
     let n: usize = batch.iter().map(|(_, entries)| entries.len()).sum();
     let mut labels = plans.labels.builder();
@@ -291,17 +337,20 @@ fn record_batch(
         for entry in *entries {
             ids.append_value(id)?;
             metadata.push(&entry.metadata, 1)?;
-            lines.extend_from_slice(&entry.line);
+            if form == LineForm::Plain {
+                lines.extend_from_slice(&entry.line);
+            }
         }
     }
     let entries = || batch.iter().flat_map(|(_, entries)| *entries);
     let times = TimestampNanosecondArray::from_iter_values(entries().map(|e| e.timestamp_ns));
-    let offsets = OffsetBuffer::from_lengths(entries().map(|e| e.line.len()));
-    let lines = StringArray::try_new(offsets, Buffer::from_vec(lines), None)?;
     let mut columns = labels.finish()?;
     columns.push(Arc::new(ids.finish()));
     columns.push(Arc::new(times.with_timezone("UTC")));
     columns.extend(metadata.finish()?);
-    columns.push(Arc::new(lines));
+    if form == LineForm::Plain {
+        let offsets = OffsetBuffer::from_lengths(entries().map(|e| e.line.len()));
+        columns.push(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(lines), None)?));
+    }
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }

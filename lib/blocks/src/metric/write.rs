@@ -135,6 +135,7 @@ impl MetricBlockWriter {
         let schema = schema(&plan, optional);
         let header = Header {
             signal: Signal::Metrics,
+            version: 1,
             min_time: rows.iter().map(|r| r.min_time).min().unwrap_or(0),
             max_time: rows.iter().map(|r| r.max_time).max().unwrap_or(0),
             n_series: rows.len() as u64,

@@ -47,8 +47,8 @@ fn pyarrow_and_duckdb_read_labels_and_lines() {
     ]);
     let x = vec![entry(10, "eins", &[("k", "v")]), entry(20, "zwei ü", &[])];
     let y = vec![entry(3, "drei", &[])];
-    let logs =
-        log_block(vec![(labels(&[("app", "x")]), x), (labels(&[("app", "y")]), y)], options());
+    let streams = vec![(labels(&[("app", "x")]), x), (labels(&[("app", "y")]), y)];
+    let logs = log_block(streams, WriterOptions { lines: crate::LineForm::Plain, ..options() });
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, block: &Encoded| {
         let file = dir.path().join(name);

@@ -91,6 +91,10 @@ fn log_streams() -> Vec<(Labels, Vec<LogEntry>)> {
         .collect()
 }
 
+fn plain() -> WriterOptions {
+    WriterOptions { lines: crate::LineForm::Plain, ..options() }
+}
+
 fn golden(name: &str, make: impl Fn() -> Encoded) -> Encoded {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let file = dir.join(name);
@@ -138,7 +142,7 @@ fn assert_series(series: &Series, i: usize) {
 #[tokio::test]
 async fn log_block_of_version_1_reads_as_it_was_written() {
     let shelf = Shelf::new();
-    let block = golden("log-block-v1.parquet", || log_block(log_streams(), options()));
+    let block = golden("log-block-v1.parquet", || log_block(log_streams(), plain()));
     assert_eq!(block.meta.crc32c, CRC_LOGS, "the golden file was changed");
     let reader = shelf.logs(&block).await;
     let got = reader.select(&[], TimeRange::ALL, &[], LogSelect::default()).await.unwrap();
@@ -152,7 +156,7 @@ async fn log_block_of_version_1_reads_as_it_was_written() {
 #[tokio::test]
 async fn log_block_with_gram_filters_is_searched_as_it_was_written() {
     let shelf = Shelf::new();
-    let block = golden("log-block-v1-grams.parquet", || log_block(log_streams(), options()));
+    let block = golden("log-block-v1-grams.parquet", || log_block(log_streams(), plain()));
     assert_eq!(block.meta.crc32c, CRC_GRAMS, "the golden file was changed");
     let reader = shelf.logs(&block).await;
     for (needle, n_found, n_rows) in [
@@ -168,6 +172,20 @@ async fn log_block_with_gram_filters_is_searched_as_it_was_written() {
     }
 }
 
+#[tokio::test]
+async fn log_block_of_version_2_reads_as_it_was_written() {
+    let shelf = Shelf::new();
+    let block = golden("log-block-v2.parquet", || log_block(log_streams(), options()));
+    assert_eq!(block.meta.crc32c, CRC_PACKED, "the golden file was changed");
+    let reader = shelf.logs(&block).await;
+    let got = reader.select(&[], TimeRange::ALL, &[], LogSelect::default()).await.unwrap();
+    let streams = log_streams().into_iter();
+    let expected: Vec<_> =
+        streams.map(|(labels, entries)| StreamEntries { labels, entries }).collect();
+    assert_eq!(got, expected);
+}
+
+const CRC_PACKED: u32 = 3_923_479_595;
 const CRC_METRICS: u32 = 941_094_627;
 const CRC_LOGS: u32 = 3_605_636_149;
 const CRC_GRAMS: u32 = 2_124_287_161;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use skald_model::{MatchOp, Matcher, StreamEntries, TimeRange};
 
 use super::*;
-use crate::{Error, LogSearch, LogSelect, LogStats, Metadata, Streams};
+use crate::{Error, LineForm, LogSearch, LogSelect, LogStats, Metadata, Streams};
 
 const SEC: i64 = 1_000_000_000;
 
@@ -55,7 +55,7 @@ async fn only_what_is_wanted_is_read() {
     let shelf = Shelf::new();
     let block = log_block(vec![(app("a"), vec![entry(1, "line", &[("k", "v")])])], options());
     let reader = shelf.logs(&block).await;
-    let without = || LogSelect { needs_line: false, metadata: Metadata::none() };
+    let without = || LogSelect { needs_line: false, metadata: Metadata::none(), fields: None };
     for needles in [vec![], vec![Bytes::from_static(b"in")]] {
         let got = reader.select(&[], TimeRange::ALL, &needles, without()).await.unwrap();
         assert_eq!(got[0].entries, [entry(1, "", &[])]);
@@ -97,15 +97,15 @@ async fn times_alone_are_those_of_the_entries() {
         matchers: vec![Matcher::new(MatchOp::NotEqual, "app", "c").unwrap()],
         range,
         needles: Vec::new(),
-        wanted: LogSelect { needs_line: false, metadata },
+        wanted: LogSelect { needs_line: false, metadata, fields: None },
         streams: Streams::Except(Arc::new(HashSet::from([app("b")]))),
+        early: None,
     };
-    assert!(!reader.needs_only_times(&search(TimeRange::ALL, Metadata::All)));
+    assert!(reader.has_metadata(&search(TimeRange::ALL, Metadata::All)));
     let other = Metadata::Only(["other".to_owned()].into());
-    assert!(reader.needs_only_times(&search(TimeRange::ALL, other)));
+    assert!(!reader.has_metadata(&search(TimeRange::ALL, other)));
     for (start, end) in [(0, i64::MAX), (0, 9_999 * SEC), (7 * SEC, 8 * SEC), (-5, 0)] {
         let search = search(TimeRange::new(start, end), Metadata::none());
-        assert!(reader.needs_only_times(&search));
         let found = Arc::new(Mutex::new(BTreeMap::<String, Vec<i64>>::new()));
         let into = Arc::clone(&found);
         let each = move |times: Vec<(Labels, Vec<i64>)>| {
@@ -231,6 +231,7 @@ async fn a_scan_hands_on_batches_of_chosen_streams_until_it_is_told_to_stop() {
             needles: Vec::new(),
             wanted: LogSelect::default(),
             streams,
+            early: None,
         };
         let got = reader.found(&search).await.unwrap();
         let got: Vec<_> = got.iter().map(|s| (s.labels.clone(), s.entries.len())).collect();
@@ -307,13 +308,15 @@ proptest! {
             }
         }
         expected.sort_by(|a, b| a.labels.cmp(&b.labels));
-        let block = log_block(streams, options());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let got = runtime.block_on(async {
-            let reader = Shelf::new().logs(&block).await;
-            let needles = [Bytes::from(needle.into_bytes())];
-            reader.select(&matchers, range, &needles, LogSelect::default()).await.unwrap()
-        });
-        prop_assert_eq!(got, expected);
+        let needles = [Bytes::from(needle.into_bytes())];
+        for lines in [LineForm::Packed, LineForm::Plain] {
+            let block = log_block(streams.clone(), WriterOptions { lines, ..options() });
+            let got = runtime.block_on(async {
+                let reader = Shelf::new().logs(&block).await;
+                reader.select(&matchers, range, &needles, LogSelect::default()).await.unwrap()
+            });
+            prop_assert_eq!(&got, &expected);
+        }
     }
 }

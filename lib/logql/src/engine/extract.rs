@@ -16,6 +16,7 @@ use crate::pipeline::hints::Hints;
 use crate::pipeline::labels::{ERROR, PRESERVE_ERROR};
 use crate::pipeline::unwrap::Unwrapper;
 use crate::pipeline::{Pipeline, Work};
+use crate::source::Fields;
 
 /// What a sample is made of.
 #[derive(Debug)]
@@ -104,6 +105,12 @@ impl Extraction {
         self.pipeline.reads_line() || matches!(self.extractor, Extractor::LineBytes)
     }
 
+    /// All that is looked at of lines, when that is fields of theirs.
+    pub(super) fn fields(&self) -> Option<Arc<Fields>> {
+        let looks = matches!(self.extractor, Extractor::LineBytes);
+        if looks { None } else { self.pipeline.fields().map(Arc::new) }
+    }
+
     /// The metadata that may change a sample, where that is known. The text of an error shows more.
     pub(super) fn metadata(&self) -> Option<Arc<[String]>> {
         let mut names = self.pipeline.hints().fields()?.to_vec();
@@ -113,9 +120,9 @@ impl Extraction {
         Some(names.into())
     }
 
-    /// Whether entries without line and metadata are all that is needed.
+    /// Whether times of entries are all that is needed once it is known that lines contain the needles.
     pub(super) fn takes_times(&self) -> bool {
-        matches!(self.extractor, Extractor::One) && !self.needs_line()
+        matches!(self.extractor, Extractor::One) && self.pipeline.looks_for_needles()
     }
 
     /// The sample of a line that no stage changes.

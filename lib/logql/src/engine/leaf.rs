@@ -124,7 +124,11 @@ impl Sampling<'_> {
                 limit_hint: None,
                 // Lengths are lines too; and statistics count bytes.
                 needs_line: extraction.needs_line(),
+                // As with metadata: the text of an error shows more.
+                fields: if metadata.is_some() { extraction.fields() } else { None },
                 metadata: metadata.clone(),
+                early: None,
+                needles_decide: extraction.takes_times(),
             };
             stats.selects += 1;
             source.scan(&req, Arc::clone(&sampler) as Arc<dyn EntrySink>).await?;

@@ -14,7 +14,7 @@ use crate::error::QueryError;
 use crate::pipeline::labels::Category;
 use crate::pipeline::{Pipeline, Work};
 use crate::result::{QueryResult, ResultEntry, ResultStream, Stats, Value};
-use crate::source::{Direction, EntrySink, EntrySource, SelectEntries};
+use crate::source::{Direction, EarlyTest, EntrySink, EntrySource, SelectEntries};
 
 /// The first slice is this part of the range.
 const FIRST_SLICE: i64 = 64;
@@ -75,6 +75,9 @@ pub(super) async fn run(
             limit_hint: hint.then(|| limit - out.n_lines),
             needs_line: true,
             metadata: None,
+            fields: None,
+            early: EarlyTest::of(&pipeline),
+            needles_decide: false,
         };
         // Without an interval no more than what is missing can come from any one stream.
         let most =

@@ -55,6 +55,11 @@ impl LineMatcher {
         &self.needles
     }
 
+    /// Whether every line passes that contains the needles.
+    pub(crate) fn is_needle(&self) -> bool {
+        !self.negative && matches!(self.tests.as_slice(), [Test::Contains(_) | Test::Any])
+    }
+
     pub(crate) fn matches(&self, line: &[u8]) -> bool {
         self.tests.iter().any(|t| t.matches(line)) != self.negative
     }

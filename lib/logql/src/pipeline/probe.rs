@@ -9,6 +9,7 @@ use super::hints::{Hints, Names};
 use super::labels::ERROR;
 use super::parsers::Parser;
 use super::{Step, Work};
+use crate::source::{Fields, Syntax};
 
 /// The steps of the first look, and what they extract.
 #[derive(Debug)]
@@ -113,6 +114,49 @@ impl super::Pipeline {
         }
         !passed
     }
+
+    /// What a first look sees of lines, when that is fields of theirs.
+    pub(crate) fn early_fields(&self) -> Option<Fields> {
+        let probe = self.probe.as_ref()?;
+        fields(self.steps.get(..probe.n_steps)?, &probe.hints)
+    }
+
+    /// The first look at an entry of the stream that `work` was started with; `line` stands for its
+    /// line and may be reduced to the [`early_fields`](Self::early_fields).
+    pub(crate) fn may_pass(
+        &self,
+        work: &mut Work,
+        entry: &skald_model::LogEntry,
+        line: &[u8],
+    ) -> bool {
+        let Some(probe) = &self.probe else { return true };
+        work.labels.start_entry(&entry.metadata);
+        work.line.clear();
+        work.line.extend_from_slice(line);
+        work.replaced = true;
+        let steps = self.steps.get(..probe.n_steps).unwrap_or_default();
+        steps.iter().all(|step| Self::step(step, &probe.hints, work, entry))
+    }
+
+    /// All that is looked at of lines, when that is fields of theirs.
+    pub(crate) fn fields(&self) -> Option<Fields> {
+        if self.prefilters.is_empty() { fields(&self.steps, &self.hints) } else { None }
+    }
+}
+
+/// The fields that steps look at, of lines that they look at in no other way.
+fn fields(steps: &[Step], hints: &Hints) -> Option<Fields> {
+    let mut syntax = None;
+    for step in steps {
+        match step {
+            Step::Filter(_) | Step::Prune(_) => {}
+            Step::LabelFormat(formats) if !formats.reads_line() => {}
+            Step::Parse(Parser::Json) if syntax.is_none() => syntax = Some(Syntax::Json),
+            Step::Parse(Parser::Logfmt { .. }) if syntax.is_none() => syntax = Some(Syntax::Logfmt),
+            _ => return None,
+        }
+    }
+    Some(Fields { syntax: syntax?, names: hints.fields()?.to_vec() })
 }
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ impl SampleSet {
                 return Err(QueryError::Cancelled);
             }
             work.start_stream(labels);
-            let passes = extraction.pipeline.process(&mut work, &empty);
+            let passes = extraction.pipeline.process_found(&mut work, &empty);
             let mut at = None;
             let mut rest = times.as_slice();
             while let Some(first) = rest.first() {

@@ -1,0 +1,340 @@
+//! Lines of packs beside the batches of their times and metadata: searched in columns, built where wanted.
+//!
+//! ```text
+//! packs that have wanted rows, some at a time ─GET→ opened; those where no line has the needles are let go
+//!     row ─in time, in a stream, not ruled out by templates and columns→ line built, needle looked for
+//! ```
+
+use std::collections::VecDeque;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use memchr::memmem::Finder;
+use parquet::errors::ParquetError;
+use skald_codec::lines::{Fields, Known, Lines, Matches, Reduced};
+use skald_model::{Labels, StreamEntries, TimeRange};
+
+use super::directory::Stream;
+use super::early::Look;
+use super::entries::{Entries, Text, times};
+use super::packs::{self, Pack};
+use super::read::{BATCH_ROWS, LogReader};
+use super::scan::LogSearch;
+use super::write::{KEY_INDEX_LENGTH, KEY_INDEX_OFFSET, KEY_LINES_LENGTH, KEY_LINES_OFFSET};
+use crate::Error;
+use crate::chunks::bad;
+use crate::columns::{LabelBatch, METADATA_PREFIX};
+use crate::object::Scan;
+use crate::selection::Rows;
+
+/// Packs read together at first, when it is not known yet whether more are wanted, and at most.
+const FIRST_PACKS: usize = 4;
+const MOST_PACKS: usize = 32;
+
+/// Lines of the packs that are at hand.
+pub(super) struct PackedLines {
+    pub(super) packs: VecDeque<(Range<usize>, Bytes)>,
+    pub(super) needles: Vec<Finder<'static>>,
+    /// Whether lines are wanted, and which fields of them suffice.
+    pub(super) needs_line: bool,
+    pub(super) fields: Option<Arc<Fields>>,
+    pub(super) look: Option<Look>,
+    /// Opened ahead of time; these have a line with all needles.
+    found: VecDeque<Open>,
+    open: Option<Open>,
+    /// A reduced line that is looked at.
+    scratch: Vec<u8>,
+    /// Bytes of lines built since they were last counted.
+    pub(super) n_bytes: usize,
+}
+
+/// The pack that the next rows are of.
+struct Open {
+    rows: Range<usize>,
+    lines: Lines,
+    /// One for each needle; empty when no line has them all.
+    matches: Option<Vec<Matches>>,
+    reduced: Option<Reduced>,
+    /// Bytes of whole lines built so far: no more than there are, or the pack is damaged.
+    n_built: usize,
+}
+
+/// What a scan carries from window to window.
+struct Scanning<N, F> {
+    entries: Entries<N>,
+    lines: PackedLines,
+    range: TimeRange,
+    each: F,
+}
+
+// === impl PackedLines ===
+
+impl PackedLines {
+    pub(super) fn new(
+        needles: Vec<Finder<'static>>,
+        needs_line: bool,
+        fields: Option<Arc<Fields>>,
+    ) -> Self {
+        Self {
+            packs: VecDeque::new(),
+            needles,
+            needs_line,
+            fields,
+            look: None,
+            found: VecDeque::new(),
+            open: None,
+            scratch: Vec::new(),
+            n_bytes: 0,
+        }
+    }
+
+    /// Clears `keep` for the rows whose line lacks a needle, and builds the lines of the others.
+    pub(super) fn read(
+        &mut self,
+        rows: &[usize],
+        times: &[i64],
+        metadata: &[Labels],
+        keep: &mut [bool],
+    ) -> Result<Text<'static>, ParquetError> {
+        let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(rows.len()));
+        let none = Labels::empty();
+        for (i, ((row, ts), keep)) in rows.iter().zip(times).zip(keep).enumerate() {
+            if *keep {
+                *keep = self.line(*row, *ts, metadata.get(i).unwrap_or(&none), &mut text)?;
+            }
+            ends.push(u32::try_from(text.len()).map_err(bad)?);
+        }
+        self.n_bytes += text.len();
+        Ok(if self.needs_line { Text::Built { text: text.into(), ends } } else { Text::None })
+    }
+
+    /// Appends the line of a row if it has all needles.
+    fn line(
+        &mut self,
+        row: usize,
+        ts: i64,
+        metadata: &Labels,
+        text: &mut Vec<u8>,
+    ) -> Result<bool, ParquetError> {
+        if self.open.as_ref().is_none_or(|open| !open.rows.contains(&row)) {
+            self.open = Some(self.open_pack(row)?);
+        }
+        let Some(Open { rows, lines, matches: Some(matches), reduced, n_built }) = &mut self.open
+        else {
+            return Ok(false);
+        };
+        let local = row - rows.start;
+        let known = matches.iter().map(|m| lines.known(m, local));
+        let known = known.min().unwrap_or(Known::Has);
+        if known == Known::Lacks {
+            return Ok(false);
+        }
+        let start = text.len();
+        let mut build = |text: &mut Vec<u8>| {
+            let start = text.len();
+            lines.append(local, ts, text);
+            *n_built += text.len() - start;
+            let fits = *n_built <= lines.text_len();
+            if fits { Ok(()) } else { Err(bad("lines longer than their pack says")) }
+        };
+        if known == Known::May {
+            build(text)?;
+            if !self.needles.iter().all(|n| n.find(&text[start..]).is_some()) {
+                self.n_bytes += text.len() - start;
+                text.truncate(start);
+                return Ok(false);
+            }
+        }
+        if let Some(look) = &mut self.look
+            && let Some(plan) = reduced
+        {
+            self.scratch.clear();
+            lines.append_reduced(plan, local, ts, &mut self.scratch);
+            if !look.may_pass(row, ts, metadata, &self.scratch) {
+                text.truncate(start);
+                return Ok(false);
+            }
+        }
+        match reduced {
+            _ if !self.needs_line => text.truncate(start),
+            Some(plan) if self.look.is_none() => {
+                text.truncate(start);
+                lines.append_reduced(plan, local, ts, text);
+            }
+            _ if known == Known::Has => build(text)?,
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// Searches all packs at hand and lets go of those that have no line with all needles. Returns the
+    /// rows of the others.
+    fn search_ahead(&mut self) -> Result<Rows, ParquetError> {
+        for (rows, bytes) in std::mem::take(&mut self.packs) {
+            let open = self.open_bytes(rows, bytes)?;
+            if open.matches.is_some() {
+                self.found.push_back(open);
+            }
+        }
+        Ok(self.found.iter().map(|open| open.rows.clone()).collect())
+    }
+
+    fn open_pack(&mut self, row: usize) -> Result<Open, ParquetError> {
+        while self.found.front().is_some_and(|open| open.rows.end <= row) {
+            self.found.pop_front();
+        }
+        if let Some(open) = self.found.pop_front_if(|open| open.rows.contains(&row)) {
+            return Ok(open);
+        }
+        while self.packs.front().is_some_and(|(rows, _)| rows.end <= row) {
+            self.packs.pop_front();
+        }
+        let pack = self.packs.pop_front().filter(|(rows, _)| rows.contains(&row));
+        let (rows, bytes) = pack.ok_or_else(|| bad("row outside of the packs"))?;
+        self.open_bytes(rows, bytes)
+    }
+
+    fn open_bytes(&self, rows: Range<usize>, bytes: Bytes) -> Result<Open, ParquetError> {
+        let lines = Lines::open(bytes).map_err(bad)?;
+        if lines.len() != rows.len() {
+            return Err(bad("pack with another number of lines"));
+        }
+        lines.unpack_strings().map_err(bad)?;
+        let mut matches = Vec::new();
+        for needle in &self.needles {
+            let found = lines.search(needle);
+            if found.is_empty() {
+                return Ok(Open { rows, lines, matches: None, reduced: None, n_built: 0 });
+            }
+            matches.push(found);
+        }
+        let reduced = self.fields.as_ref().map(|wanted| lines.reduce(wanted));
+        Ok(Open { rows, lines, matches: Some(matches), reduced, n_built: 0 })
+    }
+}
+
+// === impl Scanning ===
+
+impl<N, F> Scanning<N, F>
+where
+    N: Iterator<Item = usize>,
+    F: FnMut(Vec<StreamEntries>) -> ControlFlow<()>,
+{
+    fn batch(&mut self, batch: &RecordBatch) -> Result<ControlFlow<()>, ParquetError> {
+        let rows = self.entries.take_rows(batch.num_rows())?;
+        let times = times(batch)?.values();
+        let mut keep: Vec<bool> = times.iter().map(|t| self.range.contains(*t)).collect();
+        if self.lines.look.as_ref().is_some_and(|look| !look.pays()) {
+            (self.lines.look, self.lines.fields, self.lines.open) = (None, None, None);
+        }
+        let metadata = match &self.lines.look {
+            Some(_) => LabelBatch::of(batch, METADATA_PREFIX)?.sets(keep.len(), |row| keep[row])?,
+            None => Vec::new(),
+        };
+        let text = self.lines.read(&rows, times, &metadata, &mut keep)?;
+        self.entries.append(batch, &rows, &keep, &text)?;
+        let found = std::mem::take(&mut self.entries.out);
+        Ok(if found.is_empty() { ControlFlow::Continue(()) } else { (self.each)(found) })
+    }
+}
+
+// === impl LogReader ===
+
+impl LogReader {
+    /// Whether lines are in packs, not in a column.
+    pub(super) fn is_packed(&self) -> bool {
+        self.object.footer.number(KEY_LINES_OFFSET).is_some()
+    }
+
+    /// Where the packs lie.
+    pub(super) async fn packs(&self) -> Result<Vec<Pack>, Error> {
+        let object = &self.object;
+        let missing = || object.corrupt("no packs of lines");
+        let lines = self.lies_at(KEY_LINES_OFFSET, KEY_LINES_LENGTH).ok_or_else(missing)?;
+        let index = match object.cache.packs(object.path()) {
+            Some(index) => index,
+            None => {
+                let range = self.lies_at(KEY_INDEX_OFFSET, KEY_INDEX_LENGTH).ok_or_else(missing)?;
+                let index = object.fetch(&[range]).await?.pop().unwrap_or_default();
+                object.cache.put_packs(object.path(), index.clone());
+                index
+            }
+        };
+        packs::read(&index, lines, object.footer.n_rows()).map_err(|e| object.corrupt(e))
+    }
+
+    /// The bytes of packs.
+    pub(super) async fn fetch_packs(
+        &self,
+        packs: &[&Pack],
+    ) -> Result<VecDeque<(Range<usize>, Bytes)>, Error> {
+        let ranges: Vec<Range<u64>> = packs.iter().map(|p| p.at.clone()).collect();
+        let bytes = self.object.fetch(&ranges).await?;
+        Ok(packs.iter().map(|p| p.rows.clone()).zip(bytes).collect())
+    }
+
+    /// [`scan`](Self::scan) of a block with packs.
+    pub(super) async fn scan_packed<F>(
+        &self,
+        search: &LogSearch,
+        (streams, rows): (Vec<Stream>, Rows),
+        each: F,
+    ) -> Result<(), Error>
+    where
+        F: FnMut(Vec<StreamEntries>) -> ControlFlow<()> + Send + 'static,
+    {
+        let needles = search.needles.iter().filter(|n| !n.is_empty());
+        let needles = needles.map(|n| Finder::new(n).into_owned()).collect();
+        let wanted = &search.wanted;
+        let early = search.early.as_ref().filter(|_| wanted.fields.is_none());
+        let fields = early.map(|early| &early.fields).or(wanted.fields.as_ref());
+        let mut lines = PackedLines::new(needles, wanted.needs_line, fields.cloned());
+        lines.look = early.map(|early| Look::new(early, streams.clone()));
+        let entries = Entries::new(Rows::default().into_numbers(), streams);
+        let columns = self.columns(false, &wanted.metadata);
+        let mut state = Scanning { entries, lines, range: search.range, each };
+        let packs = self.packs().await?;
+        let with_rows: Vec<&Pack> = rows.overlapping(&packs, |p| p.rows.clone()).collect();
+        let (mut rest, mut n) = (with_rows.as_slice(), FIRST_PACKS);
+        let broken_off = Arc::new(AtomicBool::new(false));
+        while let (Some(first), Some(last)) = (rest.first(), rest.get(..n).unwrap_or(rest).last()) {
+            let span = first.rows.start..last.rows.end;
+            let mut window = rows.intersect(&Rows::from_iter(std::iter::once(span)));
+            let some;
+            (some, rest) = rest.split_at(n.min(rest.len()));
+            n = (2 * n).min(MOST_PACKS);
+            state.lines.packs = self.fetch_packs(some).await?;
+            if !state.lines.needles.is_empty() {
+                let search = move || {
+                    let found = state.lines.search_ahead()?;
+                    Ok((state, found))
+                };
+                let found;
+                (state, found) = self.object.compute(search).await?;
+                window = window.intersect(&found);
+                if window.is_empty() {
+                    continue;
+                }
+            }
+            state.entries.numbers = window.clone().into_numbers();
+            let scan = Scan { columns: &columns, rows: &window, batch_rows: BATCH_ROWS };
+            let flag = Arc::clone(&broken_off);
+            let read = self.object.scan(scan, state, move |state, batch| {
+                if state.batch(batch)?.is_continue() {
+                    return Ok(());
+                }
+                flag.store(true, Ordering::Relaxed);
+                Err(bad("broken off"))
+            });
+            state = match read.await {
+                Err(_) if broken_off.load(Ordering::Relaxed) => return Ok(()),
+                other => other?,
+            };
+            self.object.stats.add_decoded(std::mem::take(&mut state.lines.n_bytes));
+        }
+        Ok(())
+    }
+}
