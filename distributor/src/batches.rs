@@ -7,6 +7,7 @@ use skald_codec::batch::{LogsBuilder, MetricsBuilder};
 use skald_model::{SeriesId, TenantId};
 use skald_ring::{Partition, View};
 
+use crate::buffer::{Buffer, Buffers};
 use crate::cache::Key;
 
 /// Set in [`Item::at`] when the position is one in the spill buffer.
@@ -47,12 +48,21 @@ pub(crate) struct Parts<B> {
     ids: Vec<u32>,
     open: Vec<Option<Open<B>>>,
     base: i64,
+    memory: Memory,
+}
+
+/// Where batches are made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) buffers: Arc<Buffers>,
+    /// About what each will take; 0 when nobody knows.
+    pub(crate) n_bytes: usize,
 }
 
 /// What both kinds of batch builder can do.
 pub(crate) trait Builder {
-    fn start(base: i64) -> Self;
-    fn seal(self) -> Bytes;
+    fn start(base: i64, memory: &Memory) -> Self;
+    fn seal(self, memory: &Memory) -> Bytes;
 }
 
 // === impl Item ===
@@ -81,10 +91,11 @@ impl Item {
 // === impl Parts ===
 
 impl<B: Builder> Parts<B> {
-    pub(crate) fn new(tenant: TenantId, view: Arc<View>, base: i64) -> Self {
+    pub(crate) fn new(tenant: TenantId, view: Arc<View>, base: i64, memory: Memory) -> Self {
         let ids: Vec<u32> = view.partitions.iter().map(|p| p.id).collect();
         let open = ids.iter().map(|_| None).collect();
-        Self { tenant, view, ids, open, base }
+        let n_bytes = memory.n_bytes / ids.len().max(1);
+        Self { tenant, view, ids, open, base, memory: Memory { n_bytes, ..memory } }
     }
 
     /// The part that a series or stream goes to.
@@ -100,7 +111,7 @@ impl<B: Builder> Parts<B> {
             }
         };
         self.open[at].get_or_insert_with(|| Open {
-            builder: B::start(self.base),
+            builder: B::start(self.base, &self.memory),
             items: Vec::new(),
             fresh: Vec::new(),
         })
@@ -109,10 +120,11 @@ impl<B: Builder> Parts<B> {
     /// The finished parts.
     pub(crate) fn finish(self) -> Vec<Part> {
         let parts = self.view.partitions.iter().zip(self.open);
+        let memory = &self.memory;
         let finish = |(partition, open): (&Arc<Partition>, Option<Open<B>>)| {
             open.map(|open| Part {
                 partition: Arc::clone(partition),
-                batch: open.builder.seal(),
+                batch: open.builder.seal(memory),
                 items: open.items,
                 fresh: open.fresh,
             })
@@ -122,22 +134,24 @@ impl<B: Builder> Parts<B> {
 }
 
 impl Builder for MetricsBuilder {
-    fn start(base: i64) -> Self {
+    fn start(base: i64, _memory: &Memory) -> Self {
         Self::new(base)
     }
 
-    fn seal(self) -> Bytes {
+    fn seal(self, _memory: &Memory) -> Bytes {
         self.finish()
     }
 }
 
 impl Builder for LogsBuilder {
-    fn start(base: i64) -> Self {
-        Self::new(base)
+    fn start(base: i64, memory: &Memory) -> Self {
+        Self::reusing(memory.buffers.take(memory.n_bytes), base, memory.n_bytes)
     }
 
-    fn seal(self) -> Bytes {
-        self.finish()
+    fn seal(self, memory: &Memory) -> Bytes {
+        let batch = self.into_vec();
+        let len = batch.len();
+        Buffer::new(batch, len, &memory.buffers).into_bytes()
     }
 }
 

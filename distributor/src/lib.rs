@@ -8,6 +8,7 @@
 
 mod audit;
 mod batches;
+mod buffer;
 mod cache;
 mod config;
 mod deliver;

@@ -29,6 +29,7 @@ impl Decoders {
             limits: Arc::new(Limits::default()),
             view: StaticCoordinator::new(vec![partition])?.view(),
             cache: Arc::new(SeriesCache::new(1 << 16, 7)),
+            buffers: Arc::default(),
             now_ns: 1_767_225_600_000_000_000,
         }))
     }

@@ -25,6 +25,7 @@ pub(crate) use v1::decode_v1;
 pub(crate) use v2::decode_v2;
 
 use crate::batches::Part;
+use crate::buffer::Buffers;
 use crate::cache::SeriesCache;
 use crate::rejects::Rejects;
 use crate::source::Source;
@@ -36,6 +37,7 @@ pub(crate) struct Context {
     pub(crate) limits: Arc<Limits>,
     pub(crate) view: Arc<View>,
     pub(crate) cache: Arc<SeriesCache>,
+    pub(crate) buffers: Arc<Buffers>,
     pub(crate) now_ns: i64,
 }
 

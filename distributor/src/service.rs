@@ -20,6 +20,7 @@ use skald_runtime::{CpuPool, MemoryBudget, Rng, SharedClock};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::buffer::Buffers;
 use crate::cache::SeriesCache;
 use crate::config::Config;
 use crate::deliver::Job;
@@ -45,6 +46,7 @@ struct Inner {
     rng: Rng,
     budget: MemoryBudget,
     cache: Arc<SeriesCache>,
+    buffers: Arc<Buffers>,
     sample_rates: RateLimiter,
     line_rates: RateLimiter,
     pool: CpuPool,
@@ -102,6 +104,7 @@ impl Distributor {
             clock,
             rng,
             cache,
+            buffers: Arc::default(),
             shipper,
             metrics,
         }))
@@ -195,6 +198,7 @@ impl Inner {
             limits: self.limits.get(tenant),
             view: self.coordinator.view(),
             cache: Arc::clone(&self.cache),
+            buffers: Arc::clone(&self.buffers),
             now_ns: self.clock.now_ns(),
         }
     }

@@ -7,12 +7,13 @@ use skald_limits::Limits;
 use skald_model::Labels;
 
 use crate::batches::Item;
+use crate::buffer::Buffer;
 use crate::{loki, remote_write};
 
 /// A body and how its labels are written.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Buffer,
     /// Labels that did not stand in one piece in the body.
     pub(crate) spill: Vec<u8>,
     pub(crate) form: Form,

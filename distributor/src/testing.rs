@@ -385,6 +385,7 @@ pub(crate) fn context(limits: Limits) -> Context {
         limits: Arc::new(limits),
         view: StaticCoordinator::new(vec![partition]).unwrap().view(),
         cache: Arc::new(SeriesCache::new(1 << 16, 7)),
+        buffers: Arc::default(),
         now_ns: NOW_NS,
     }
 }

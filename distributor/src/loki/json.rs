@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::sink::{Entry, Sink, Stream};
 use super::{DecodeError, MAX_LABELS_TEXT};
 use crate::batches::Item;
+use crate::buffer::Buffer;
 use crate::cache::Domain;
 use crate::json::Text;
 use crate::remote_write::{Context, Decoded};
@@ -19,7 +20,8 @@ use crate::source::{Form, Source};
 use crate::wire::offset_in;
 
 /// Decodes a decompressed body.
-pub(crate) fn decode_json(ctx: &Context, body: Vec<u8>) -> Result<Decoded, DecodeError> {
+pub(crate) fn decode_json(ctx: &Context, body: impl Into<Buffer>) -> Result<Decoded, DecodeError> {
+    let body = body.into();
     let mut sink = Sink::new(ctx, Domain::LokiJson, &body);
     let mut source = serde_json::Deserializer::from_slice(&body);
     let mut too_long = None;

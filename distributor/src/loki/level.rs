@@ -1,9 +1,17 @@
 //! The level of a line: from a label or metadata, else from a field of a JSON or logfmt line, else from
 //! the first word that is a level.
 
+use std::sync::LazyLock;
+
 use skald_model::Labels;
 
+mod hints;
 mod scan;
+
+use self::hints::Hint;
+
+/// How much of a line is looked at.
+const MAX_SCAN: usize = 8 << 10;
 
 /// A log level, as `detected_level` spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +50,9 @@ const KEYS: [&[u8]; 9] = [
     b"severity_level",
 ];
 
+/// Structured metadata that lines get here.
+pub(super) const DETECTED_LEVEL: &str = "detected_level";
+
 /// OpenTelemetry's number, in metadata.
 const SEVERITY_NUMBER: &str = "severity_number";
 
@@ -59,6 +70,14 @@ impl Level {
             Self::Fatal => "fatal",
             Self::Unknown => "unknown",
         }
+    }
+
+    /// Structured metadata that says this level and nothing else.
+    pub(super) fn as_metadata(self) -> &'static Labels {
+        static ALONE: LazyLock<[Labels; 8]> = LazyLock::new(|| {
+            ALL.map(|level| Labels::from_pairs([(DETECTED_LEVEL, level.as_str())]))
+        });
+        &ALONE[self as usize - 1]
     }
 
     pub(super) fn to_flags(self) -> u8 {
@@ -114,11 +133,40 @@ pub(super) fn of_metadata<'m>(
 
 /// The level of a line's text.
 pub(super) fn of_line(line: &[u8]) -> Level {
+    let line = &line[..line.len().min(MAX_SCAN)];
+    let Some(hints) = hints::hints(line) else { return of_line_by_bytes(line) };
+    let mut word = None;
+    let mut fields_were_read = false;
+    for hint in hints {
+        match hint {
+            // Whatever word stands before it, a field comes first.
+            Hint::Key if !fields_were_read => {
+                if let Some(level) = of_field(line) {
+                    return level;
+                }
+                fields_were_read = true;
+            }
+            Hint::Word(at) if word.is_none() => word = scan::word_at(line, at),
+            _ => {}
+        }
+        if fields_were_read && word.is_some() {
+            break;
+        }
+    }
+    word.unwrap_or(Level::Unknown)
+}
+
+/// As [`of_line`], for processors that cannot search for hints.
+fn of_line_by_bytes(line: &[u8]) -> Level {
+    of_field(line).or_else(|| scan::first_word(line)).unwrap_or(Level::Unknown)
+}
+
+fn of_field(line: &[u8]) -> Option<Level> {
     let field = match line.trim_ascii_start().first() {
         Some(b'{') => scan::json_field(line, &is_key),
         _ => scan::logfmt_field(line, &is_key),
     };
-    field.and_then(Level::of_value).or_else(|| scan::first_word(line)).unwrap_or(Level::Unknown)
+    field.and_then(Level::of_value)
 }
 
 fn is_key(name: &[u8]) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::sink::{Entry, Sink, Stream};
 use super::{DecodeError, MAX_LABELS_TEXT};
 use crate::batches::Item;
+use crate::buffer::Buffer;
 use crate::cache::Domain;
 use crate::remote_write::{Context, Decoded};
 use crate::source::{Form, Source};
@@ -14,7 +15,8 @@ use crate::wire::{Fields, Malformed, offset_in};
 const NS_PER_SEC: i64 = 1_000_000_000;
 
 /// Decodes a decompressed body.
-pub(crate) fn decode_proto(ctx: &Context, body: Vec<u8>) -> Result<Decoded, DecodeError> {
+pub(crate) fn decode_proto(ctx: &Context, body: impl Into<Buffer>) -> Result<Decoded, DecodeError> {
+    let body = body.into();
     let mut sink = Sink::new(ctx, Domain::LokiLabels, &body);
     let mut request = Fields::new(&body);
     while let Some((number, value)) = request.next()? {

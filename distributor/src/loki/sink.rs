@@ -14,15 +14,15 @@ use super::labels::{
     Fault, Pairs, canonical, fingerprint, make_valid, object, put_sorted, read_json, read_pairs,
     read_text,
 };
-use super::level::{self, Level};
-use crate::batches::{Item, Part, Parts};
+use super::level::{self, DETECTED_LEVEL, Level};
+use crate::batches::{Item, Memory, Part, Parts};
+use crate::buffer::Buffer;
 use crate::cache::{Domain, Key, Seed, tag_of};
 use crate::rejects::{Rejects, ids};
 use crate::remote_write::{Context, Counts, Decoded};
 use crate::source::{Form, Source};
 use crate::time::rfc3339;
 
-const DETECTED_LEVEL: &str = "detected_level";
 /// What the lines of a push may take with their metadata, or four times its body if that is more: what
 /// many lines share stands once in the body.
 const MAX_LINE_BYTES: u64 = 128 << 20;
@@ -84,6 +84,9 @@ impl<'c> Sink<'c> {
         let age = limits.reject_old_samples_max_age.as_nanos();
         let min_ns =
             if limits.reject_old_samples { ctx.now_ns.saturating_sub(age) } else { i64::MIN };
+        // The level that lines get takes about as much as what protobuf spends on them.
+        let n_bytes = body.len() + body.len() / 16;
+        let memory = Memory { buffers: Arc::clone(&ctx.buffers), n_bytes };
         Self {
             ctx,
             domain,
@@ -92,7 +95,7 @@ impl<'c> Sink<'c> {
             body,
             spill: Vec::new(),
             spilled: HashMap::new(),
-            parts: Parts::new(ctx.tenant.clone(), Arc::clone(&ctx.view), ctx.now_ns),
+            parts: Parts::new(ctx.tenant.clone(), Arc::clone(&ctx.view), ctx.now_ns, memory),
             counts: Counts::default(),
             rejects: Rejects::default(),
             refused: None,
@@ -182,15 +185,21 @@ impl<'c> Sink<'c> {
     ) {
         let Some(line) = self.check(stream, entry, metadata) else { return };
         let repaired;
-        let line = match std::str::from_utf8(line) {
-            Ok(_) => line,
-            Err(_) => {
-                repaired = String::from_utf8_lossy(line);
-                repaired.as_bytes()
-            }
+        let line = if std::str::from_utf8(line).is_ok() {
+            line
+        } else {
+            repaired = String::from_utf8_lossy(line);
+            repaired.as_bytes()
         };
-        self.compose_metadata(stream, line, metadata);
-        self.counts.line_bytes += (line.len() + self.last.as_bytes().len()) as u64;
+        // Most lines have no metadata but the level, and there are few levels.
+        let level_alone = metadata.is_empty() && self.ctx.limits.discover_log_levels;
+        let composed = if level_alone {
+            stream.level.unwrap_or_else(|| level::of_line(line)).as_metadata()
+        } else {
+            self.compose_metadata(stream, line, metadata);
+            &self.last
+        };
+        self.counts.line_bytes += (line.len() + composed.as_bytes().len()) as u64;
         let part = self.parts.of(stream.id);
         if !stream.is_open {
             stream.is_open = true;
@@ -200,7 +209,7 @@ impl<'c> Sink<'c> {
             }
             part.builder.stream(stream.id, stream.labels.as_ref());
         }
-        part.builder.entry(entry.ts, line, &self.last);
+        part.builder.entry(entry.ts, line, composed);
     }
 
     pub(super) fn finish(self) -> Result<(Vec<Part>, Counts, Rejects), DecodeError> {
@@ -214,7 +223,7 @@ impl<'c> Sink<'c> {
     pub(crate) fn finish_pairs(self) -> Decoded {
         let form = Form::Pairs(Arc::clone(&self.ctx.limits));
         // Labels are read from the spill only, so the body need not be kept.
-        let source = Source { body: Vec::new(), spill: self.spill, form };
+        let source = Source { body: Buffer::default(), spill: self.spill, form };
         let (counts, rejects) = (self.counts, self.rejects);
         Decoded { parts: self.parts.finish(), source, counts, rejects }
     }

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::histogram;
 use super::labels::{Fault, Pairs, Shown, canonical, labels_v1, labels_v2};
 use super::{Context, Counts};
-use crate::batches::{Item, Part, Parts};
+use crate::batches::{Item, Memory, Part, Parts};
 use crate::cache::{Domain, Key, Seed, tag_of};
 use crate::rejects::{Rejects, ids};
 use crate::wire::Malformed;
@@ -128,7 +128,7 @@ impl<'c> Sink<'c> {
             ctx,
             seed: ctx.cache.seed(domain, ctx.tenant.as_str(), fingerprint),
             tag: tag_of(ctx.view.version),
-            parts: Parts::new(ctx.tenant.clone(), Arc::clone(&ctx.view), now_ms),
+            parts: Parts::new(ctx.tenant.clone(), Arc::clone(&ctx.view), now_ms, Memory::default()),
             counts: Counts::default(),
             rejects: Rejects::default(),
             spill: Vec::new(),

@@ -4,12 +4,14 @@ use super::labels::{Pairs, read_v1};
 use super::sink::{Raw, Sink};
 use super::{Context, Decoded, exemplar, metadata};
 use crate::batches::Item;
+use crate::buffer::Buffer;
 use crate::cache::Domain;
 use crate::source::{Form, Source};
 use crate::wire::{Fields, Malformed, offset_in};
 
 /// Decodes a decompressed body.
-pub(crate) fn decode_v1(ctx: &Context, body: Vec<u8>) -> Result<Decoded, Malformed> {
+pub(crate) fn decode_v1(ctx: &Context, body: impl Into<Buffer>) -> Result<Decoded, Malformed> {
+    let body = body.into();
     let mut walk = Walk {
         body: &body,
         sink: Sink::new(ctx, Domain::WriteV1, &body, None),

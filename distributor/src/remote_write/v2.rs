@@ -13,6 +13,7 @@ use super::sink::{Raw, Resolved, Sink};
 use super::v1::sample;
 use super::{Context, Decoded, exemplar, metadata};
 use crate::batches::Item;
+use crate::buffer::Buffer;
 use crate::cache::{Domain, Key};
 use crate::rejects::ids;
 use crate::source::{Form, Source};
@@ -22,7 +23,8 @@ use crate::wire::{Fields, Malformed, Value, offset_in, varints};
 const MAX_SYMBOLS: usize = 1 << 20;
 
 /// Decodes a decompressed body.
-pub(crate) fn decode_v2(ctx: &Context, body: Vec<u8>) -> Result<Decoded, Malformed> {
+pub(crate) fn decode_v2(ctx: &Context, body: impl Into<Buffer>) -> Result<Decoded, Malformed> {
+    let body = body.into();
     let symbols = symbols(&body)?;
     let sink = Sink::new(ctx, Domain::WriteV2, &body, Some(&symbols));
     let hash = |n: u64| sink.seed.symbol(symbol(n, &symbols, &body).unwrap_or_default());

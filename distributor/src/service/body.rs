@@ -1,5 +1,7 @@
 //! Reading and unpacking bodies within bounds: a cap on size, a share of the in-flight budget, a deadline.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
@@ -11,6 +13,7 @@ use skald_runtime::budget::OverBudget;
 use skald_runtime::{MemoryBudget, MemoryPermit};
 
 use super::headers::Encoding;
+use crate::buffer::{Buffer, Buffers};
 use crate::config::Config;
 use crate::refusal::Refusal;
 use crate::rejects::ids;
@@ -83,16 +86,25 @@ pub(super) fn snappy(
     max: u64,
     setting: &str,
     permit: &mut MemoryPermit,
-) -> Result<Vec<u8>, Refusal> {
+    buffers: &Arc<Buffers>,
+) -> Result<Buffer, Refusal> {
+    let len = grow_for_snappy(body, max, permit)?;
+    let mut out = buffers.take(len);
+    let unpacked = compress::snappy_over(body, size(max), &mut out);
+    let n = *unpacked.as_ref().unwrap_or(&0);
+    let out = Buffer::new(out, n, buffers);
+    unpacked.map(|_| out).map_err(|e| undecodable(&e, setting))
+}
+
+/// Takes from the budget what a snappy block says it unpacks to, and answers it.
+fn grow_for_snappy(body: &[u8], max: u64, permit: &mut MemoryPermit) -> Result<usize, Refusal> {
     let len =
         snap::raw::decompress_len(body).map_err(|_| Refusal::malformed("malformed snappy"))?;
-    // Only what can be true is taken from the budget; a lie is refused below.
+    // Only what can be true is taken; a lie is refused when it is unpacked.
     if len as u64 <= max {
         permit.grow(len as u64).map_err(|e| over_budget(&e))?;
     }
-    let mut out = Vec::new();
-    compress::snappy(body, size(max), &mut out).map_err(|e| undecodable(&e, setting))?;
-    Ok(out)
+    Ok(len)
 }
 
 const LOGS_SETTING: &str = "distributor.max_decoded_logs_size";
@@ -104,11 +116,17 @@ pub(super) fn unpack_loki_proto(
     max: u64,
     budget: &MemoryBudget,
     permit: &mut MemoryPermit,
-) -> Result<Vec<u8>, Refusal> {
-    match encoding {
-        Encoding::Snappy | Encoding::None => snappy(&body, max, LOGS_SETTING, permit),
-        _ => snappy(&unpack(body, encoding, max, budget, permit)?, max, LOGS_SETTING, permit),
-    }
+    buffers: &Arc<Buffers>,
+) -> Result<Buffer, Refusal> {
+    let unpacked;
+    let body = match encoding {
+        Encoding::Snappy | Encoding::None => &body[..],
+        _ => {
+            unpacked = unpack(body, encoding, max, budget, permit)?;
+            &unpacked
+        }
+    };
+    snappy(body, max, LOGS_SETTING, permit, buffers)
 }
 
 /// Unpacks the body of a push of logs.
@@ -121,7 +139,12 @@ pub(super) fn unpack(
 ) -> Result<Vec<u8>, Refusal> {
     let setting = LOGS_SETTING;
     let unpacked = match encoding {
-        Encoding::Snappy => return snappy(&body, max, setting, permit),
+        Encoding::Snappy => {
+            let mut out = Vec::new();
+            grow_for_snappy(&body, max, permit)?;
+            compress::snappy(&body, size(max), &mut out).map_err(|e| undecodable(&e, setting))?;
+            return Ok(out);
+        }
         Encoding::None => {
             if body.len() as u64 > max {
                 return Err(Refusal::too_large(

@@ -263,15 +263,17 @@ fn decode(job: Job, ctx: &Context) -> Result<Unpacked, Refusal> {
     let setting = "distributor.max_decoded_size";
     let decoded = match protocol {
         Protocol::remote_write_v1 => {
-            let unpacked = body::snappy(&body, max, setting, &mut permit)?;
+            let unpacked = body::snappy(&body, max, setting, &mut permit, &ctx.buffers)?;
             remote_write::decode_v1(ctx, unpacked).map_err(Refusal::malformed)?
         }
         Protocol::remote_write_v2 => {
-            let unpacked = body::snappy(&body, max, setting, &mut permit)?;
+            let unpacked = body::snappy(&body, max, setting, &mut permit, &ctx.buffers)?;
             remote_write::decode_v2(ctx, unpacked).map_err(Refusal::malformed)?
         }
         Protocol::loki_protobuf => {
-            let unpacked = body::unpack_loki_proto(body, encoding, max, &budget, &mut permit)?;
+            let buffers = &ctx.buffers;
+            let unpacked =
+                body::unpack_loki_proto(body, encoding, max, &budget, &mut permit, buffers)?;
             loki::decode_proto(ctx, unpacked).map_err(undecodable)?
         }
         Protocol::loki_json => {

@@ -79,6 +79,11 @@ impl<'a> Batch<'a> {
         Ok(Self { signal, base, n_left, rest })
     }
 
+    /// What the first time of each series or stream is relative to.
+    pub fn base(&self) -> i64 {
+        self.base
+    }
+
     /// Items not yet read.
     pub fn n_items(&self) -> usize {
         self.n_left
@@ -97,7 +102,7 @@ impl<'a> Batch<'a> {
         if self.signal != Signal::Logs {
             return Ok(None);
         }
-        self.next_item()?.map(|item| StreamView::new(item, self.base)).transpose()
+        self.next_item()?.map(|item| StreamView::of_item(item, self.base)).transpose()
     }
 
     /// The metric metadata behind the items; call once all series were read.
@@ -189,6 +194,12 @@ fn finish(out: &mut [u8], n: u32) {
 }
 
 fn put_item(out: &mut Vec<u8>, id: SeriesId, flags: u8, labels: Option<&[u8]>, body: &[u8]) {
+    put_head(out, id, flags, labels);
+    put_bytes(out, body);
+}
+
+/// What stands before the body of an item.
+fn put_head(out: &mut Vec<u8>, id: SeriesId, flags: u8, labels: Option<&[u8]>) {
     out.extend_from_slice(&id.0.to_le_bytes());
     match labels {
         Some(labels) => {
@@ -197,5 +208,4 @@ fn put_item(out: &mut Vec<u8>, id: SeriesId, flags: u8, labels: Option<&[u8]>, b
         }
         None => out.push(flags & !HAS_LABELS),
     }
-    put_bytes(out, body);
 }

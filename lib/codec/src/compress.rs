@@ -11,8 +11,16 @@ pub enum DecompressError {
     Malformed(&'static str),
 }
 
-/// Unpacks a snappy block (not framed) into `out`, which is cleared first and may be reused.
+/// Unpacks a snappy block (not framed) into `out`, which may be reused.
 pub fn snappy(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), DecompressError> {
+    let n = snappy_over(body, limit, out)?;
+    out.truncate(n);
+    Ok(())
+}
+
+/// As [`snappy`], but over what `out` holds already, which may end up longer than what was unpacked:
+/// answers how many bytes that is. A buffer that is used again is thus not cleared each time.
+pub fn snappy_over(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<usize, DecompressError> {
     let len = snap::raw::decompress_len(body).map_err(|_| DecompressError::Malformed("snappy"))?;
     if len > limit {
         return Err(DecompressError::TooLarge { declared: len as u64, limit: limit as u64 });
@@ -21,13 +29,15 @@ pub fn snappy(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Decomp
     if len > body.len().saturating_mul(64).saturating_add(64) {
         return Err(DecompressError::Malformed("snappy"));
     }
-    out.clear();
-    out.resize(len, 0);
-    let n = snap::raw::Decoder::new()
-        .decompress(body, out)
-        .map_err(|_| DecompressError::Malformed("snappy"))?;
-    out.truncate(n);
-    Ok(())
+    if out.len() < len {
+        // What is in it need not move along.
+        out.clear();
+        out.resize(len, 0);
+    }
+    let room = out.get_mut(..len).unwrap_or_default();
+    snap::raw::Decoder::new()
+        .decompress(body, room)
+        .map_err(|_| DecompressError::Malformed("snappy"))
 }
 
 /// Unpacks gzip, reading at most `limit` bytes of output.
@@ -78,6 +88,17 @@ mod tests {
         let bomb = [0x80, 0x80, 0x80, 0x08, 0x00];
         assert!(matches!(snappy(&bomb, 32 << 20, &mut out), Err(DecompressError::Malformed(_))));
         assert_eq!(out.capacity(), 0);
+    }
+
+    #[test]
+    fn a_buffer_that_is_used_again_gives_what_a_fresh_one_does() {
+        let pack = |bytes: &[u8]| snap::raw::Encoder::new().compress_vec(bytes).unwrap();
+        let mut out = Vec::new();
+        assert_eq!(snappy_over(&pack(b"longer text"), 100, &mut out).unwrap(), 11);
+        assert_eq!(snappy_over(&pack(b"text"), 100, &mut out).unwrap(), 4);
+        assert_eq!((&out[..4], out.len()), (&b"text"[..], 11));
+        snappy(&pack(b"again"), 100, &mut out).unwrap();
+        assert_eq!(out, b"again");
     }
 
     #[test]

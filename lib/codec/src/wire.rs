@@ -15,6 +15,12 @@ pub enum WireError {
     Labels,
 }
 
+/// Bytes that an unsigned varint takes.
+pub fn uvarint_len(v: u64) -> usize {
+    let bits = u64::BITS - (v | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
 /// Appends a zigzag varint.
 #[expect(clippy::cast_sign_loss, reason = "zigzag maps signed to unsigned on purpose")]
 pub fn put_ivarint(out: &mut Vec<u8>, v: i64) {
@@ -74,4 +80,20 @@ pub fn put_f64(out: &mut Vec<u8>, v: f64) {
 
 pub fn take_f64(rest: &mut &[u8]) -> Result<f64, WireError> {
     Ok(f64::from_bits(u64::from_le_bytes(take_array(rest)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_varints_are_those_written() {
+        for shift in 0..64 {
+            for v in [(1u64 << shift) - 1, 1 << shift, u64::MAX >> shift] {
+                let mut out = Vec::new();
+                put_uvarint(&mut out, v);
+                assert_eq!(out.len(), uvarint_len(v), "{v}");
+            }
+        }
+    }
 }

@@ -2,8 +2,6 @@
 
 use super::Level;
 
-/// How much of a line is looked at.
-const MAX_SCAN: usize = 8 << 10;
 /// Objects within objects that are looked into.
 const MAX_DEPTH: usize = 2;
 
@@ -11,7 +9,6 @@ const MAX_DEPTH: usize = 2;
 ///
 /// A line that is not JSON all the way gives what was found until there.
 pub(super) fn json_field<'a>(line: &'a [u8], is_key: &impl Fn(&[u8]) -> bool) -> Option<&'a [u8]> {
-    let line = &line[..line.len().min(MAX_SCAN)];
     let mut depth = 0usize;
     let mut at = 0;
     while let Some(byte) = line.get(at) {
@@ -60,7 +57,6 @@ pub(super) fn logfmt_field<'a>(
     line: &'a [u8],
     is_key: &impl Fn(&[u8]) -> bool,
 ) -> Option<&'a [u8]> {
-    let line = &line[..line.len().min(MAX_SCAN)];
     memchr::memchr(b'=', line)?;
     let mut rest = line;
     loop {
@@ -94,8 +90,6 @@ fn logfmt_value(rest: &[u8]) -> (&[u8], &[u8]) {
 
 /// The first word that is a level: letters and digits with none before or behind.
 pub(super) fn first_word(line: &[u8]) -> Option<Level> {
-    let line = &line[..line.len().min(MAX_SCAN)];
-    let is_part = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_' || *b >= 0x80;
     let mut at = 0;
     while at < line.len() {
         let rest = &line[at..];
@@ -110,6 +104,21 @@ pub(super) fn first_word(line: &[u8]) -> Option<Level> {
         at += skip + len;
     }
     None
+}
+
+/// The level that the word at `at` is, if a word begins there.
+pub(super) fn word_at(line: &[u8], at: usize) -> Option<Level> {
+    if at.checked_sub(1).and_then(|before| line.get(before)).is_some_and(is_part) {
+        return None;
+    }
+    let word = line.get(at..)?;
+    // One more than the longest.
+    let len = word.iter().take(9).position(|b| !is_part(b)).unwrap_or(word.len());
+    if (3..=8).contains(&len) { of_word(&word[..len], word.get(len)) } else { None }
+}
+
+fn is_part(b: &u8) -> bool {
+    b.is_ascii_alphanumeric() || *b == b'_' || *b >= 0x80
 }
 
 /// Short forms count only as loggers print them: `ERR` in capitals, `err:` with its colon.

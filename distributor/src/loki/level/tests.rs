@@ -73,6 +73,17 @@ proptest! {
         of_line(&line);
     }
 
+    /// Hints leave nothing out that reading every byte finds.
+    #[test]
+    fn hints_find_what_reading_every_byte_finds(
+        words in prop::collection::vec(
+            r#"(?i-u:info|inf|INFO|warn|WARNING|error|ERR|err|DBG|debug|trace|TRC|fatal|FTL|critical|level|lvl|severity|loglevel|sev|x|in|é|_)|[ :="{},\[\]]|="|": ?"|err:|ERR |lvl=|level="#, 0..24),
+        json in any::<bool>(),
+    ) {
+        let line = format!("{}{}", if json { "{\"" } else { "" }, words.concat());
+        prop_assert_eq!(of_line(line.as_bytes()), of_line_by_bytes(line.as_bytes()), "{}", line);
+    }
+
     #[test]
     fn any_mix_of_syntax_has_some_level(text in r#"[{}\[\]":,= a\\lev]{0,60}"#) {
         of_line(text.as_bytes());

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use skald_model::{Labels, SeriesId, Signal};
 
-use super::{Item, finish, header, put_item};
+use super::{Item, finish, header, put_head};
 use crate::wire::{
-    WireError, count, put_bytes, put_ivarint, put_uvarint, take_bytes, take_ivarint,
+    WireError, count, put_bytes, put_ivarint, put_uvarint, take_bytes, take_ivarint, uvarint_len,
 };
 
 /// Writes a logs batch: `stream`, then `entry` for each of its lines, and so on.
@@ -15,8 +15,8 @@ pub struct LogsBuilder {
     base: i64,
     n: u32,
     open: Option<Open>,
+    /// Entries of the open stream: their length stands before them.
     body: Vec<u8>,
-    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub struct StreamView<'a> {
     pub id: SeriesId,
     /// Canonical label bytes, not yet validated; absent when the sender expects them to be known.
     pub labels: Option<&'a [u8]>,
+    body: &'a [u8],
     n_left: usize,
     last: i64,
     rest: &'a [u8],
@@ -52,14 +53,15 @@ pub struct EntryView<'a> {
 impl LogsBuilder {
     /// `base_ns`: a time near the entries', so that offsets are short.
     pub fn new(base_ns: i64) -> Self {
-        Self {
-            out: header(Signal::Logs, base_ns),
-            base: base_ns,
-            n: 0,
-            open: None,
-            body: Vec::new(),
-            scratch: Vec::new(),
-        }
+        Self::reusing(Vec::new(), base_ns, 0)
+    }
+
+    /// As [`new`](Self::new) in memory that was used before, with room for so many bytes.
+    pub fn reusing(mut out: Vec<u8>, base_ns: i64, n_bytes: usize) -> Self {
+        out.clear();
+        out.reserve(n_bytes);
+        out.extend(header(Signal::Logs, base_ns));
+        Self { out, base: base_ns, n: 0, open: None, body: Vec::new() }
     }
 
     pub fn n_streams(&self) -> u32 {
@@ -91,21 +93,26 @@ impl LogsBuilder {
         open.n_entries += 1;
     }
 
-    pub fn finish(mut self) -> Bytes {
+    pub fn finish(self) -> Bytes {
+        self.into_vec().into()
+    }
+
+    /// As [`finish`](Self::finish), but for memory that is to be used again.
+    pub fn into_vec(mut self) -> Vec<u8> {
         self.close();
         finish(&mut self.out, self.n);
-        self.out.into()
+        self.out
     }
 
     fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
-        self.scratch.clear();
-        put_uvarint(&mut self.scratch, open.n_entries);
-        // The count precedes the entries; both stand in one length-prefixed body.
-        let prefix = self.scratch.len();
-        self.body.splice(0..0, self.scratch[..prefix].iter().copied());
         let labels = open.labels.as_ref().map(|l| &l.as_bytes()[..]);
-        put_item(&mut self.out, open.id, 0, labels, &self.body);
+        put_head(&mut self.out, open.id, 0, labels);
+        // The count precedes the entries; both stand in one length-prefixed body.
+        let n = uvarint_len(open.n_entries) + self.body.len();
+        put_uvarint(&mut self.out, n as u64);
+        put_uvarint(&mut self.out, open.n_entries);
+        self.out.extend_from_slice(&self.body);
         self.body.clear();
         self.n += 1;
     }
@@ -114,10 +121,20 @@ impl LogsBuilder {
 // === impl StreamView ===
 
 impl<'a> StreamView<'a> {
-    pub(super) fn new(item: Item<'a>, base: i64) -> Result<Self, WireError> {
-        let mut rest = item.body;
+    /// The entries in a body that was cut out of a batch with this base.
+    pub fn of_body(id: SeriesId, base: i64, body: &'a [u8]) -> Result<Self, WireError> {
+        let mut rest = body;
         let n_left = if rest.is_empty() { 0 } else { count(&mut rest, 3)? };
-        Ok(Self { id: item.id, labels: item.labels, n_left, last: base, rest })
+        Ok(Self { id, labels: None, body, n_left, last: base, rest })
+    }
+
+    pub(super) fn of_item(item: Item<'a>, base: i64) -> Result<Self, WireError> {
+        Ok(Self { labels: item.labels, ..Self::of_body(item.id, base, item.body)? })
+    }
+
+    /// The bytes that hold the entries, all of them.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
     }
 
     pub fn n_entries(&self) -> usize {
