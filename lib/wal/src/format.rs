@@ -95,17 +95,27 @@ pub(crate) fn put_record(
     tenant: &TenantId,
     parts: &[&[u8]],
 ) {
+    out.reserve(size);
+    put_head(out, (seq, size, body), kind, tenant);
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+/// Appends what stands before the payload of a record.
+pub(crate) fn put_head(
+    out: &mut Vec<u8>,
+    (seq, size, body): (u64, usize, u32),
+    kind: u8,
+    tenant: &TenantId,
+) {
     let tenant = tenant.as_str().as_bytes();
     let len = u32::try_from(size - PREFIX).unwrap_or(u32::MAX).to_le_bytes();
     let crc = crc32c::crc32c_append(body, &seq.to_le_bytes());
     let crc = crc32c::crc32c_append(crc, &len);
-    out.reserve(size);
     out.extend_from_slice(&len);
     out.extend_from_slice(&crc.to_le_bytes());
     out.extend_from_slice(&seq.to_le_bytes());
     out.extend_from_slice(&[kind, tenant_len(tenant)]);
     out.extend_from_slice(tenant);
-    parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// Tenant ids have at most 150 bytes.

@@ -40,7 +40,7 @@ pub trait Filesystem: Debug + Send + Sync {
 }
 
 /// An open file.
-pub trait File: Debug + Send {
+pub trait File: Debug + Send + Sync {
     /// Appends all of `bytes`, or fails having appended any part of them.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 

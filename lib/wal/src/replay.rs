@@ -4,29 +4,55 @@
 //! Anything else that is not a record is damage: it is counted, logged as an error, set aside in a
 //! `.corrupt` file together with what follows in that segment, and reading goes on with the next one.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use skald_model::TenantId;
 use tracing::{error, info, warn};
 
 use crate::directory::Directory;
-use crate::format::{HEADER, Header, VERSION};
+use crate::format::{Frame, HEADER, Header, VERSION};
 use crate::segment::{End, Reader};
 use crate::segments::{Segment, Segments};
-use crate::{Error, Metrics};
+use crate::{Error, File, Kept, Metrics};
 
 /// Tenants whose ids are remembered while reading.
 const MAX_TENANTS: usize = 100_000;
 
 /// One record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     pub seq: u64,
     pub kind: u8,
     pub tenant: &'a TenantId,
     pub payload: &'a [u8],
+    /// Where the payload begins in the file.
+    offset: u64,
+    file: &'a Source<'a>,
+}
+
+/// The segment that is being read.
+#[derive(Debug)]
+struct Source<'a> {
+    dir: &'a Directory,
+    first_seq: u64,
+    /// A handle that is left to those who read again; `None` when there is no opening it.
+    shared: OnceCell<Option<Arc<dyn File>>>,
+}
+
+impl Record<'_> {
+    /// The payload for reading it again, which takes no memory.
+    pub fn keep(&self) -> Arc<Kept> {
+        let Source { dir, first_seq, shared } = self.file;
+        let open = || dir.fs.open(&dir.segment(*first_seq)).ok().map(Arc::from);
+        match shared.get_or_init(open) {
+            Some(file) => Kept::in_file(Arc::clone(file), self.offset, self.payload.len()),
+            None => Kept::in_memory(Bytes::copy_from_slice(self.payload)),
+        }
+    }
 }
 
 /// The records found by [`Wal::open`](crate::Wal::open), to be read once, before the first append.
@@ -202,17 +228,19 @@ impl Scan<'_> {
         let (mut reader, header) = Reader::open(file, dir.seed, floor)?;
         // The header says nothing that name and directory do not say: records are read without it.
         let header_ok = header.is_some_and(|h| h.uuid == dir.uuid && h.first_seq == first_seq);
+        let source = Source { dir, first_seq, shared: OnceCell::new() };
         let mut n_records = 0u64;
         let end = loop {
-            let frame = match reader.next()? {
-                Ok(frame) => frame,
+            let (frame, offset) = match reader.next()? {
+                Ok(found) => found,
                 Err(end) => break end,
             };
             let Some(tenant) = tenant(&mut self.tenants, frame.tenant) else {
                 break End::Damaged("not a tenant".to_owned());
             };
             let (seq, n) = (frame.seq, frame.payload.len() as u64);
-            let record = Record { seq, kind: frame.kind, tenant, payload: frame.payload };
+            let Frame { kind, payload, .. } = frame;
+            let record = Record { seq, kind, tenant, payload, offset, file: &source };
             if let Err(e) = visit(record) {
                 return Ok(Err(e));
             }

@@ -56,8 +56,9 @@ impl Reader {
         self.offset
     }
 
-    /// The next record, or how the segment ends. Errors are those of reading the file.
-    pub(crate) fn next(&mut self) -> io::Result<Result<Frame<'_>, End>> {
+    /// The next record and where in the file its payload begins, or how the segment ends. Errors are
+    /// those of reading the file.
+    pub(crate) fn next(&mut self) -> io::Result<Result<(Frame<'_>, u64), End>> {
         let size = loop {
             match parse_record(self.seed, &self.buf[self.start..]) {
                 Ok((frame, _)) if frame.seq <= self.last_seq => {
@@ -78,7 +79,8 @@ impl Reader {
         match crate::format::frame_of(&self.buf[at..at + size]) {
             Some(frame) => {
                 self.last_seq = frame.seq;
-                Ok(Ok(frame))
+                let payload = self.offset - frame.payload.len() as u64;
+                Ok(Ok((frame, payload)))
             }
             None => Ok(Err(End::Damaged("record changed while reading".to_owned()))),
         }

@@ -6,14 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use skald_model::TenantId;
 use tokio::sync::{oneshot, watch};
 
+use crate::batch::Batch;
 use crate::directory::Directory;
 use crate::format;
 use crate::segments::Segments;
-use crate::{Config, Error, Metrics};
+use crate::{Config, Error, Kept, Metrics};
 
 /// How often a full disk is looked at again.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -53,15 +55,6 @@ struct State {
     /// Why nothing works any more.
     ended: Option<Error>,
     closing: bool,
-}
-
-/// Encoded records in order.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) first_seq: u64,
-    pub(crate) last_seq: u64,
-    pub(crate) n_records: u64,
 }
 
 /// What the writer is to do next.
@@ -121,6 +114,34 @@ impl Shared {
         kind: u8,
         parts: &[&[u8]],
     ) -> Result<u64, Error> {
+        self.add(tenant, kind, parts, |batch, numbers| {
+            format::put_record(&mut batch.bytes, numbers, kind, tenant, parts);
+        })
+    }
+
+    /// As [`append`](Self::append) for a payload that is read again.
+    pub(crate) fn append_kept(
+        &self,
+        tenant: &TenantId,
+        kind: u8,
+        payload: &Bytes,
+    ) -> Result<(u64, Arc<Kept>), Error> {
+        let kept = Kept::in_memory(payload.clone());
+        let seq = self.add(tenant, kind, &[payload], |batch, numbers| {
+            format::put_head(&mut batch.bytes, numbers, kind, tenant);
+            batch.keep(Arc::clone(&kept), payload.clone());
+        })?;
+        Ok((seq, kept))
+    }
+
+    /// Gives a record its number and lets `put` write it, told number, size and checksum.
+    fn add(
+        &self,
+        tenant: &TenantId,
+        kind: u8,
+        parts: &[&[u8]],
+        put: impl FnOnce(&mut Batch, (u64, usize, u32)),
+    ) -> Result<u64, Error> {
         let size = format::record_size(tenant, parts);
         let (bytes, limit) = (size as u64, self.config.buffer_size.0);
         if bytes > limit {
@@ -134,13 +155,8 @@ impl Shared {
         }
         let seq = state.next_seq;
         state.next_seq = seq.saturating_add(1);
-        let pending = &mut state.pending;
-        if pending.n_records == 0 {
-            pending.first_seq = seq;
-        }
-        pending.last_seq = seq;
-        pending.n_records += 1;
-        format::put_record(&mut pending.bytes, (seq, size, body), kind, tenant, parts);
+        state.pending.begin(seq);
+        put(&mut state.pending, (seq, size, body));
         drop(state);
         self.work.notify_one();
         Ok(seq)
@@ -195,7 +211,7 @@ impl Shared {
     pub(crate) fn size_bytes(&self) -> u64 {
         let waiting = {
             let state = self.state.lock();
-            state.inflight_bytes + state.pending.bytes.len() as u64
+            state.inflight_bytes + state.pending.len() as u64
         };
         self.segments.bytes() + waiting
     }
@@ -312,7 +328,7 @@ impl State {
         if let Some(e) = &self.refusal {
             return Err(e.clone());
         }
-        let pending = self.pending.bytes.len() as u64;
+        let pending = self.pending.len() as u64;
         let (limit, total) = (config.buffer_size.0, config.max_total_size.0);
         if pending + bytes > limit {
             return Err(Error::BufferFull { bytes: pending, limit });
@@ -325,11 +341,10 @@ impl State {
     }
 
     fn take_batch(&mut self, spare: Vec<u8>) -> Batch {
-        let batch =
-            std::mem::replace(&mut self.pending, Batch { bytes: spare, ..Batch::default() });
+        let batch = std::mem::replace(&mut self.pending, Batch::reusing(spare));
         self.inflight_waiters = std::mem::take(&mut self.waiters);
         self.inflight_last = batch.last_seq;
-        self.inflight_bytes = batch.bytes.len() as u64;
+        self.inflight_bytes = batch.len() as u64;
         batch
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use skald_model::TenantId;
 use skald_runtime::Rng;
@@ -13,7 +14,7 @@ use crate::replay::{self, Replay};
 use crate::segments::Segments;
 use crate::state::Shared;
 use crate::writer::Writer;
-use crate::{Config, Error, Filesystem, Metrics};
+use crate::{Config, Error, Filesystem, Kept, Metrics};
 
 /// A handle to the log. Clones share it; dropping the last one writes, syncs and closes, which blocks.
 #[derive(Clone, Debug)]
@@ -65,6 +66,18 @@ impl Wal {
     /// over their own state while appending get numbers in the order in which that state changes.
     pub fn append(&self, tenant: &TenantId, kind: u8, parts: &[&[u8]]) -> Result<Appended, Error> {
         self.0.shared.append(tenant, kind, parts).map(|seq| Appended { seq })
+    }
+
+    /// As [`append`](Self::append) for a payload that is read again: from memory until it is in a segment,
+    /// from there afterwards. The caller may read as long as it holds what this answers.
+    pub fn append_kept(
+        &self,
+        tenant: &TenantId,
+        kind: u8,
+        payload: &Bytes,
+    ) -> Result<(Appended, Arc<Kept>), Error> {
+        let (seq, kept) = self.0.shared.append_kept(tenant, kind, payload)?;
+        Ok((Appended { seq }, kept))
     }
 
     /// Completes once every record up to `seq` is on stable storage. Cancel-safe.

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
+use crate::batch::Batch;
 use crate::directory::is_full;
 use crate::format::{self, Header, VERSION};
 use crate::segments::Segment;
-use crate::state::{Batch, Shared, Work};
+use crate::state::{Shared, Work};
 use crate::{Error, File, Fsync, Lock};
 
 /// Buffers that grew larger than this are not kept.
@@ -32,6 +33,8 @@ pub(crate) struct Writer {
 /// The segment being written.
 struct Active {
     file: Box<dyn File>,
+    /// For those who read what was written, once there is anybody.
+    reader: Option<Arc<dyn File>>,
     first_seq: u64,
     last_seq: u64,
     /// Good bytes; a failed write may have left more.
@@ -99,14 +102,19 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batch: Batch) -> Result<(), (&'static str, io::Error)> {
+    fn write(&mut self, mut batch: Batch) -> Result<(), (&'static str, io::Error)> {
         match self.try_write(&batch) {
-            Ok(()) => {
+            Ok(offset) => {
                 let metrics = &self.shared.metrics;
                 metrics.records.inc_by(batch.n_records);
-                metrics.bytes.inc_by(batch.bytes.len() as u64);
+                metrics.bytes.inc_by(batch.len() as u64);
                 #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
-                metrics.batch_bytes.observe(batch.bytes.len() as f64);
+                metrics.batch_bytes.observe(batch.len() as f64);
+                if batch.is_kept()
+                    && let Some(file) = self.active.as_mut().and_then(|a| a.reader(&self.shared))
+                {
+                    batch.settle(&file, offset);
+                }
                 self.shared.written();
                 self.spare = batch.bytes;
                 self.spare.clear();
@@ -128,7 +136,8 @@ impl Writer {
         }
     }
 
-    fn try_write(&mut self, batch: &Batch) -> Result<(), Failure> {
+    /// Answers where in the segment the batch begins.
+    fn try_write(&mut self, batch: &Batch) -> Result<u64, Failure> {
         let limit = self.shared.config.segment_size.0;
         if self.active.as_ref().is_none_or(|a| a.bytes >= limit) {
             self.rotate(batch.first_seq)?;
@@ -136,14 +145,15 @@ impl Writer {
         let Some(active) = &mut self.active else {
             return Err(Failure::Fatal("create", io::Error::other("no segment")));
         };
-        active.append(&batch.bytes)?;
+        let offset = active.bytes;
+        active.append(batch.parts())?;
         if self.shared.config.fsync == Fsync::Group {
             active.sync(&self.shared)?;
         }
         active.last_seq = batch.last_seq;
         let Active { first_seq, last_seq, bytes, .. } = *active;
         self.shared.segments.set(first_seq, Segment { last_seq, bytes });
-        Ok(())
+        Ok(offset)
     }
 
     /// Ends the active segment and begins one whose records have numbers from `first_seq` on.
@@ -161,11 +171,16 @@ impl Writer {
             other => other,
         };
         let file = file.map_err(Failure::of("create"))?;
-        let mut active =
-            Active { file, first_seq, last_seq: first_seq.saturating_sub(1), bytes: 0 };
+        let mut active = Active {
+            file,
+            reader: None,
+            first_seq,
+            last_seq: first_seq.saturating_sub(1),
+            bytes: 0,
+        };
         active.file.set_len(0).map_err(Failure::of("truncate"))?;
         let header = Header { version: VERSION, first_seq, uuid: dir.uuid };
-        active.append(&header.encode())?;
+        active.append([&header.encode()[..]].into_iter())?;
         active.sync(&self.shared)?;
         dir.fs.sync_dir(&dir.path).map_err(|e| Failure::Fatal("sync", e))?;
         let segment = Segment { last_seq: active.last_seq, bytes: format::HEADER as u64 };
@@ -228,11 +243,28 @@ impl Writer {
 // === impl Active ===
 
 impl Active {
-    /// Appends all of `bytes`, or leaves the file as it was.
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        match self.file.write_all(bytes) {
+    /// A second handle. Without one, which only a lack of file descriptors explains, memory serves on.
+    fn reader(&mut self, shared: &Shared) -> Option<Arc<dyn File>> {
+        if self.reader.is_none() {
+            let path = shared.dir.segment(self.first_seq);
+            match shared.dir.fs.open(&path) {
+                Ok(file) => self.reader = Some(file.into()),
+                Err(error) => warn!(%error, "segment cannot be opened for reading"),
+            }
+        }
+        self.reader.clone()
+    }
+
+    /// Appends all `parts`, or leaves the file as it was.
+    fn append<'p>(&mut self, mut parts: impl Iterator<Item = &'p [u8]>) -> Result<(), Failure> {
+        let mut added = 0;
+        let written = parts.try_for_each(|part| {
+            added += part.len() as u64;
+            self.file.write_all(part)
+        });
+        match written {
             Ok(()) => {
-                self.bytes += bytes.len() as u64;
+                self.bytes += added;
                 Ok(())
             }
             Err(e) if is_full(&e) => {
