@@ -12,7 +12,8 @@ pub struct Config {
     pub flush_interval: HumanDuration,
     /// How often is looked for tenants to flush. Default 1s.
     pub flush_check_interval: HumanDuration,
-    /// A tenant's recent data is flushed once it has this many bytes in memory. Default 512MiB.
+    /// A tenant's recent data is flushed once it has this many bytes: of samples in memory, of lines in the
+    /// write-ahead log. Default 512MiB.
     pub max_head_bytes: ByteSize,
     /// Memory for recent data of all tenants. At three quarters the largest tenants are flushed, at the
     /// limit pushes are refused. 0 = 40 % of the machine's or cgroup's memory. Default 0.
@@ -21,6 +22,9 @@ pub struct Config {
     pub max_wal_bytes: ByteSize,
     /// A flush of more is split into blocks of about this many bytes before encoding. Default 256MiB.
     pub max_block_bytes: ByteSize,
+    /// The same for lines, which are in memory only while their block is made: this many bytes and about as
+    /// much again. Default 64MiB.
+    pub max_log_block_bytes: ByteSize,
     /// How flushed blocks keep log lines: `packed` in columns of what varies, smaller and searched faster, or
     /// `plain` as a Parquet column that other tools read. Default packed.
     pub log_lines: LineForm,
@@ -55,6 +59,7 @@ impl Default for Config {
             memory_limit: ByteSize(0),
             max_wal_bytes: ByteSize(4 << 30),
             max_block_bytes: ByteSize(256 << 20),
+            max_log_block_bytes: ByteSize(64 << 20),
             log_lines: LineForm::Packed,
             flush_concurrency: 2,
             flush_max_backoff: HumanDuration::from_secs(60),
@@ -76,6 +81,7 @@ impl Config {
             ("flush_check_interval", self.flush_check_interval.is_zero()),
             ("max_head_bytes", self.max_head_bytes.0 == 0),
             ("max_block_bytes", self.max_block_bytes.0 == 0),
+            ("max_log_block_bytes", self.max_log_block_bytes.0 == 0),
             ("flush_concurrency", self.flush_concurrency == 0),
             ("flush_max_backoff", self.flush_max_backoff.is_zero()),
             ("tail_buffer", self.tail_buffer == 0),

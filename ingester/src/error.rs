@@ -5,6 +5,7 @@ use skald_model::{Chain, ErrorKind};
 use skald_rpc::RpcError;
 
 use crate::config::InvalidConfig;
+use crate::head::logs::ReadError;
 use crate::parsed::InvalidBatch;
 
 /// An error of opening, flushing or closing an ingester.
@@ -23,6 +24,8 @@ pub enum Error {
     /// A buffer in memory does not decode: a bug.
     #[error("buffer of a series in memory")]
     Buffer(#[from] ChunkError),
+    #[error("recent lines")]
+    Read(#[from] ReadError),
     #[error("computation was stopped: {0}")]
     Computation(String),
     /// A newer incarnation of this replica has committed.
@@ -41,6 +44,7 @@ impl Error {
             Self::Catalog(e) => e.kind(),
             Self::Commit(e) => e.kind(),
             Self::Block(e) => e.kind(),
+            Self::Read(e) => e.kind(),
             Self::Fenced => ErrorKind::Unavailable,
             Self::Buffer(_) | Self::Computation(_) => ErrorKind::Internal,
         }

@@ -156,6 +156,8 @@ impl Ingester {
         let bytes = metrics_snapshot.as_ref().map_or(0, |s| s.bytes)
             + logs_snapshot.as_ref().map_or(0, |s| s.bytes);
         tenant.account(&self.0.memory, Part::Flushing, bytes);
+        tenant.note_stored(logs.stored_bytes());
+        tenant.note_stored_flushing(logs_snapshot.as_ref().map_or(0, |s| s.stored_bytes));
         tenant.set_flushing(firsts.into_iter().flatten().min().unwrap_or(NO_SEQ));
         Some(Pending {
             watermark,
@@ -221,6 +223,7 @@ impl Ingester {
         {
             let (tenant, source, from) = (Arc::clone(tenant), Arc::clone(snapshot), *cursor);
             let options = self.writer_options();
+            let max = usize::try_from(self.0.config.max_log_block_bytes.0).unwrap_or(usize::MAX);
             let work = move || encode_logs(&tenant, &source, from, options, max);
             let (encoded, next) = pool.run(work).await??;
             *cursor = next;
@@ -250,6 +253,7 @@ impl Ingester {
         drop(logs);
         drop(metrics);
         tenant.account(&self.0.memory, Part::Flushing, 0);
+        tenant.note_stored_flushing(0);
         // The last owners: freeing millions of buffers takes its time, not under the locks.
         drop((old, done));
     }

@@ -146,16 +146,16 @@ impl Ingester {
     fn store_logs(
         &self,
         tenant: &Tenant,
-        mut batch: LogsBatch,
+        batch: LogsBatch,
         rules: &Rules<'_>,
     ) -> Result<(Logged, Option<Tailed>), RpcError> {
         let now_ms = self.0.deps.clock.now_ms();
         let mut head = tenant.logs.write();
-        let planned = plan_logs(&head, &batch, rules);
-        let record = if planned.refused.is_empty() {
-            (!batch.items.is_empty()).then(|| batch.bytes.clone())
+        let mut planned = plan_logs(&head, &batch, rules);
+        let accepted = if planned.refused.is_empty() {
+            Some(batch).filter(|batch| !batch.items.is_empty())
         } else {
-            accepted_logs(&batch, &planned.refused)
+            accepted_logs(&batch, &std::mem::take(&mut planned.refused))
         };
         let mut seq = None;
         for chunk in planned.relog.chunks(RELOG_CHUNK) {
@@ -167,26 +167,25 @@ impl Ingester {
             chunk.iter().for_each(|(_, r)| head.index.set_logged(*r, generation));
             seq = Some(s);
         }
-        if let Some(record) = record {
-            let appended = self.0.wal.append(&tenant.id, KIND_BATCH, &[&record]);
-            let s = appended.map_err(|e| wal_error(&e))?.seq;
-            head.log.note(s, now_ms);
-            seq = Some(s);
-            store_logs(&mut head, &mut batch, &planned);
+        if let Some(batch) = &accepted {
+            let appended = self.0.wal.append_kept(&tenant.id, KIND_BATCH, &batch.bytes);
+            let (appended, payload) = appended.map_err(|e| wal_error(&e))?;
+            head.log.note(appended.seq, now_ms);
+            seq = Some(appended.seq);
+            store_logs(&mut head, batch, &payload, &planned);
             tenant.account(&self.0.memory, Part::Logs, head.bytes());
+            tenant.note_stored(head.stored_bytes());
         }
-        let streams: Vec<(usize, Labels)> = if tenant.tails.len() == 0 {
-            Vec::new()
-        } else {
+        let tailed = accepted.filter(|_| tenant.tails.len() > 0).map(|batch| {
             let found = |(at, item): (usize, &crate::parsed::LogsItem)| {
                 Some((at, head.index.labels(head.index.find(item.id)?)))
             };
-            batch.items.iter().enumerate().filter_map(found).collect()
-        };
+            let streams = batch.items.iter().enumerate().filter_map(found).collect();
+            (batch, streams)
+        });
         drop(head);
         let Applied { outcome, relog, .. } = planned;
-        let logged = Logged { outcome, seq, n_relogged: relog.len() };
-        Ok((logged, (!streams.is_empty()).then_some((batch, streams))))
+        Ok((Logged { outcome, seq, n_relogged: relog.len() }, tailed))
     }
 }
 

@@ -94,13 +94,14 @@ impl Ingester {
         }
         self.0.metrics.replay_records.inc();
         tenant.first_seen(record.seq);
-        self.apply_record(&tenant, parsed, record.seq);
+        self.apply_record(&tenant, parsed, record);
         if self.0.memory.used() / 3 >= self.0.memory_limit / 4 {
             handle.block_on(self.make_room());
         }
     }
 
-    fn apply_record(&self, tenant: &Tenant, parsed: Parsed, seq: u64) {
+    fn apply_record(&self, tenant: &Tenant, parsed: Parsed, record: &Record<'_>) {
+        let seq = record.seq;
         let limits: Arc<Limits> = self.0.deps.limits.get(&tenant.id);
         let rules = Rules { tenant: &tenant.id, limits: &limits, mode: Mode::Replay };
         let now_ms = self.0.deps.clock.now_ms();
@@ -116,14 +117,16 @@ impl Ingester {
                 tenant.account(&self.0.memory, Part::Metrics, head.bytes());
                 applied
             }
-            Parsed::Logs(mut batch) => {
+            Parsed::Logs(batch) => {
                 let mut head = tenant.logs.write();
                 let planned = plan_logs(&head, &batch, &rules);
-                store_logs(&mut head, &mut batch, &planned);
+                // The lines stay in the log.
+                store_logs(&mut head, &batch, &record.keep(), &planned);
                 let generation = head.log.generation;
                 planned.relog.iter().for_each(|(_, r)| head.index.set_logged(*r, generation));
                 head.log.note(seq, now_ms);
                 tenant.account(&self.0.memory, Part::Logs, head.bytes());
+                tenant.note_stored(head.stored_bytes());
                 planned
             }
         };

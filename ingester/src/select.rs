@@ -109,7 +109,7 @@ impl Ingester {
         let request = request.clone();
         self.read(id, move |tenant| {
             let picked = pick_streams(tenant, &request.matchers, request.range);
-            Ok((picked.manifest_version, picked.entries(&request)))
+            Ok((picked.manifest_version, picked.entries(&request)?))
         })
         .await
     }
@@ -188,7 +188,7 @@ impl Ingester {
         let matchers = matchers.to_vec();
         self.read(id, move |tenant| {
             let picked = pick_streams(tenant, &matchers, range);
-            Ok((picked.manifest_version, picked.stats(range)))
+            Ok((picked.manifest_version, picked.stats(range)?))
         })
         .await
     }

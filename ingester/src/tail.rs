@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use skald_model::{Labels, LogEntry, Matcher, StreamEntries};
+use skald_model::{Labels, Matcher, StreamEntries};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -76,14 +76,7 @@ impl Tails {
 
 fn entries(batch: &LogsBatch, at: usize, labels: &Labels) -> Option<StreamEntries> {
     let item = batch.items.get(at)?;
-    let mut entries: Vec<LogEntry> = batch.entries[item.entries()]
-        .iter()
-        .map(|e| LogEntry {
-            timestamp_ns: e.timestamp_ns,
-            line: batch.line(e),
-            metadata: batch.metadata(e),
-        })
-        .collect();
+    let mut entries = batch.entries(item);
     entries.sort_by_key(|e| e.timestamp_ns);
     (!entries.is_empty()).then(|| StreamEntries { labels: labels.clone(), entries })
 }

@@ -41,6 +41,8 @@ pub(crate) struct Tenant {
     /// The first record that replay met, or [`NO_SEQ`].
     first_seq: AtomicU64,
     bytes: [AtomicU64; 3],
+    /// Bytes of lines that lie in the log: those of the head, and of the snapshot being flushed.
+    stored: [AtomicU64; 2],
 }
 
 /// What memory is used for.
@@ -58,8 +60,10 @@ pub(crate) struct Memory(AtomicI64);
 /// What a tenant has that is not flushed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unflushed {
-    /// Bytes that a cut would take.
+    /// Bytes of memory that a cut would take.
     pub(crate) bytes: usize,
+    /// With lines that lie in the log.
+    pub(crate) stored_bytes: u64,
     /// When the oldest record was applied; `None` when there is none since the last cut.
     pub(crate) first_ms: Option<i64>,
     /// Series and streams.
@@ -84,6 +88,7 @@ impl Tenant {
             held_seq: AtomicU64::new(NO_SEQ),
             first_seq: AtomicU64::new(NO_SEQ),
             bytes: [const { AtomicU64::new(0) }; 3],
+            stored: [const { AtomicU64::new(0) }; 2],
         }
     }
 
@@ -99,18 +104,31 @@ impl Tenant {
         self.bytes[part as usize].load(Ordering::Relaxed)
     }
 
-    /// Whether all that is in memory, with a snapshot being flushed, takes less than `bytes`.
+    /// Notes how many bytes of lines the logs head has in the log.
+    pub(crate) fn note_stored(&self, bytes: u64) {
+        self.stored[0].store(bytes, Ordering::Relaxed);
+    }
+
+    /// The same for the snapshot being flushed.
+    pub(crate) fn note_stored_flushing(&self, bytes: u64) {
+        self.stored[1].store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether all that is recent, with a snapshot being flushed, takes less than `bytes`.
     pub(crate) fn is_small(&self, bytes: u64) -> bool {
         let parts = [Part::Metrics, Part::Logs, Part::Flushing];
-        parts.into_iter().map(|part| self.bytes(part)).sum::<u64>() < bytes
+        let stored = self.stored.iter().map(|n| n.load(Ordering::Relaxed));
+        parts.into_iter().map(|part| self.bytes(part)).chain(stored).sum::<u64>() < bytes
     }
 
     pub(crate) fn unflushed(&self) -> Unflushed {
         let metrics = self.metrics.read();
         let logs = self.logs.read();
         let first = |log: &crate::head::LogState| log.first_seq.map(|_| log.first_ms);
+        let bytes = metrics.data_bytes() + logs.data_bytes();
         Unflushed {
-            bytes: metrics.data_bytes() + logs.data_bytes(),
+            bytes,
+            stored_bytes: bytes as u64 + logs.stored_bytes(),
             first_ms: [first(&metrics.log), first(&logs.log)].into_iter().flatten().min(),
             n_series: metrics.index.len() + logs.index.len(),
         }

@@ -1,12 +1,14 @@
 //! Entries of a batch into the logs head, in two steps: plan, and store once the plan is in the WAL.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use skald_model::{ErrorKind, Labels, SeriesId};
+use skald_wal::Kept;
 
 use super::reject::reject;
 use super::{Applied, Rules, shown};
-use crate::head::logs::LogsHead;
+use crate::head::logs::{LogsHead, Run};
 use crate::parsed::LogsBatch;
 
 /// Finds out what the rules allow, changing nothing.
@@ -14,7 +16,7 @@ pub(crate) fn plan_logs(head: &LogsHead, batch: &LogsBatch, rules: &Rules<'_>) -
     let mut applied = Applied::default();
     let mut new: HashSet<SeriesId> = HashSet::new();
     for (at, item) in (0u32..).zip(&batch.items) {
-        let n_entries = item.entries().len() as u64;
+        let n_entries = item.n_entries();
         let taken = match (head.index.find(item.id), &item.labels) {
             (Some(r), labels) => {
                 if labels.is_none() && head.index.logged(r) != head.log.generation {
@@ -46,7 +48,14 @@ pub(crate) fn plan_logs(head: &LogsHead, batch: &LogsBatch, rules: &Rules<'_>) -
 }
 
 /// Stores what [`plan_logs`] allowed. The labels in the batch are in the WAL by now.
-pub(crate) fn store_logs(head: &mut LogsHead, batch: &mut LogsBatch, planned: &Applied) {
+///
+/// `payload` is the batch as the log has it.
+pub(crate) fn store_logs(
+    head: &mut LogsHead,
+    batch: &LogsBatch,
+    payload: &Arc<Kept>,
+    planned: &Applied,
+) {
     let generation = head.log.generation;
     let mut held = None;
     let mut refused = planned.refused.items.iter().copied().peekable();
@@ -63,11 +72,9 @@ pub(crate) fn store_logs(head: &mut LogsHead, batch: &mut LogsBatch, planned: &A
             (None, Some(labels)) => head.create(item.id, labels),
             (None, None) => None,
         };
-        let entries = &mut batch.entries[item.entries()];
-        let Some(r) = r.filter(|_| !entries.is_empty()) else { continue };
-        let held = *held.get_or_insert_with(|| head.hold(batch.bytes.clone()));
-        entries.iter_mut().for_each(|e| e.batch = held);
-        head.append(r, entries);
+        let Some(r) = r.filter(|_| item.run.n > 0) else { continue };
+        let batch = *held.get_or_insert_with(|| head.hold(batch.base, payload));
+        head.append(r, Run { batch, ..item.run });
     }
 }
 

@@ -1,11 +1,11 @@
 //! Batches that the ingester writes itself: what was accepted of a batch, and labels once more.
 
 use bytes::Bytes;
-use skald_codec::batch::{LogsBuilder, MetricsBuilder, Starts};
+use skald_codec::batch::{LogsBuilder, MetricsBuilder, Starts, with_labels};
 use skald_model::{Histogram, Labels, SeriesId};
 
 use super::{Refused, position};
-use crate::parsed::{LogsBatch, MetricsBatch};
+use crate::parsed::{LogsBatch, MetricsBatch, Parsed};
 
 /// Walks along ascending positions.
 struct Skip<'a>(std::iter::Peekable<std::iter::Copied<std::slice::Iter<'a, u32>>>);
@@ -66,20 +66,20 @@ pub(crate) fn accepted_metrics(batch: &MetricsBatch, refused: &Refused) -> Optio
     (!builder.is_empty()).then(|| builder.finish())
 }
 
-/// As [`accepted_metrics`] for logs.
-pub(crate) fn accepted_logs(batch: &LogsBatch, refused: &Refused) -> Option<Bytes> {
-    let mut builder = LogsBuilder::new(batch.entries.first().map_or(0, |e| e.timestamp_ns));
+/// As [`accepted_metrics`] for logs, read again: its entries lie elsewhere.
+pub(crate) fn accepted_logs(batch: &LogsBatch, refused: &Refused) -> Option<LogsBatch> {
     let mut items = Skip::new(&refused.items);
-    for (at, item) in batch.items.iter().enumerate() {
-        if items.has(at) {
-            continue;
-        }
-        builder.stream(item.id, item.labels.as_ref());
-        for entry in &batch.entries[item.entries()] {
-            builder.entry(entry.timestamp_ns, &batch.line(entry), &batch.metadata(entry));
-        }
+    let accepted: Vec<u32> =
+        (0..batch.items.len()).filter(|at| !items.has(*at)).map(position).collect();
+    if accepted.is_empty() {
+        return None;
     }
-    (!builder.is_empty()).then(|| builder.finish())
+    // Made of a batch that was read before, so there is nothing to fail at.
+    let bytes = with_labels(&batch.bytes, &accepted, |_| None).ok()?;
+    match Parsed::parse(&bytes.into()) {
+        Ok(Parsed::Logs(batch)) => Some(batch),
+        _ => None,
+    }
 }
 
 /// A batch of labels only.

@@ -3,9 +3,10 @@
 use skald_blocks::metric::SeriesRow;
 use skald_blocks::{Encoded, LogBlockWriter, MetricBlockWriter, WriterOptions};
 use skald_model::{Labels, LogEntry};
+use tracing::error;
 
 use crate::error::Error;
-use crate::head::logs::{LogsSnapshot, entries_of};
+use crate::head::logs::{LogsSnapshot, ReadError, entries_of};
 use crate::head::metrics::{MetricsSnapshot, chunks_of};
 use crate::index::Ref;
 use crate::tenant::Tenant;
@@ -13,11 +14,11 @@ use crate::tenant::Tenant;
 /// Series whose labels are made under one read lock.
 const STEP: usize = 1024;
 
-/// Where the next part begins: a series, and entries of it that are written already.
+/// Where the next part begins: a series, and runs of a stream that are written already.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cursor {
     series: usize,
-    entries: usize,
+    runs: usize,
 }
 
 impl Cursor {
@@ -67,37 +68,44 @@ pub(super) fn encode_logs(
 ) -> Result<(Option<Encoded>, Cursor), Error> {
     let mut writer = LogBlockWriter::new(options);
     let mut cursor = from;
+    let mut n_damaged = 0;
     while !cursor.at_end(snapshot.data.len()) && writer.size_hint() < max_bytes {
         let Some(data) = snapshot.data.get(cursor.series).filter(|d| !d.is_empty()) else {
-            cursor = Cursor { series: cursor.series + 1, entries: 0 };
+            cursor = Cursor { series: cursor.series + 1, runs: 0 };
             continue;
         };
-        let labels = tenant.logs.read().index.labels(number(cursor.series));
-        let mut entries = entries_of(data, &snapshot.batches);
         let room = max_bytes - writer.size_hint();
-        let mut rest = entries.split_off(cursor.entries.min(entries.len()));
-        let n = fitting(&rest, room);
-        if n < rest.len() {
-            rest.truncate(n);
-            cursor.entries += n;
-        } else {
-            cursor = Cursor { series: cursor.series + 1, entries: 0 };
+        let mut entries: Vec<LogEntry> = Vec::new();
+        let (mut bytes, mut at_end) = (0, true);
+        // The writer sorts and leaves out what is there twice.
+        for run in data.runs().skip(cursor.runs) {
+            if bytes >= room {
+                at_end = false;
+                break;
+            }
+            cursor.runs += 1;
+            bytes += run.len as usize;
+            match entries_of(run, &snapshot.batches) {
+                Ok(mut some) => entries.append(&mut some),
+                // As replay does with a record that is damaged: the rest must not wait for it for ever.
+                Err(ReadError::Checksum) => n_damaged += run.n,
+                Err(e) => return Err(e.into()),
+            }
         }
-        writer.push(labels, rest)?;
+        if !entries.is_empty() {
+            let labels = tenant.logs.read().index.labels(number(cursor.series));
+            writer.push(labels, entries)?;
+        }
+        if at_end {
+            cursor = Cursor { series: cursor.series + 1, runs: 0 };
+        }
+    }
+    if n_damaged > 0 {
+        let tenant = tenant.id.as_str();
+        error!(tenant, entries = n_damaged, "entries that the disk damaged are lost");
     }
     let encoded = if writer.is_empty() { None } else { Some(writer.finish()?) };
     Ok((encoded, cursor))
-}
-
-/// How many entries fit, at least one.
-fn fitting(entries: &[LogEntry], room: usize) -> usize {
-    let mut bytes = 0;
-    let fits = |e: &&LogEntry| {
-        let before = bytes;
-        bytes += e.line.len() + e.metadata.as_bytes().len() + 8;
-        before < room
-    };
-    entries.iter().take_while(fits).count().max(1)
 }
 
 fn number(series: usize) -> Ref {

@@ -128,7 +128,7 @@ impl Ingester {
             let old = unflushed
                 .first_ms
                 .is_some_and(|first| now_ms - first >= config.flush_interval.as_millis());
-            let large = unflushed.bytes as u64 >= config.max_head_bytes.0;
+            let large = unflushed.stored_bytes >= config.max_head_bytes.0;
             let begun = tenant.is_flushing();
             let rested = since_cut >= RELIEF_INTERVAL || bytes >= limit / 16;
             let relieves = excess > 0 && bytes > 0 && rested;

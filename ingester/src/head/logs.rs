@@ -1,20 +1,24 @@
 //! The logs head of a tenant.
 //!
-//! Entries point into the batches they came in, so a line is never copied. A retried batch is there
-//! twice until it is read or flushed: equal entries (time, line, metadata) count once everywhere.
+//! It knows where in which batch the entries of each stream lie; the batches lie in the write-ahead
+//! log, from which they are read when somebody asks or a flush comes, so that memory holds places and
+//! no lines. A retried batch is there twice until it is read or flushed: equal entries (time, line,
+//! metadata) count once everywhere.
 
 mod data;
+mod fetch;
 mod read;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use skald_model::{Labels, SeriesId};
+use skald_wal::Kept;
 
-pub(crate) use self::data::{Batches, Entry, StreamData};
-pub(crate) use self::read::{Selection, entries_of};
+pub(crate) use self::data::{Batch, Batches, Run, StreamData};
+pub(crate) use self::fetch::{ReadError, entries_of};
+pub(crate) use self::read::Selection;
 use super::metrics::{IDLE_CUTS, worth_evicting};
 use super::{Ageing, Cuttable, LogState};
 use crate::index::{Index, Ref, retain_mapped};
@@ -30,6 +34,7 @@ pub(crate) struct LogsHead {
     /// At this commit everything flushed so far is visible.
     pub(crate) manifest_version: u64,
     data_bytes: usize,
+    stored_bytes: u64,
 }
 
 /// Buffers taken out of a head, by `Ref`.
@@ -37,7 +42,10 @@ pub(crate) struct LogsHead {
 pub(crate) struct LogsSnapshot {
     pub(crate) data: Vec<StreamData>,
     pub(crate) batches: Batches,
+    /// In memory.
     pub(crate) bytes: usize,
+    /// In the log.
+    pub(crate) stored_bytes: u64,
 }
 
 impl Cuttable for LogsHead {
@@ -56,17 +64,17 @@ impl LogsHead {
         Some(r)
     }
 
-    /// Takes hold of a batch whose entries follow; answers its number.
-    pub(crate) fn hold(&mut self, batch: Bytes) -> u32 {
-        self.data_bytes += batch.len() + size_of::<Bytes>();
-        self.batches.push(batch)
+    /// Takes hold of a batch whose runs follow; answers its number.
+    pub(crate) fn hold(&mut self, base: i64, payload: &Arc<Kept>) -> u32 {
+        self.data_bytes += size_of::<Batch>() + size_of::<Kept>();
+        self.stored_bytes += payload.len() as u64;
+        self.batches.push(Batch { base, payload: Arc::clone(payload) })
     }
 
     /// Adds entries that lie in a held batch.
-    pub(crate) fn append(&mut self, r: Ref, entries: &[Entry]) {
-        self.data_bytes += size_of_val(entries);
-        let data = &mut self.data[r as usize];
-        entries.iter().for_each(|e| data.push(*e));
+    pub(crate) fn append(&mut self, r: Ref, run: Run) {
+        self.data_bytes += size_of::<Run>();
+        self.data[r as usize].push(run);
     }
 
     /// Bytes of index and buffers, the snapshot's not included.
@@ -74,9 +82,14 @@ impl LogsHead {
         self.index.bytes() + self.data_bytes + self.data.len() * size_of::<StreamData>()
     }
 
-    /// Bytes that a cut would take.
+    /// Bytes of memory that a cut would take.
     pub(crate) fn data_bytes(&self) -> usize {
         self.data_bytes
+    }
+
+    /// Bytes of the batches that a cut would take, wherever they lie.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
     }
 
     /// Takes all buffers; `None` when there are none. Must not run while a snapshot is outstanding.
@@ -95,13 +108,14 @@ impl LogsHead {
         self.log.cut();
         let batches = std::mem::take(&mut self.batches);
         let bytes = std::mem::take(&mut self.data_bytes);
+        let stored_bytes = std::mem::take(&mut self.stored_bytes);
         if !any {
             return None;
         }
         let fresh = std::iter::repeat_with(StreamData::default).take(self.data.len()).collect();
         let data = std::mem::replace(&mut self.data, fresh);
         let bytes = bytes + data.len() * size_of::<StreamData>();
-        let snapshot = Arc::new(LogsSnapshot { data, batches, bytes });
+        let snapshot = Arc::new(LogsSnapshot { data, batches, bytes, stored_bytes });
         self.flushing = Some(Arc::clone(&snapshot));
         Some(snapshot)
     }

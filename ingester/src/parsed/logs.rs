@@ -3,19 +3,19 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use skald_codec::batch::{Batch, EntryView};
-use skald_model::{Labels, SeriesId};
+use skald_codec::batch::{Batch, EntryView, StreamView};
+use skald_model::{Labels, LogEntry, SeriesId};
 
 use super::{InvalidBatch, labels, position};
-use crate::head::logs::Entry;
+use crate::head::logs::Run;
 
-/// All streams of a batch; the entries of all stand in one column.
+/// All streams of a batch. Entries stay where they are, in the batch.
 #[derive(Debug)]
 pub(crate) struct LogsBatch {
     pub(crate) bytes: Bytes,
+    /// What the times of each stream begin from.
+    pub(crate) base: i64,
     pub(crate) items: Vec<LogsItem>,
-    /// Their `batch` is set when a head takes hold of the bytes.
-    pub(crate) entries: Vec<Entry>,
 }
 
 /// One stream of a batch.
@@ -23,83 +23,102 @@ pub(crate) struct LogsBatch {
 pub(crate) struct LogsItem {
     pub(crate) id: SeriesId,
     pub(crate) labels: Option<Labels>,
-    entries: (u32, u32),
+    /// Its `batch` is set when a head takes hold of the bytes.
+    pub(crate) run: Run,
 }
 
 // === impl LogsBatch ===
 
 impl LogsBatch {
     pub(super) fn parse(mut batch: Batch<'_>, bytes: &Bytes) -> Result<Self, InvalidBatch> {
-        let mut out = Self {
-            bytes: bytes.clone(),
-            items: Vec::with_capacity(batch.n_items()),
-            entries: Vec::new(),
-        };
-        while let Some(mut stream) = batch.next_stream()? {
-            let item = out.items.len();
+        let base = batch.base();
+        let mut items = Vec::with_capacity(batch.n_items());
+        // Of the entry before: the next one often has the same.
+        let mut metadata: &[u8] = &[];
+        while let Some(stream) = batch.next_stream()? {
+            let item = items.len();
             let labels = labels(bytes, stream.labels, stream.id, item)?;
-            let start = position(out.entries.len());
-            out.entries.reserve(stream.n_entries());
-            while let Some(entry) = stream.next_entry()? {
-                out.entries.push(checked(bytes, &entry, item)?);
-            }
-            let entries = (start, position(out.entries.len()));
-            out.items.push(LogsItem { id: stream.id, labels, entries });
+            let id = stream.id;
+            let run = checked(bytes, stream, item, &mut metadata)?;
+            items.push(LogsItem { id, labels, run });
         }
-        Ok(out)
+        Ok(Self { bytes: bytes.clone(), base, items })
     }
 
-    /// The line of an entry.
-    pub(crate) fn line(&self, entry: &Entry) -> Bytes {
-        self.bytes.slice(span(entry.line, entry.line_len))
-    }
-
-    /// The structured metadata of an entry.
-    pub(crate) fn metadata(&self, entry: &Entry) -> Labels {
-        if entry.metadata_len == 0 {
-            return Labels::empty();
+    /// The entries of an item, in the order in which they came.
+    pub(crate) fn entries(&self, item: &LogsItem) -> Vec<LogEntry> {
+        let mut entries = Vec::with_capacity(item.run.n as usize);
+        let body = self.bytes.get(item.run.span()).unwrap_or_default();
+        // Decoded once before, by `checked`.
+        let Ok(mut stream) = StreamView::of_body(item.id, self.base, body) else { return entries };
+        while let Ok(Some(entry)) = stream.next_entry() {
+            entries.push(LogEntry {
+                timestamp_ns: entry.timestamp_ns,
+                line: self.bytes.slice_ref(entry.line),
+                metadata: Labels::from_canonical(self.bytes.slice_ref(entry.metadata)),
+            });
         }
-        let bytes = self.bytes.slice(span(entry.metadata, entry.metadata_len));
-        // Validated by `checked`.
-        Labels::from_bytes(bytes).unwrap_or_default()
+        entries
     }
 }
 
-fn span(at: u32, len: u32) -> Range<usize> {
-    at as usize..at as usize + len as usize
+/// Checks all entries of a stream and says what they are as a whole.
+fn checked<'a>(
+    bytes: &Bytes,
+    mut stream: StreamView<'a>,
+    item: usize,
+    metadata: &mut &'a [u8],
+) -> Result<Run, InvalidBatch> {
+    let body = stream.body();
+    let mut run = Run {
+        n: position(stream.n_entries()),
+        at: position(offset(bytes, body)),
+        len: position(body.len()),
+        crc: crc32c::crc32c(body),
+        ..Run::EMPTY
+    };
+    while let Some(entry) = stream.next_entry()? {
+        check(bytes, &entry, item, metadata)?;
+        run.note(entry.timestamp_ns, entry.line.len());
+    }
+    Ok(run)
 }
 
-fn checked(bytes: &Bytes, entry: &EntryView<'_>, item: usize) -> Result<Entry, InvalidBatch> {
+fn check<'a>(
+    bytes: &Bytes,
+    entry: &EntryView<'a>,
+    item: usize,
+    metadata: &mut &'a [u8],
+) -> Result<(), InvalidBatch> {
     if std::str::from_utf8(entry.line).is_err() {
         return Err(InvalidBatch::NotUtf8 { item });
     }
     if entry.timestamp_ns == i64::MAX {
         return Err(InvalidBatch::Timestamp { item });
     }
-    if !entry.metadata.is_empty() {
+    if !entry.metadata.is_empty() && entry.metadata != *metadata {
         Labels::from_bytes(bytes.slice_ref(entry.metadata))
             .map_err(|source| InvalidBatch::Metadata { item, source })?;
+        *metadata = entry.metadata;
     }
-    let offset = |part: &[u8]| {
-        if part.is_empty() {
-            return 0;
-        }
-        position(part.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr()))
-    };
-    Ok(Entry {
-        timestamp_ns: entry.timestamp_ns,
-        batch: 0,
-        line: offset(entry.line),
-        line_len: position(entry.line.len()),
-        metadata: offset(entry.metadata),
-        metadata_len: position(entry.metadata.len()),
-    })
+    Ok(())
+}
+
+fn offset(bytes: &Bytes, part: &[u8]) -> usize {
+    if part.is_empty() { 0 } else { part.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr()) }
 }
 
 // === impl LogsItem ===
 
 impl LogsItem {
-    pub(crate) fn entries(&self) -> Range<usize> {
-        self.entries.0 as usize..self.entries.1 as usize
+    pub(crate) fn n_entries(&self) -> u64 {
+        u64::from(self.run.n)
+    }
+}
+
+impl Run {
+    /// Where in its batch the body lies.
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.at as usize..self.at as usize + self.len as usize
     }
 }

@@ -56,10 +56,12 @@ fn entries_point_into_the_batch() {
     b.stream(SeriesId(2), None);
     b.entry(6, b"two", &Labels::empty());
     let Parsed::Logs(batch) = parse(b.finish()).unwrap() else { panic!("logs") };
-    let [one, two] = [&batch.entries[0], &batch.entries[1]];
-    assert_eq!((&batch.line(one)[..], batch.metadata(one)), (&b""[..], metadata));
-    assert_eq!((&batch.line(two)[..], batch.metadata(two)), (&b"two"[..], Labels::empty()));
-    assert_eq!(batch.items[1].entries(), 1..2);
+    let entries: Vec<_> = batch.items.iter().flat_map(|item| batch.entries(item)).collect();
+    let [one, two] = &entries[..] else { panic!("two entries") };
+    assert_eq!((&one.line[..], &one.metadata), (&b""[..], &metadata));
+    assert_eq!((&two.line[..], &two.metadata), (&b"two"[..], &Labels::empty()));
+    let run = batch.items[1].run;
+    assert_eq!((run.min, run.max, run.n, run.line_bytes, run.unordered), (6, 6, 1, 3, false));
 }
 
 proptest! {

@@ -5,4 +5,5 @@ mod crash;
 mod hammer;
 mod limits;
 mod push;
+mod stored;
 mod support;

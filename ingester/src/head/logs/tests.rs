@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 use skald_codec::batch::LogsBuilder;
 use skald_limits::Limits;
@@ -26,10 +27,10 @@ fn push(head: &mut LogsHead, entries: &[(i64, String)]) {
     let tenant = TenantId::single();
     let limits = Limits::default();
     let rules = Rules { tenant: &tenant, limits: &limits, mode: Mode::Replay };
-    let mut batch = batch(entries);
+    let batch = batch(entries);
     let planned = plan_logs(head, &batch, &rules);
     assert_eq!(planned.outcome.entries, entries.len() as u64);
-    store_logs(head, &mut batch, &planned);
+    store_logs(head, &batch, &Kept::in_memory(batch.bytes.clone()), &planned);
 }
 
 fn pick(head: &LogsHead, range: TimeRange) -> Selection {
@@ -68,10 +69,12 @@ fn a_retried_batch_counts_once() {
     push(&mut head, &[line(9, "new")]);
     let picked = pick(&head, TimeRange::ALL);
     let want = [line(1, "a"), line(2, "b"), line(2, "c"), line(9, "new")];
-    assert_eq!(lines(&picked.entries(&all())), want);
-    assert_eq!(picked.stats(TimeRange::ALL).entries, 4);
-    assert_eq!(picked.stats(TimeRange::ALL).bytes, 6);
-    assert_eq!(entries_of(&snapshot.data[0], &snapshot.batches).len(), 3);
+    assert_eq!(lines(&picked.entries(&all()).unwrap()), want);
+    let stats = picked.stats(TimeRange::ALL).unwrap();
+    assert_eq!((stats.entries, stats.bytes), (4, 6));
+    let runs: Vec<_> = snapshot.data[0].runs().collect();
+    assert_eq!(runs.len(), 2);
+    assert_eq!(entries_of(runs[1], &snapshot.batches).unwrap().len(), 4);
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn long_runs_of_one_time_keep_their_order() {
     let mut head = LogsHead::default();
     let entries: Vec<_> = (0..3000).map(|i| line(7, &format!("{}", i % 1000))).collect();
     push(&mut head, &entries);
-    let got = lines(&pick(&head, TimeRange::ALL).entries(&all()));
+    let got = lines(&pick(&head, TimeRange::ALL).entries(&all()).unwrap());
     assert_eq!(got, entries[..1000]);
 }
 
@@ -89,7 +92,7 @@ fn many_batches_are_all_found() {
     for i in 0..600 {
         push(&mut head, &[line(i, &format!("line {i}"))]);
     }
-    let got = lines(&pick(&head, TimeRange::ALL).entries(&all()));
+    let got = lines(&pick(&head, TimeRange::ALL).entries(&all()).unwrap());
     assert_eq!(got.len(), 600);
     assert_eq!(got[599], line(599, "line 599"));
 }
@@ -122,7 +125,7 @@ proptest! {
             backward,
             ..all()
         };
-        let got = lines(&pick(&head, request.range).entries(&request));
+        let got = lines(&pick(&head, request.range).entries(&request).unwrap());
         let mut want: Vec<(i64, String)> = entries
             .into_iter()
             .filter(|(t, l)| request.range.contains(*t) && l.contains('a'))
