@@ -256,9 +256,9 @@ impl Reader<'_> {
             TIME => {
                 let shape = Shape::take(&mut self.meta)?;
                 let suffix = self.text()?;
-                let packed = self.numbers(n_rows)?;
-                let min = unzigzag(packed.min);
-                Column::Time { shape, suffix, min, packed: Packed { min: 0, ..packed } }
+                let numbers = self.numbers(n_rows)?;
+                let min = unzigzag(numbers.min).cast_unsigned();
+                Column::Time { shape, suffix, deltas: Packed { min, ..numbers } }
             }
             HEX => self.hex(n_rows)?,
             TABLE if depth == Depth::Line => Column::Table(self.table(n_rows)?),

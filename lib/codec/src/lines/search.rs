@@ -10,6 +10,11 @@ use memchr::memmem::Finder;
 use super::decode::Lines;
 use super::value::{Column, Entries, Pattern, Texts};
 
+/// Steps that following a needle over the borders of one pattern may take, and values of how many columns
+/// are looked at for it: needles and lines can be made so that there is no end to it.
+const MAX_STEPS: usize = 4096;
+const MAX_LOOKS: usize = 32;
+
 /// What is known of a line or value: whether it contains a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Known {
@@ -137,30 +142,33 @@ impl Lines {
 
     /// Tests the values of a column one by one, once each entry of a table without variables.
     fn values_that(&self, column: usize, n_rows: usize, test: impl Fn(&[u8]) -> bool) -> Found {
-        let mut found = Found::None;
-        let is_time = matches!(self.columns.get(column), Some(Column::Time { .. }));
         let mut value = Vec::new();
-        let mut known: Vec<Option<bool>> = Vec::new();
-        for row in 0..n_rows {
-            let entry = match self.columns.get(column) {
-                Some(Column::Table(table)) => table.id(&self.ids, row).filter(|id| {
-                    table.entries.get(*id).is_some_and(|e| e.pattern.n_columns() == 0)
-                }),
-                _ => None,
-            };
-            known.resize(known.len().max(entry.map_or(0, |id| id + 1)), None);
-            let before = entry.and_then(|id| known.get(id).copied().flatten());
-            let has = is_time
-                || before.unwrap_or_else(|| {
-                    value.clear();
-                    self.append_value(column, row, 0, &mut value);
-                    test(&value)
-                });
-            if let Some(slot) = entry.and_then(|id| known.get_mut(id)) {
-                *slot = Some(has);
+        let mut passes = |row| {
+            value.clear();
+            self.append_value(column, row, 0, &mut value);
+            test(&value)
+        };
+        let mut found = Found::None;
+        match self.columns.get(column) {
+            // What it is depends on the time of the entry.
+            Some(Column::Time { .. }) => return Found::Each(vec![Known::May; n_rows]),
+            Some(Column::Table(table)) => {
+                let mut known = vec![None; table.entries.len()];
+                for row in 0..n_rows {
+                    let entry = table.id(&self.ids, row).filter(|id| table.is_constant(*id));
+                    let passes = match entry.and_then(|id| known.get_mut(id)) {
+                        Some(known) => *known.get_or_insert_with(|| passes(row)),
+                        None => passes(row),
+                    };
+                    if passes {
+                        found.add(n_rows, row, Known::Has);
+                    }
+                }
             }
-            if has {
-                found.add(n_rows, row, if is_time { Known::May } else { Known::Has });
+            _ => {
+                for row in (0..n_rows).filter(|row| passes(*row)) {
+                    found.add(n_rows, row, Known::Has);
+                }
             }
         }
         found
@@ -211,68 +219,67 @@ impl Lines {
         found
     }
 
-    /// Rows where the needle may reach over the border of a piece and a value.
+    /// Rows where the needle may reach over the border of a piece and a value: all of them where finding
+    /// out takes too long.
     fn across(&self, pattern: &Pattern, n_rows: usize, needle: &[u8]) -> Found {
+        let (mut steps, mut looks) = (MAX_STEPS, MAX_LOOKS);
         let mut found = Found::None;
         for i in 0..pattern.n_columns() {
-            let column = pattern.first_column + i;
-            for cut in 1..needle.len() {
+            let number = pattern.first_column + i;
+            let Some(column) = self.columns.get(number) else { continue };
+            let piece = self.meta(&pattern.pieces[i]);
+            let held = needle.iter().take_while(|b| self.may_hold(column, **b)).count();
+            for cut in 1..needle.len().min(piece.len().max(held) + 1) {
                 let (front, back) = needle.split_at(cut);
-                // From the piece before the value into it.
-                if self.meta(&pattern.pieces[i]).ends_with(front)
-                    && self.fits(pattern, 2 * i + 1, back, 0)
-                {
-                    let begins = |v: &[u8]| v.starts_with(back) || back.starts_with(v);
-                    found = found.merge(self.maybe(self.values_that(column, n_rows, begins)));
+                // From the piece before the value into it, or from the value out of it.
+                let into =
+                    piece.ends_with(front) && self.fits(pattern, 2 * i + 1, back, &mut steps);
+                let out_of = cut <= held && self.fits(pattern, 2 * i + 2, back, &mut steps);
+                if !into && !out_of {
+                    continue;
                 }
-                // From the value out of it.
-                let held = self
-                    .columns
-                    .get(column)
-                    .is_some_and(|c| front.iter().all(|b| self.may_hold(c, *b)));
-                if held && self.fits(pattern, 2 * i + 2, back, 0) {
-                    let ends = |v: &[u8]| v.ends_with(front);
-                    found = found.merge(self.maybe(self.values_that(column, n_rows, ends)));
+                if looks == 0 {
+                    return Found::Each(vec![Known::May; n_rows]);
                 }
+                looks -= 1;
+                found = found.merge(self.values_that(number, n_rows, |value| {
+                    (into && (value.starts_with(back) || back.starts_with(value)))
+                        || (out_of && value.ends_with(front))
+                }));
             }
+        }
+        if let Found::Each(each) = &mut found {
+            each.iter_mut().for_each(|known| *known = (*known).min(Known::May));
         }
         found
     }
 
-    fn maybe(&self, found: Found) -> Found {
-        match found {
-            Found::Each(mut each) => {
-                each.iter_mut().for_each(|k| *k = (*k).min(Known::May));
-                Found::Each(each)
-            }
-            other => other,
-        }
-    }
-
-    /// Whether the line may go on with `rest` from element `i` on: piece, value, piece, …
-    fn fits(&self, pattern: &Pattern, i: usize, rest: &[u8], depth: usize) -> bool {
-        if rest.is_empty() || depth > 8 {
+    /// Whether the line may go on with `rest` from element `i` on: piece, value, piece, … Takes one of
+    /// `steps`; when none are left, it may.
+    fn fits(&self, pattern: &Pattern, i: usize, rest: &[u8], steps: &mut usize) -> bool {
+        if rest.is_empty() || *steps == 0 {
             return true;
         }
-        if i.is_multiple_of(2) {
-            let Some(piece) = pattern.pieces.get(i / 2).map(|p| self.meta(p)) else { return false };
-            if piece.len() >= rest.len() {
-                return piece.starts_with(rest);
-            }
-            return rest.strip_prefix(piece).is_some_and(|rest| {
-                i / 2 < pattern.n_columns() && self.fits(pattern, i + 1, rest, depth + 1)
-            });
-        }
-        let Some(column) = self.columns.get(pattern.first_column + i / 2) else { return false };
-        if let Column::Const(text) = column {
-            let text = self.meta(text);
-            return text.starts_with(rest)
+        *steps -= 1;
+        let mut follows = |text: &[u8]| {
+            text.starts_with(rest)
                 || rest
                     .strip_prefix(text)
-                    .is_some_and(|r| self.fits(pattern, i + 1, r, depth + 1));
+                    .is_some_and(|rest| self.fits(pattern, i + 1, rest, steps))
+        };
+        if i.is_multiple_of(2) {
+            return pattern.pieces.get(i / 2).is_some_and(|piece| follows(self.meta(piece)));
         }
-        let held = rest.iter().take_while(|b| self.may_hold(column, **b)).count();
-        held == rest.len() || (0..=held).any(|n| self.fits(pattern, i + 1, &rest[n..], depth + 1))
+        match self.columns.get(pattern.first_column + i / 2).filter(|_| i / 2 < pattern.n_columns())
+        {
+            None => false,
+            Some(Column::Const(text)) => follows(self.meta(text)),
+            Some(column) => {
+                let held = rest.iter().take_while(|b| self.may_hold(column, **b)).count();
+                held == rest.len()
+                    || (0..=held).any(|n| self.fits(pattern, i + 1, &rest[n..], steps))
+            }
+        }
     }
 
     /// Whether a value of the column may have such a byte.

@@ -166,6 +166,26 @@ fn searches_agree_with_the_lines() {
 }
 
 #[test]
+fn texts_over_many_borders_are_found_in_bounded_time() {
+    // Each value may end before or behind each blank: 2^90 ways to lay the needle over a line.
+    let line = |i: u64| {
+        let digit = |s: u64| noise(i * 211 + s) % 2 + 1;
+        (0..90).map(|s| format!("{}{}", digit(s), digit(s + 90))).collect::<Vec<_>>().join(" ")
+    };
+    let lines: Vec<String> = (0..60).map(line).collect();
+    for needle in
+        [&lines[7][1..200], &lines[9][3..60], &"12 ".repeat(30), &"1".repeat(3000), &lines[3]]
+    {
+        check_search(&lines, needle);
+    }
+    let adjacent: Vec<String> =
+        (0..60).map(|i| format!("at 10:20:{:02}a{}b{i}c=x{i}", i % 60, i * 7)).collect();
+    for needle in ["0a7b", ":03a21b3c", "3c=x3", "10:20:0", "1"] {
+        check_search(&adjacent, needle);
+    }
+}
+
+#[test]
 fn reduced_lines_have_the_wanted_fields() {
     let lines = mixed(500);
     let times = times(lines.len());

@@ -12,12 +12,11 @@ use super::times::Shape;
 pub(super) enum Column {
     Const(Range<usize>),
     Number(Style, Packed),
-    /// Less `Packed::min`, which is of no meaning here.
+    /// How far each is from the time of its entry, as signed numbers.
     Time {
         shape: Shape,
         suffix: Range<usize>,
-        min: i64,
-        packed: Packed,
+        deltas: Packed,
     },
     Hex {
         len: usize,
@@ -111,6 +110,11 @@ impl Entries {
         (high << 8 | byte(i)).checked_sub(1)
     }
 
+    /// Whether all values of an entry are the same.
+    pub(super) fn is_constant(&self, id: usize) -> bool {
+        self.entries.get(id).is_some_and(|e| e.pattern.n_columns() == 0)
+    }
+
     pub(super) fn rank(&self, ids: &[u8], i: usize) -> usize {
         let ranks = self.ranks.get_or_init(|| {
             let mut next = vec![0u32; self.entries.len() + 1];
@@ -166,8 +170,8 @@ impl Lines {
             Some(Column::Number(style, numbers)) => {
                 append_number(*style, numbers.get(packed, i), out);
             }
-            Some(Column::Time { shape, suffix, min, packed: numbers }) => {
-                let delta = min.wrapping_add(numbers.get(packed, i).cast_signed());
+            Some(Column::Time { shape, suffix, deltas }) => {
+                let delta = deltas.get(packed, i).cast_signed();
                 shape.write(shape.value(timestamp_ns, delta), out);
                 out.extend_from_slice(self.meta(suffix));
             }
