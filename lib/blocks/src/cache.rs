@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::log::Pack;
 use crate::lru::Lru;
 use crate::metric::{Column, Page};
 use crate::object::Footer;
@@ -46,6 +47,7 @@ enum Part {
 enum Stored {
     Footer(Arc<Footer>),
     Bytes(Bytes),
+    Packs(Arc<[Pack]>),
 }
 
 // === impl CacheSizes ===
@@ -91,7 +93,7 @@ impl FooterCache {
     pub(crate) fn footer(&self, path: &Arc<str>) -> Option<Arc<Footer>> {
         match self.footers.get(&(Arc::clone(path), Part::Footer))? {
             Stored::Footer(footer) => Some(footer),
-            Stored::Bytes(_) => None,
+            Stored::Bytes(_) | Stored::Packs(_) => None,
         }
     }
 
@@ -104,15 +106,18 @@ impl FooterCache {
         self.bytes(path, Part::Grams)
     }
 
-    /// The index of the packs of a log block.
-    pub(crate) fn packs(&self, path: &Arc<str>) -> Option<Bytes> {
-        self.bytes(path, Part::Packs)
+    /// Where the packs of a log block lie.
+    pub(crate) fn packs(&self, path: &Arc<str>) -> Option<Arc<[Pack]>> {
+        match self.footers.get(&(Arc::clone(path), Part::Packs))? {
+            Stored::Packs(packs) => Some(packs),
+            Stored::Footer(_) | Stored::Bytes(_) => None,
+        }
     }
 
     fn bytes(&self, path: &Arc<str>, part: Part) -> Option<Bytes> {
         match self.footers.get(&(Arc::clone(path), part))? {
             Stored::Bytes(bytes) => Some(bytes),
-            Stored::Footer(_) => None,
+            Stored::Footer(_) | Stored::Packs(_) => None,
         }
     }
 
@@ -129,8 +134,9 @@ impl FooterCache {
         self.put_bytes(path, Part::Grams, bytes);
     }
 
-    pub(crate) fn put_packs(&self, path: &Arc<str>, bytes: Bytes) {
-        self.put_bytes(path, Part::Packs, bytes);
+    pub(crate) fn put_packs(&self, path: &Arc<str>, packs: Arc<[Pack]>) {
+        let size = path.len() + size_of_val(&*packs);
+        self.footers.put((Arc::clone(path), Part::Packs), Stored::Packs(packs), size);
     }
 
     fn put_bytes(&self, path: &Arc<str>, part: Part, bytes: Bytes) {

@@ -22,6 +22,7 @@ mod scan;
 mod times;
 mod write;
 
+pub(crate) use self::packs::Pack;
 pub use self::read::{LogReader, LogSelect, LogStats, Metadata};
 pub use self::rows::LogRows;
 pub use self::scan::{Early, EntryTest, LogSearch, LogSpan, Streams, Test};

@@ -250,20 +250,25 @@ impl LogReader {
     }
 
     /// Where the packs lie.
-    pub(super) async fn packs(&self) -> Result<Vec<Pack>, Error> {
+    pub(super) async fn packs(&self) -> Result<Arc<[Pack]>, Error> {
         let object = &self.object;
-        let missing = || object.corrupt("no packs of lines");
-        let lines = self.lies_at(KEY_LINES_OFFSET, KEY_LINES_LENGTH).ok_or_else(missing)?;
-        let index = match object.cache.packs(object.path()) {
-            Some(index) => index,
-            None => {
-                let range = self.lies_at(KEY_INDEX_OFFSET, KEY_INDEX_LENGTH).ok_or_else(missing)?;
-                let index = object.fetch(&[range]).await?.pop().unwrap_or_default();
-                object.cache.put_packs(object.path(), index.clone());
-                index
-            }
-        };
-        packs::read(&index, lines, object.footer.n_rows()).map_err(|e| object.corrupt(e))
+        if let Some(packs) = object.cache.packs(object.path()) {
+            return Ok(packs);
+        }
+        let index = self.lies_at(KEY_INDEX_OFFSET, KEY_INDEX_LENGTH);
+        let index = index.ok_or_else(|| object.corrupt("no index of packs"))?;
+        self.put_packs(&object.fetch(&[index]).await?.pop().unwrap_or_default())
+    }
+
+    /// Remembers the packs that an index names.
+    pub(super) fn put_packs(&self, index: &[u8]) -> Result<Arc<[Pack]>, Error> {
+        let object = &self.object;
+        let lines = self.lies_at(KEY_LINES_OFFSET, KEY_LINES_LENGTH);
+        let lines = lines.ok_or_else(|| object.corrupt("no packs of lines"))?;
+        let packs = packs::read(index, lines, object.footer.n_rows());
+        let packs = packs.map_err(|e| object.corrupt(e))?;
+        object.cache.put_packs(object.path(), Arc::clone(&packs));
+        Ok(packs)
     }
 
     /// The bytes of packs.

@@ -10,6 +10,7 @@
 //! Packs stand in row order, one behind the other: `docs/formats/lines.md` has their bytes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use parquet::errors::ParquetError;
 use skald_codec::bits::{unzigzag, zigzag};
@@ -30,7 +31,7 @@ const LEVEL: i32 = 1;
 
 /// Where a pack lies and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pack {
+pub(crate) struct Pack {
     pub(super) rows: Range<usize>,
     /// Bytes of the object.
     pub(super) at: Range<u64>,
@@ -134,7 +135,7 @@ pub(super) fn read(
     index: &[u8],
     bytes: Range<u64>,
     n_rows: usize,
-) -> Result<Vec<Pack>, ParquetError> {
+) -> Result<Arc<[Pack]>, ParquetError> {
     let (version, mut rest) = index.split_first().ok_or_else(|| bad("no index of packs"))?;
     if *version != VERSION {
         return Err(bad("index of packs of an unknown version"));
@@ -147,7 +148,7 @@ pub(super) fn read(
         packs.push(pack);
     }
     if row == n_rows && at == bytes.end {
-        Ok(packs)
+        Ok(packs.into())
     } else {
         Err(bad("index of packs does not cover the lines"))
     }

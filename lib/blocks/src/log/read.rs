@@ -261,7 +261,7 @@ impl LogReader {
         let bytes = parts.next().unwrap_or_default();
         object.cache.put_directory(object.path(), bytes.clone());
         if let Some(index) = parts.next() {
-            object.cache.put_packs(object.path(), index);
+            self.put_packs(&index)?;
         }
         Ok(bytes)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use skald_model::StreamEntries;
 
@@ -26,7 +27,7 @@ pub struct LogRows {
     reader: LogReader,
     streams: VecDeque<Stream>,
     windows: VecDeque<Range<usize>>,
-    packs: Option<VecDeque<Pack>>,
+    packs: Option<Arc<[Pack]>>,
     columns: Vec<usize>,
 }
 
@@ -36,7 +37,7 @@ impl LogRows {
     pub(super) fn new(
         reader: LogReader,
         streams: Vec<Stream>,
-        packs: Option<Vec<Pack>>,
+        packs: Option<Arc<[Pack]>>,
         columns: Vec<usize>,
     ) -> Self {
         let windows = match &packs {
@@ -46,7 +47,7 @@ impl LogRows {
                 windows(pages(reader.object.footer.parquet(), leaf).into_iter())
             }
         };
-        Self { reader, streams: streams.into(), windows, packs: packs.map(Into::into), columns }
+        Self { reader, streams: streams.into(), windows, packs, columns }
     }
 
     /// The next entries; `None` at the end.
@@ -61,11 +62,11 @@ impl LogRows {
         let inside = self.streams.iter().take_while(|s| s.rows.start < window.end);
         let streams: Vec<Stream> = inside.cloned().collect();
         let mut packed = None;
-        if let Some(packs) = &mut self.packs {
-            let n = packs.partition_point(|p| p.rows.start < window.end);
-            let of_window: Vec<Pack> = packs.drain(..n).collect();
+        if let Some(packs) = &self.packs {
+            let at = |row: usize| packs.partition_point(|p| p.rows.start < row);
+            let of_window: Vec<&Pack> = packs[at(window.start)..at(window.end)].iter().collect();
             let mut lines = PackedLines::new(Vec::new(), true, None);
-            lines.packs = self.reader.fetch_packs(&of_window.iter().collect::<Vec<_>>()).await?;
+            lines.packs = self.reader.fetch_packs(&of_window).await?;
             packed = Some(lines);
         }
         let rows = Rows::from_iter([window]);

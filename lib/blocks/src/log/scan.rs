@@ -135,7 +135,7 @@ impl LogReader {
         let mut in_time = of_streams.intersect(&self.pages_in(search.range));
         if self.is_packed() && search.range != TimeRange::ALL && !in_time.is_empty() {
             let packs = self.packs().await?;
-            let meet = packs.into_iter().filter(|p| p.meets(search.range)).map(|p| p.rows);
+            let meet = packs.iter().filter(|p| p.meets(search.range)).map(|p| p.rows.clone());
             in_time = in_time.intersect(&meet.collect());
         }
         let n_in_time = in_time.len();
