@@ -1,5 +1,7 @@
 //! Times as shippers write them, and as messages show them.
 
+use skald_model::calendar::{self, date_of, days_in_month};
+
 const NS_PER_SEC: i64 = 1_000_000_000;
 const SECS_PER_DAY: i64 = 86_400;
 
@@ -102,50 +104,19 @@ fn digits(text: &str) -> Option<i64> {
     if ok { text.parse().ok() } else { None }
 }
 
-/// Days since 1970-01-01 of a date in the Gregorian calendar.
+/// Days since 1970-01-01 of a date, if there is such a day.
 pub(crate) fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        2 => 28 + i64::from(is_leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if !(1..=length).contains(&day) {
-        return None;
-    }
-    // Counted from March, so that the leap day is the last of its year.
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
+    let exists = (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+    exists.then(|| calendar::days_of(year, month, day))
 }
 
 /// `2026-01-01T00:00:00Z`, whole seconds as Loki prints them.
 pub(crate) fn rfc3339(ns: i64) -> String {
     let secs = ns.div_euclid(NS_PER_SEC);
     let (days, second) = (secs.div_euclid(SECS_PER_DAY), secs.rem_euclid(SECS_PER_DAY));
-    let (year, month, day) = civil(days);
+    let (year, month, day) = date_of(days);
     let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
-}
-
-/// Year, month and day of a day number counted from 1970-01-01, in the Gregorian calendar.
-pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
-    // Counted from 0000-03-01, so that the leap day is the last of its year.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]
@@ -165,7 +136,7 @@ mod tests {
     #[test]
     fn days_and_dates_are_each_others_inverse() {
         for days in [-719_468, -1, 0, 59, 60, 11_016, 20_454, 73_050] {
-            let (year, month, day) = civil(days);
+            let (year, month, day) = date_of(days);
             assert_eq!(days_of(year, month, day), Some(days));
         }
         for (year, month, day) in [(2025, 2, 29), (2100, 2, 29), (2026, 13, 1), (2026, 4, 31)] {

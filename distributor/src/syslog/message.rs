@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use skald_model::calendar::date_of;
+
 use crate::time;
 
 const FACILITIES: [&str; 24] = [
@@ -215,7 +217,7 @@ fn old_time(text: &str, now_ns: i64, zone_secs: i64) -> Option<(i64, &str)> {
     let ts = match year {
         Some(year) => at(year)?,
         None => {
-            let (now, ..) = time::civil(now_ns.div_euclid(86_400 * NS_PER_SEC));
+            let (now, ..) = date_of(now_ns.div_euclid(86_400 * NS_PER_SEC));
             let all = (now - 1..=now + 1).filter_map(at);
             all.min_by_key(|ts| ts.abs_diff(now_ns))?
         }

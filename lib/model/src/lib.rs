@@ -7,6 +7,7 @@
 #[cfg(test)]
 extern crate self as skald_model;
 
+pub mod calendar;
 pub mod error;
 pub mod histogram;
 pub mod labels;

@@ -1,5 +1,6 @@
 //! Times and durations as clients write them.
 
+use skald_model::calendar::{days_in_month, days_of};
 use skald_runtime::HumanDuration;
 
 const NS_PER_MS: i64 = 1_000_000;
@@ -73,7 +74,7 @@ fn rfc3339(s: &str) -> Option<(i64, u32)> {
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
     let valid = (1..=12).contains(&month)
-        && (1..=days_in(year, month)).contains(&day)
+        && (1..=days_in_month(year, month)).contains(&day)
         && hour < 24
         && minute < 60
         && second < 60;
@@ -82,7 +83,7 @@ fn rfc3339(s: &str) -> Option<(i64, u32)> {
     }
     let (nanos, zone) = fraction(s.get(19..)?)?;
     let day_seconds = hour * 3600 + minute * 60 + second;
-    Some((days_from_civil(year, month, day) * 86_400 + day_seconds - offset(zone)?, nanos))
+    Some((days_of(year, month, day) * 86_400 + day_seconds - offset(zone)?, nanos))
 }
 
 /// The decimals after the seconds, and what follows them.
@@ -110,24 +111,6 @@ fn offset(zone: &str) -> Option<i64> {
     }
     let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
     (hours < 24 && minutes < 60).then(|| sign * i64::from(hours * 3600 + minutes * 60))
-}
-
-fn days_in(year: i64, month: i64) -> i64 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01; years run from March so that the leap day is the last.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let y = year - i64::from(month <= 2);
-    let era = y.div_euclid(400);
-    let of_era = y.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]

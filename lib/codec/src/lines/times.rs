@@ -2,6 +2,8 @@
 //!
 //! Most lines tell the time that the entry has too, so that the difference is what has to be kept.
 
+use skald_model::calendar::{date_of, days_in_month, days_of};
+
 use crate::wire::{self, WireError};
 
 const DAY_S: i64 = 86_400;
@@ -40,10 +42,10 @@ pub(super) fn parse(text: &[u8]) -> Option<(Shape, i64, usize)> {
             if !dashes || !matches!(between, b'T' | b' ' | b'_' | b't') || year == 0 {
                 return None;
             }
-            if !(1..=12).contains(&month) || day == 0 || day > days_in(year, month) {
+            if !(1..=12).contains(&month) || day == 0 || day > days_in_month(year, month) {
                 return None;
             }
-            (between, days_from_civil(year, month, day), text.get(11..)?)
+            (between, days_of(year, month, day), text.get(11..)?)
         }
     };
     let (hour, minute, second) = (number(clock, 0, 2)?, number(clock, 3, 2)?, number(clock, 6, 2)?);
@@ -78,34 +80,6 @@ fn number(text: &[u8], at: usize, n: usize) -> Option<i64> {
     text.get(at..at + n)?.iter().try_fold(0i64, |sum, byte| {
         byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
     })
-}
-
-fn days_in(year: i64, month: i64) -> i64 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since 1970 of a date of the Gregorian calendar, counted in years that begin in March.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-/// Undoes [`days_from_civil`]: year, month, day.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let years = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * years + years / 4 - years / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (years + era * 400 + i64::from(month <= 2), month, of_year - (153 * shifted + 2) / 5 + 1)
 }
 
 // === impl Shape ===
@@ -147,7 +121,7 @@ impl Shape {
         let (seconds, fraction) = (value.div_euclid(self.units()), value.rem_euclid(self.units()));
         let (days, second) = (seconds.div_euclid(DAY_S), seconds.rem_euclid(DAY_S));
         if self.has_date() {
-            let (year, month, day) = civil_from_days(days);
+            let (year, month, day) = date_of(days);
             let year = year.rem_euclid(10_000);
             let mut text = *b"0000-00-00T";
             two(&mut text, 0, year / 100);

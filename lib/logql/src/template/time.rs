@@ -6,6 +6,8 @@
     reason = "calendar fields are reduced to their ranges before they are narrowed"
 )]
 
+use skald_model::calendar::{date_of, days_of};
+
 const NS: i64 = 1_000_000_000;
 /// Go's zero time, 1 January of year 1, in Unix seconds.
 pub(super) const ZERO_SECONDS: i64 = -62_135_596_800;
@@ -57,39 +59,20 @@ struct Civil {
     year_day: u32,
 }
 
-fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
-    let y = if month <= 2 { year - 1 } else { year };
-    let era = y.div_euclid(400);
-    let year_of_era = y.rem_euclid(400);
-    let month_index = (i64::from(month) + 9) % 12;
-    let day_of_year = (153 * month_index + 2) / 5 + i64::from(day) - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
 fn civil(seconds: i64, nanos: u32) -> Civil {
     let days = seconds.div_euclid(86_400);
     let second_of_day = seconds.rem_euclid(86_400) as u32;
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = (day_of_year - (153 * month_index + 2) / 5 + 1) as u32;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 } as u32;
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = date_of(days);
     Civil {
         year,
-        month,
-        day,
+        month: month as u32,
+        day: day as u32,
         hour: second_of_day / 3_600,
         minute: second_of_day / 60 % 60,
         second: second_of_day % 60,
         nanos,
         weekday: (days + 4).rem_euclid(7) as usize,
-        year_day: (days - days_from_civil(year, 1, 1)) as u32 + 1,
+        year_day: (days - days_of(year, 1, 1)) as u32 + 1,
     }
 }
 
@@ -265,7 +248,7 @@ fn finish(t: &Civil, zone_seconds: i64) -> Option<i64> {
     if !(1..=last_day).contains(&t.day) || t.hour > 23 || t.minute > 59 || t.second > 59 {
         return None;
     }
-    let days = days_from_civil(t.year, t.month, t.day);
+    let days = days_of(t.year, t.month.into(), t.day.into());
     let seconds =
         days * 86_400 + i64::from(t.hour) * 3_600 + i64::from(t.minute) * 60 + i64::from(t.second)
             - zone_seconds;

@@ -1,5 +1,7 @@
 //! Parts of a date in UTC.
 
+use skald_model::calendar::{date_of, days_in_month, days_of};
+
 /// What `hour()`, `month()` and their like take from a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatePart {
@@ -32,14 +34,14 @@ impl DatePart {
         let t = seconds as i64;
         let days = t.div_euclid(SECONDS_PER_DAY);
         let within = t.rem_euclid(SECONDS_PER_DAY);
-        let (year, month, day) = civil(days);
+        let (year, month, day) = date_of(days);
         let part = match self {
             Self::Minute => within / 60 % 60,
             Self::Hour => within / 3600,
             // The epoch was a Thursday.
             Self::DayOfWeek => (days + 4).rem_euclid(7),
             Self::DayOfMonth => day,
-            Self::DayOfYear => days - days_from_civil(year, 1, 1) + 1,
+            Self::DayOfYear => days - days_of(year, 1, 1) + 1,
             Self::DaysInMonth => days_in_month(year, month),
             Self::Month => month,
             Self::Year => year,
@@ -65,38 +67,8 @@ impl DatePart {
 
 /// `1970-01-01T00:00:00Z` of seconds after the epoch.
 pub fn rfc3339(seconds: i64) -> String {
-    let (year, month, day) = civil(seconds.div_euclid(SECONDS_PER_DAY));
+    let (year, month, day) = date_of(seconds.div_euclid(SECONDS_PER_DAY));
     let within = seconds.rem_euclid(SECONDS_PER_DAY);
     let (hour, minute, second) = (within / 3600, within / 60 % 60, within % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Year, month and day of a day number, by shifting the year to begin in March.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let from_march = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-fn days_in_month(year: i64, month: i64) -> i64 {
-    let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-    days_from_civil(next_year, next_month, 1) - days_from_civil(year, month, 1)
 }
