@@ -151,11 +151,11 @@ impl Ingester {
     ) -> Result<(Logged, Option<Tailed>), RpcError> {
         let now_ms = self.0.deps.clock.now_ms();
         let mut head = tenant.logs.write();
-        let mut planned = plan_logs(&head, &batch, rules);
+        let planned = plan_logs(&head, &batch, rules);
         let accepted = if planned.refused.is_empty() {
             Some(batch).filter(|batch| !batch.items.is_empty())
         } else {
-            accepted_logs(&batch, &std::mem::take(&mut planned.refused))
+            accepted_logs(&batch, &planned.refused).map_err(|e| invalid_batch(&e))?
         };
         let mut seq = None;
         for chunk in planned.relog.chunks(RELOG_CHUNK) {
@@ -172,7 +172,7 @@ impl Ingester {
             let (appended, payload) = appended.map_err(|e| wal_error(&e))?;
             head.log.note(appended.seq, now_ms);
             seq = Some(appended.seq);
-            store_logs(&mut head, batch, &payload, &planned);
+            store_logs(&mut head, batch, &payload);
             tenant.account(&self.0.memory, Part::Logs, head.bytes());
             tenant.note_stored(head.stored_bytes());
         }

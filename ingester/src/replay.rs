@@ -121,7 +121,7 @@ impl Ingester {
                 let mut head = tenant.logs.write();
                 let planned = plan_logs(&head, &batch, &rules);
                 // The lines stay in the log.
-                store_logs(&mut head, &batch, &record.keep(), &planned);
+                store_logs(&mut head, &batch, &record.keep());
                 let generation = head.log.generation;
                 planned.relog.iter().for_each(|(_, r)| head.index.set_logged(*r, generation));
                 head.log.note(seq, now_ms);

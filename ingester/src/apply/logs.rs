@@ -47,22 +47,13 @@ pub(crate) fn plan_logs(head: &LogsHead, batch: &LogsBatch, rules: &Rules<'_>) -
     applied
 }
 
-/// Stores what [`plan_logs`] allowed. The labels in the batch are in the WAL by now.
+/// Stores a batch without what [`plan_logs`] refused. Its labels are in the WAL by now.
 ///
 /// `payload` is the batch as the log has it.
-pub(crate) fn store_logs(
-    head: &mut LogsHead,
-    batch: &LogsBatch,
-    payload: &Arc<Kept>,
-    planned: &Applied,
-) {
+pub(crate) fn store_logs(head: &mut LogsHead, batch: &LogsBatch, payload: &Arc<Kept>) {
     let generation = head.log.generation;
     let mut held = None;
-    let mut refused = planned.refused.items.iter().copied().peekable();
-    for (at, item) in (0u32..).zip(&batch.items) {
-        if refused.next_if_eq(&at).is_some() {
-            continue;
-        }
+    for item in &batch.items {
         let r = match (head.index.find(item.id), &item.labels) {
             (Some(r), Some(_)) => {
                 head.index.set_logged(r, generation);

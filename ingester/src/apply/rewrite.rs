@@ -1,11 +1,11 @@
 //! Batches that the ingester writes itself: what was accepted of a batch, and labels once more.
 
 use bytes::Bytes;
-use skald_codec::batch::{LogsBuilder, MetricsBuilder, Starts, with_labels};
+use skald_codec::batch::{Batch, LogsBuilder, MetricsBuilder, Starts, with_labels};
 use skald_model::{Histogram, Labels, SeriesId};
 
 use super::{Refused, position};
-use crate::parsed::{LogsBatch, MetricsBatch, Parsed};
+use crate::parsed::{InvalidBatch, LogsBatch, MetricsBatch};
 
 /// Walks along ascending positions.
 struct Skip<'a>(std::iter::Peekable<std::iter::Copied<std::slice::Iter<'a, u32>>>);
@@ -67,19 +67,18 @@ pub(crate) fn accepted_metrics(batch: &MetricsBatch, refused: &Refused) -> Optio
 }
 
 /// As [`accepted_metrics`] for logs, read again: its entries lie elsewhere.
-pub(crate) fn accepted_logs(batch: &LogsBatch, refused: &Refused) -> Option<LogsBatch> {
+pub(crate) fn accepted_logs(
+    batch: &LogsBatch,
+    refused: &Refused,
+) -> Result<Option<LogsBatch>, InvalidBatch> {
     let mut items = Skip::new(&refused.items);
     let accepted: Vec<u32> =
         (0..batch.items.len()).filter(|at| !items.has(*at)).map(position).collect();
     if accepted.is_empty() {
-        return None;
+        return Ok(None);
     }
-    // Made of a batch that was read before, so there is nothing to fail at.
-    let bytes = with_labels(&batch.bytes, &accepted, |_| None).ok()?;
-    match Parsed::parse(&bytes.into()) {
-        Ok(Parsed::Logs(batch)) => Some(batch),
-        _ => None,
-    }
+    let bytes = Bytes::from(with_labels(&batch.bytes, &accepted, |_| None)?);
+    LogsBatch::parse(Batch::parse(&bytes)?, &bytes).map(Some)
 }
 
 /// A batch of labels only.

@@ -30,7 +30,7 @@ pub(crate) struct LogsItem {
 // === impl LogsBatch ===
 
 impl LogsBatch {
-    pub(super) fn parse(mut batch: Batch<'_>, bytes: &Bytes) -> Result<Self, InvalidBatch> {
+    pub(crate) fn parse(mut batch: Batch<'_>, bytes: &Bytes) -> Result<Self, InvalidBatch> {
         let base = batch.base();
         let mut items = Vec::with_capacity(batch.n_items());
         // Of the entry before: the next one often has the same.

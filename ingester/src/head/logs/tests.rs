@@ -30,7 +30,7 @@ fn push(head: &mut LogsHead, entries: &[(i64, String)]) {
     let batch = batch(entries);
     let planned = plan_logs(head, &batch, &rules);
     assert_eq!(planned.outcome.entries, entries.len() as u64);
-    store_logs(head, &batch, &Kept::in_memory(batch.bytes.clone()), &planned);
+    store_logs(head, &batch, &Kept::in_memory(batch.bytes.clone()));
 }
 
 fn pick(head: &LogsHead, range: TimeRange) -> Selection {
