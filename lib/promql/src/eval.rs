@@ -1,6 +1,7 @@
 //! Evaluation, synchronous: an expression over a grid becomes a matrix or a scalar per step.
 
 mod absent;
+mod aggregate;
 mod call;
 mod classic;
 mod common;
@@ -16,10 +17,10 @@ use std::sync::Arc;
 
 use skald_model::Labels;
 use skald_runtime::CpuPool;
-use skald_vector::aggregate::remark_on_parameters;
+use skald_vector::aggregate::Held;
 use skald_vector::{
-    BinaryOptions, Column, Context, DivisionRule, FloatHistogram, Grid, Matrix, Param, ScalarSide,
-    aggregate, scalar_scalar, vector_scalar, vector_vector,
+    BinaryOptions, Column, Context, DivisionRule, FloatHistogram, Grid, Matrix, ScalarSide,
+    scalar_scalar, vector_scalar, vector_vector,
 };
 
 pub(crate) use self::loaded::Loaded;
@@ -27,7 +28,7 @@ pub(crate) use self::range::column as window_column;
 pub(crate) use self::select::{Pick, Reach, latest};
 use crate::engine::{Mode, Shared};
 use crate::exec::{Common, Fetched, Memory, chain};
-use crate::expr::{Aggregate, Binary, Expr, Place, Selector, ValueType};
+use crate::expr::{Binary, Expr, Place, Selector, ValueType};
 use crate::plan::{Plan, Span};
 use crate::{MatrixSeries, QueryError};
 
@@ -180,14 +181,23 @@ impl Evaluator {
 
     /// Accounts for `held` samples beside those that are kept anyway.
     pub(crate) fn check_samples(&mut self, held: usize) -> Result<(), QueryError> {
+        let total = self.count_samples(held)?;
+        self.memory.check_samples(total)?;
+        Ok(self.ctx.check()?)
+    }
+
+    /// As [`check_samples`](Self::check_samples), where the bytes of `held` are known.
+    pub(crate) fn check_held(&mut self, held: Held) -> Result<(), QueryError> {
+        self.count_samples(held.samples)?;
+        self.check_bytes(held.bytes)?;
+        Ok(self.ctx.check()?)
+    }
+
+    fn count_samples(&mut self, held: usize) -> Result<usize, QueryError> {
         let total = self.loaded.saturating_add(self.waiting).saturating_add(self.kept);
         let total = total.saturating_add(held);
         self.counters.peak = self.counters.peak.max(total);
-        if total > self.max_samples {
-            return Err(QueryError::too_many_samples());
-        }
-        self.memory.check_samples(total)?;
-        Ok(self.ctx.check()?)
+        (total <= self.max_samples).then_some(total).ok_or_else(QueryError::too_many_samples)
     }
 
     /// Fails when `columns` columns over `grid` have more slots, filled or not, than a query may
@@ -338,32 +348,6 @@ impl Evaluator {
             }
         };
         self.held(out?)
-    }
-
-    fn aggregate(&mut self, a: &Aggregate, grid: Grid) -> Result<Val, QueryError> {
-        let param = match &a.param {
-            None => None,
-            Some(p) => Some(self.eval(p, grid)?),
-        };
-        if let Some(chain) = chain(&a.expr)
-            && let Some(out) = self.fold(a, &chain, grid)?
-        {
-            return self.held(out);
-        }
-        let input = self.vector(&a.expr, grid)?;
-        // Behind those of the input: of equal remarks the last place counts.
-        if let Some(Val::Scalar(values)) = &param {
-            self.at(a.places.1);
-            remark_on_parameters(a.op, values, &mut self.ctx);
-        }
-        let param = match &param {
-            Some(Val::Scalar(v)) => Param::Scalar(v),
-            Some(Val::Text(label)) => Param::Label(label),
-            _ => Param::None,
-        };
-        self.at(a.places.0);
-        let out = aggregate(a.op, &a.grouping, &input, param, &mut self.ctx)?;
-        self.held(out)
     }
 }
 

@@ -80,6 +80,9 @@ async fn asks_for_the_labels_that_are_looked_at() {
         ("sum by (a) (m) + m", LabelNeed::All),
         ("sum without (a) (m)", LabelNeed::All),
         ("topk by (a) (1, m)", LabelNeed::All),
+        ("limitk by (a) (1, m)", LabelNeed::All),
+        ("quantile by (a) (0.5, m)", only(&["__name__", "a"])),
+        ("count_values by (a) (\"v\", m)", only(&["__name__", "a"])),
         ("sum by (a) (m + m)", LabelNeed::All),
         ("count by (a) ({__name__=~\"m\"})", only(&["__name__", "a"])),
         // Series that differ by name only could collide.
@@ -104,6 +107,35 @@ async fn an_aggregation_holds_groups_instead_of_series() {
     assert!(matches!(&result.value, Value::Matrix(m) if m.len() == 1 && m[0].points.len() == 60));
     assert_eq!((result.stats.samples_decoded, result.stats.series_read), (200 * 90, 200));
     assert!(run("rate(m[1m])").await.is_err(), "these would be 200 series");
+    let queries = [
+        ("topk(2, rate(m[1m]))", 2),
+        ("bottomk(2, m)", 2),
+        ("limitk(2, -m)", 2),
+        ("limit_ratio(0.005, rate(m[1m]))", 4),
+        ("count_values(\"v\", round(rate(m[1m])))", 2),
+    ];
+    for (query, n) in queries {
+        let result = run(query).await.map(|r| r.value);
+        assert!(matches!(&result, Ok(Value::Matrix(m)) if m.len() == n), "{query}: {result:?}");
+    }
+    assert!(run("quantile(0.5, m)").await.is_err(), "these are values of 200 series");
+}
+
+#[tokio::test]
+async fn a_quantile_holds_values_instead_of_series() {
+    let labels = |i: i64| Labels::from_pairs([(Labels::NAME, "m"), ("i", &i.to_string())]);
+    let many = (0..256).map(|i| Series { labels: labels(i), ..series("m", 90) });
+    let source = Fixed { series: many.collect(), ..Fixed::default() };
+    let fetched: usize = source.series.iter().map(Series::size_bytes).sum();
+    // Values are 8 bytes at each of 61 steps; there are groups and 256 labels beside them.
+    let max_memory_bytes = Some(fetched + 256 * 61 * 8 + 30_000);
+    let engine = Engine::new(EngineOptions { max_memory_bytes, ..EngineOptions::default() });
+    let run =
+        async |query| engine.range(&source, query, 0, 60_000, 1000, &QueryOptions::default()).await;
+    let result = run("quantile(0.5, rate(m[1m]))").await.unwrap();
+    assert!(matches!(&result.value, Value::Matrix(m) if m.len() == 1 && m[0].points.len() == 60));
+    let err = run("rate(m[1m])").await.unwrap_err();
+    assert_eq!(err.kind(), ErrorKind::LimitExceeded);
 }
 
 #[tokio::test]

@@ -1,14 +1,19 @@
 //! Aggregation operators: many columns become one per group, or the best of each group.
 //!
 //! Groups are found once per column; then each operator runs over columns, not over steps, except
-//! those that need all values of a step at once (`topk`, `quantile`, …).
+//! those that need more than one value of a step (`topk`, `quantile`, …).
 
 mod accumulate;
 mod fold;
+mod gather;
 mod grouping;
 mod heap;
-mod rank;
+mod index;
+mod limit;
+mod param;
+mod quantile;
 mod sum;
+mod top;
 mod values;
 mod xxh64;
 
@@ -20,8 +25,10 @@ use std::collections::HashMap;
 use skald_model::Labels;
 
 pub use self::accumulate::Accumulator;
+pub use self::gather::{Gather, Held};
 pub use self::grouping::Grouping;
-pub use self::rank::remark_on_parameters;
+pub use self::index::GroupIndex;
+pub use self::param::remark_on_parameters;
 use crate::{Column, Context, Matrix, VectorError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,34 +98,16 @@ pub fn aggregate(
     param: Param<'_>,
     ctx: &mut Context,
 ) -> Result<Matrix, VectorError> {
-    let groups = groups(grouping, input, ctx)?;
-    let name = op.as_str();
-    match (op, param) {
-        (
-            AggregateOp::Sum
-            | AggregateOp::Avg
-            | AggregateOp::Min
-            | AggregateOp::Max
-            | AggregateOp::Count
-            | AggregateOp::Group
-            | AggregateOp::Stddev
-            | AggregateOp::Stdvar,
-            _,
-        ) => accumulate::all(op, &groups, input, ctx),
-        (AggregateOp::Topk, Param::Scalar(k)) => {
-            rank::top(&groups, input, k, rank::Order::Largest, ctx)
-        }
-        (AggregateOp::Bottomk, Param::Scalar(k)) => {
-            rank::top(&groups, input, k, rank::Order::Smallest, ctx)
-        }
-        (AggregateOp::Quantile, Param::Scalar(phi)) => rank::quantile(&groups, input, phi, ctx),
-        (AggregateOp::Limitk, Param::Scalar(k)) => rank::limitk(&groups, input, k, ctx),
-        (AggregateOp::LimitRatio, Param::Scalar(r)) => rank::limit_ratio(input, r, ctx),
-        (AggregateOp::CountValues, Param::Label(label)) => {
-            values::count_values(grouping, input, label, ctx)
-        }
-        _ => Err(VectorError::Parameter(format!("wrong parameter for {name}"))),
+    if !Gather::does(op) {
+        let groups = groups(grouping, input, ctx)?;
+        return accumulate::all(op, &groups, input, ctx);
     }
+    let mut all = Gather::new(op, grouping, param, input.grid)?;
+    for column in &input.columns {
+        all.add(column, ctx)?;
+    }
+    ctx.check_slots(all.held().columns, input.grid.n)?;
+    all.finish(ctx)
 }
 
 /// Groups in order of first appearance.
@@ -143,11 +132,5 @@ fn groups(grouping: &Grouping, input: &Matrix, ctx: &Context) -> Result<Vec<Grou
 impl Group {
     fn columns<'a>(&'a self, input: &'a Matrix) -> impl Iterator<Item = &'a Column> + 'a {
         self.members.iter().map(|i| &input.columns[*i])
-    }
-
-    fn column(&self, n: usize) -> Column {
-        let mut out = Column::absent(self.labels.clone(), n);
-        out.drop_name = self.drop_name;
-        out
     }
 }

@@ -100,10 +100,10 @@ fn windows<'e>(
     })
 }
 
-/// Whether an aggregation gathers one value per group and step.
-pub(crate) fn folds(op: AggregateOp) -> bool {
-    use AggregateOp::{Avg, Count, Group, Max, Min, Stddev, Stdvar, Sum};
-    matches!(op, Sum | Avg | Min | Max | Count | Group | Stddev | Stdvar)
+/// Whether an aggregation gives the labels of its grouping, instead of those of some series.
+fn makes_groups(op: AggregateOp) -> bool {
+    use AggregateOp::{Bottomk, LimitRatio, Limitk, Topk};
+    !matches!(op, Topk | Bottomk | Limitk | LimitRatio)
 }
 
 // === impl Chain ===
@@ -123,7 +123,7 @@ impl Chain<'_> {
     /// The labels that `a` needs to see of this chain's series.
     pub(crate) fn needs(&self, a: &Aggregate) -> LabelNeed {
         match &a.grouping {
-            Grouping::By(names) if folds(a.op) && self.tells_apart() => {
+            Grouping::By(names) if makes_groups(a.op) && self.tells_apart() => {
                 let mut needed = names.clone();
                 // For remarks that name the metric.
                 needed.push(Labels::NAME.to_owned());

@@ -1,14 +1,12 @@
 //! Runs pipelines: into a matrix, or folded into the groups of an aggregation.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use skald_model::Labels;
-use skald_vector::aggregate::Accumulator;
-use skald_vector::{Column, Context, Grid, Grouping, Matrix, NameRemoval, without_metadata};
+use skald_vector::aggregate::{Accumulator, Gather, GroupIndex};
+use skald_vector::{Column, Context, Grid, Matrix, NameRemoval, Param, without_metadata};
 
 use super::batches::{self, Batches};
-use super::chain::{Chain, folds};
+use super::chain::Chain;
 use super::pipeline::Pipeline;
 use crate::QueryError;
 use crate::eval::{Evaluator, Loaded};
@@ -16,18 +14,6 @@ use crate::expr::Aggregate;
 
 /// Bytes that an accumulator takes per step.
 const SLOT_BYTES: usize = 48;
-
-/// The groups of an aggregation in order of first appearance.
-#[derive(Debug)]
-struct Groups<'a> {
-    grouping: &'a Grouping,
-    drops_names: bool,
-    index: HashMap<Vec<u8>, usize>,
-    key: Vec<u8>,
-    /// The labels that were looked up last, whether they were to lose their name, and their group.
-    last: Option<(Labels, bool, usize)>,
-    groups: Vec<Accumulator>,
-}
 
 impl Evaluator {
     /// All columns of a chain, unless its series could collide.
@@ -40,10 +26,7 @@ impl Evaluator {
         let mut out = Matrix::new(grid);
         let mut held = 0usize;
         self.run(&pipeline, |me, mut column, _| {
-            if pipeline.drops_names && column.drop_name {
-                column.labels = without_metadata(&column.labels);
-                column.drop_name = false;
-            }
+            remove_name(&mut column, &pipeline);
             held = held.saturating_add(column.n_samples());
             out.columns.push(column);
             me.check_slots(grid, out.columns.len())?;
@@ -52,48 +35,69 @@ impl Evaluator {
         Ok(Some(out))
     }
 
-    /// An aggregation over a chain, unless it needs all series at once.
+    /// An aggregation over a chain, unless its series could collide. For what gathers more than a value
+    /// per group and step see [`gather`](Self::gather).
     pub(crate) fn fold(
         &mut self,
         a: &Aggregate,
         chain: &Chain<'_>,
         grid: Grid,
     ) -> Result<Option<Matrix>, QueryError> {
-        if !folds(a.op) {
-            return Ok(None);
-        }
         let Some(pipeline) = self.pipeline(chain, grid)?.map(Arc::new) else { return Ok(None) };
-        let mut groups = Groups::new(&a.grouping, pipeline.drops_names);
+        let mut index = GroupIndex::new(&a.grouping, pipeline.drops_names);
+        let mut groups: Vec<Accumulator> = Vec::new();
         self.run(&pipeline, |me, mut column, ctx| {
             if column.has_histograms() && pipeline.drops_names && column.drop_name {
                 // Remarks on histograms must not name a metric that they no longer are.
                 column.labels = without_metadata(&column.labels);
             }
             ctx.annotations.place = Some(a.places.0);
-            let at = groups.find(&column)?;
-            match groups.groups.get_mut(at) {
-                Some(group) => group.add(&column, ctx),
-                None => {
-                    let labels = groups.labels(&column);
-                    let marked = column.drop_name && !pipeline.drops_names;
-                    let mut group = Accumulator::new(a.op, labels, marked, grid.n)?;
-                    group.add(&column, ctx);
-                    groups.groups.push(group);
-                    me.check_slots(grid, groups.groups.len())?;
-                    me.check_samples(grid.n.saturating_mul(groups.groups.len()))?;
-                    me.check_bytes(
-                        grid.n.saturating_mul(groups.groups.len()).saturating_mul(SLOT_BYTES),
-                    )?;
-                }
+            let at = index.find(&column);
+            if let Some(group) = groups.get_mut(at) {
+                group.add(&column, ctx);
+                return Ok(());
             }
-            Ok(())
+            let marked = column.drop_name && !pipeline.drops_names;
+            let mut group = Accumulator::new(a.op, index.labels(&column), marked, grid.n)?;
+            group.add(&column, ctx);
+            groups.push(group);
+            me.check_slots(grid, groups.len())?;
+            me.check_samples(grid.n.saturating_mul(groups.len()))?;
+            me.check_bytes(grid.n.saturating_mul(groups.len()).saturating_mul(SLOT_BYTES))
         })?;
         self.at(a.places.0);
         let mut out = Matrix::new(grid);
-        for group in groups.groups {
+        for group in groups {
+            self.ctx.check()?;
             out.push(group.finish(&mut self.ctx));
         }
         Ok(Some(out))
+    }
+
+    /// `topk`, `quantile` and their like over a chain, unless its series could collide or the parameter
+    /// is wrong.
+    pub(crate) fn gather(
+        &mut self,
+        a: &Aggregate,
+        chain: &Chain<'_>,
+        param: Param<'_>,
+        grid: Grid,
+    ) -> Result<Option<Matrix>, QueryError> {
+        let Ok(mut all) = Gather::new(a.op, &a.grouping, param, grid) else { return Ok(None) };
+        let Some(pipeline) = self.pipeline(chain, grid)?.map(Arc::new) else { return Ok(None) };
+        self.run(&pipeline, |me, mut column, ctx| {
+            remove_name(&mut column, &pipeline);
+            ctx.annotations.place = Some(a.places.0);
+            all.add(&column, ctx)?;
+            me.check_held(all.held())
+        })?;
+        self.remark_on(a, param);
+        self.at(a.places.0);
+        let held = all.held();
+        self.check_slots(grid, held.columns)?;
+        let columns = held.columns.saturating_mul(grid.n).saturating_mul(size_of::<f64>());
+        self.check_bytes(held.bytes.saturating_add(columns))?;
+        Ok(Some(all.finish(&mut self.ctx)?))
     }
 
     /// Gives the column of every series that has one to `sink`, in order.
@@ -169,43 +173,10 @@ impl Evaluator {
     }
 }
 
-// === impl Groups ===
-
-impl<'a> Groups<'a> {
-    fn new(grouping: &'a Grouping, drops_names: bool) -> Self {
-        let (index, key, groups) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { grouping, drops_names, index, key, last: None, groups }
-    }
-
-    /// The labels by which `column` is grouped.
-    fn labels(&self, column: &Column) -> Labels {
-        match self.drops_names && column.drop_name {
-            true => self.grouping.key(&without_metadata(&column.labels)),
-            false => self.grouping.key(&column.labels),
-        }
-    }
-
-    /// The index of the column's group; one more than there are when it is new.
-    fn find(&mut self, column: &Column) -> Result<usize, QueryError> {
-        let dropped = self.drops_names && column.drop_name;
-        // Neighbours often have the same labels, when only those of the grouping were fetched.
-        if let Some((labels, was_dropped, at)) = &self.last
-            && *was_dropped == dropped
-            && *labels == column.labels
-        {
-            return Ok(*at);
-        }
-        self.key.clear();
-        self.grouping.write_key(&column.labels, dropped, &mut self.key);
-        let at = match self.index.get(&self.key) {
-            Some(at) => *at,
-            None => {
-                let at = self.index.len();
-                self.index.insert(self.key.clone(), at);
-                at
-            }
-        };
-        self.last = Some((column.labels.clone(), dropped, at));
-        Ok(at)
+/// Takes the name away that was marked, where names are to go at once.
+fn remove_name(column: &mut Column, pipeline: &Pipeline) {
+    if pipeline.drops_names && column.drop_name {
+        column.labels = without_metadata(&column.labels);
+        column.drop_name = false;
     }
 }

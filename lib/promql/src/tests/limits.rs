@@ -35,7 +35,7 @@ async fn every_path_is_held_to_the_memory_limit_and_names_the_costliest_selector
         "topk(50, m)",
         "quantile by (id) (0.5, m)",
         "count_values(\"v\", m)",
-        "limitk(50, m)",
+        "limitk(90, m)",
         "label_replace(m, \"a\", \"$1\", \"id\", \"(.*)\")",
         "label_join(m, \"a\", \"-\", \"id\", \"le\")",
         "sort(m)",
@@ -47,7 +47,7 @@ async fn every_path_is_held_to_the_memory_limit_and_names_the_costliest_selector
         "small + on() group_right() m",
     ];
     for query in cases {
-        let err = run(fetched + 100_000, query).await.map(|_| ()).unwrap_err();
+        let err = run(fetched + 100_000, query).await.map(|_| query).unwrap_err();
         assert_eq!(err.kind(), ErrorKind::LimitExceeded, "{query}: {err}");
         let text = err.to_string();
         for part in ["max_query_memory", "is for {__name__=\"m\"}"] {
@@ -103,6 +103,9 @@ fn no_operation_does_much_between_two_questions_whether_to_stop() {
         "limit_ratio(0.5, m)",
         "count_values(\"v\", m)",
         "sum by (id) (sort(m))",
+        "topk(3, sort(m))",
+        "quantile(0.5, sort(m))",
+        "limitk(3, sort(m))",
         "m + on(id) (m offset 1s)",
         "m and on(id) (m offset 1s)",
         "m or on(id) (m offset 1s)",

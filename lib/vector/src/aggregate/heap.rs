@@ -3,66 +3,70 @@
 //! Which of several equal values stay depends on how the heap is kept, and clients see which series
 //! these are; so it is kept as Prometheus does.
 
-use super::rank::Order;
+use super::top::Order;
 
 /// The worst of those kept is the first.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Heap {
-    k: usize,
-    order: Order,
-    /// Values and where they are from.
-    pub items: Vec<(f64, usize)>,
+    items: Vec<Item>,
+}
+
+/// A value and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Item {
+    pub value: f64,
+    pub member: usize,
 }
 
 // === impl Heap ===
 
 impl Heap {
-    pub(super) fn new(k: usize, order: Order) -> Self {
-        Self { k, order, items: Vec::new() }
+    /// Whether `value` is among the best `k` so far.
+    #[inline]
+    pub(super) fn wants(&self, value: f64, k: usize, order: Order) -> bool {
+        self.items.len() < k
+            || self.items.first().is_some_and(|worst| is_better(value, worst.value, order))
     }
 
-    /// Keeps `one` if it is among the best so far.
-    pub(super) fn offer(&mut self, one: (f64, usize)) {
-        if self.items.len() < self.k {
-            self.items.push(one);
-            self.up(self.items.len() - 1);
-        } else if self.items.first().is_some_and(|worst| self.is_better(one.0, worst.0)) {
-            self.items[0] = one;
-            self.down(0);
+    /// Keeps `item`, which is wanted; what had its place before, if the heap was full.
+    pub(super) fn put(&mut self, item: Item, k: usize, order: Order) -> Option<Item> {
+        if self.items.len() < k {
+            self.items.push(item);
+            self.up(self.items.len() - 1, order);
+            return None;
         }
+        let worst = std::mem::replace(self.items.first_mut()?, item);
+        self.down(0, order);
+        Some(worst)
     }
 
-    fn is_better(&self, a: f64, worst: f64) -> bool {
-        match self.order {
-            _ if worst.is_nan() => !a.is_nan(),
-            Order::Largest => worst < a,
-            Order::Smallest => worst > a,
-        }
+    pub(super) fn into_items(self) -> Vec<Item> {
+        self.items
     }
 
     /// Whether item `i` is worse than item `j`.
-    fn worse(&self, i: usize, j: usize) -> bool {
-        let (a, b) = (self.items[i].0, self.items[j].0);
-        match self.order {
+    fn worse(&self, i: usize, j: usize, order: Order) -> bool {
+        let (a, b) = (self.items[i].value, self.items[j].value);
+        match order {
             _ if a.is_nan() => true,
             Order::Largest => a < b,
             Order::Smallest => a > b,
         }
     }
 
-    fn up(&mut self, mut at: usize) {
-        while at > 0 && self.worse(at, (at - 1) / 2) {
+    fn up(&mut self, mut at: usize, order: Order) {
+        while at > 0 && self.worse(at, (at - 1) / 2, order) {
             self.items.swap(at, (at - 1) / 2);
             at = (at - 1) / 2;
         }
     }
 
-    fn down(&mut self, mut at: usize) {
+    fn down(&mut self, mut at: usize, order: Order) {
         while 2 * at + 1 < self.items.len() {
             let (left, right) = (2 * at + 1, 2 * at + 2);
-            let child =
-                if right < self.items.len() && self.worse(right, left) { right } else { left };
-            if !self.worse(child, at) {
+            let right_is = right < self.items.len() && self.worse(right, left, order);
+            let child = if right_is { right } else { left };
+            if !self.worse(child, at, order) {
                 return;
             }
             self.items.swap(at, child);
@@ -71,14 +75,26 @@ impl Heap {
     }
 }
 
+fn is_better(a: f64, worst: f64, order: Order) -> bool {
+    match order {
+        _ if worst.is_nan() => !a.is_nan(),
+        Order::Largest => worst < a,
+        Order::Smallest => worst > a,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn kept(k: usize, order: Order, values: &[f64]) -> Vec<usize> {
-        let mut heap = Heap::new(k, order);
-        values.iter().enumerate().for_each(|(i, v)| heap.offer((*v, i)));
-        let mut kept: Vec<usize> = heap.items.iter().map(|(_, i)| *i).collect();
+        let mut heap = Heap::default();
+        for (member, value) in values.iter().copied().enumerate() {
+            if heap.wants(value, k, order) {
+                heap.put(Item { value, member }, k, order);
+            }
+        }
+        let mut kept: Vec<usize> = heap.items.iter().map(|item| item.member).collect();
         kept.sort_unstable();
         kept
     }

@@ -103,6 +103,73 @@ fn topk_keeps_labels_and_only_the_best_steps() {
 }
 
 #[test]
+fn topk_over_steps_is_the_topk_of_each_step() {
+    // Few distinct values, so that many are equal, and columns that come and go.
+    let value = |c: usize, i: usize| match (c * 7919 + i * 104_729) % 23 {
+        0..4 => None,
+        4 => Some(f64::NAN),
+        v => Some(f64::from(u32::try_from(v % 9).unwrap())),
+    };
+    let (n_columns, n) = (60, 40);
+    let name = |c: usize| [("g", (c % 3).to_string()), ("i", format!("{c:02}"))];
+    let column = |c: usize, steps: std::ops::Range<usize>| {
+        let values: Vec<Option<f64>> = steps.map(|i| value(c, i)).collect();
+        let pairs = name(c);
+        col(&pairs.each_ref().map(|(n, v)| (*n, v.as_str())), &values)
+    };
+    let matrix = |steps: std::ops::Range<usize>| Matrix {
+        grid: Grid::range(0, i64::try_from(steps.len()).unwrap() - 1, 1),
+        columns: (0..n_columns).map(|c| column(c, steps.clone())).collect(),
+    };
+    for op in [AggregateOp::Topk, AggregateOp::Bottomk] {
+        for k in [1.0, 3.0, 17.0] {
+            let ctx = &mut Context::default();
+            let k = vec![k; n];
+            let by = by(&["g"]);
+            let all = aggregate(op, &by, &matrix(0..n), Param::Scalar(&k), ctx).unwrap();
+            let order: Vec<_> = all.columns.iter().map(|c| c.labels.clone()).collect();
+            assert!(order.is_sorted(), "as they came, group by group");
+            for i in 0..n {
+                let one = matrix(i..i + 1);
+                let one = aggregate(op, &by, &one, Param::Scalar(&k[..1]), ctx).unwrap();
+                let bits = |c: &Column, i: usize| (c.labels.clone(), c.float(i).map(f64::to_bits));
+                let mut want: Vec<_> = one.columns.iter().map(|c| bits(c, 0)).collect();
+                want.sort();
+                let of_step = all.columns.iter().filter(|c| c.present.get(i));
+                assert_eq!(of_step.map(|c| bits(c, i)).collect::<Vec<_>>(), want, "{op:?} {i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_what_may_be_in_the_answer_is_held() {
+    let all = Grouping::all();
+    let n_columns = 1000;
+    let held = |op, param: Param<'_>| {
+        let mut gather = Gather::new(op, &all, param, Grid::range(0, 1, 1)).unwrap();
+        for c in 0..n_columns {
+            let v = f64::from(c);
+            let name = c.to_string();
+            let column = col(&[("i", name.as_str())], &[Some(v), Some((v % 5.0).floor())]);
+            gather.add(&column, &mut Context::default()).unwrap();
+        }
+        gather.held()
+    };
+    let bytes = |h: Held| (h.samples, h.columns, h.bytes);
+    let (samples, columns, size) = bytes(held(AggregateOp::Topk, Param::Scalar(&[3.0; 2])));
+    assert!(samples == 6 && columns <= 6 && size < 1000, "{samples} {columns} {size}");
+    let (samples, columns, size) = bytes(held(AggregateOp::Quantile, Param::Scalar(&[0.5; 2])));
+    assert!(samples == 2000 && columns == 1 && size < 2000 * 8 + 2000, "{samples} {size}");
+    let (samples, columns, _) = bytes(held(AggregateOp::Limitk, Param::Scalar(&[3.0; 2])));
+    assert_eq!((samples, columns), (6, 3));
+    let (samples, columns, _) = bytes(held(AggregateOp::LimitRatio, Param::Scalar(&[0.0; 2])));
+    assert_eq!((samples, columns), (0, 0));
+    let (samples, columns, _) = bytes(held(AggregateOp::CountValues, Param::Label("v")));
+    assert_eq!((samples, columns), (1005, 1000));
+}
+
+#[test]
 fn topk_of_an_instant_vector_is_sorted_with_nan_last() {
     let columns = vec![
         col(&[("i", "0")], &[Some(1.0)]),
