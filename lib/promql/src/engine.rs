@@ -357,7 +357,7 @@ fn finish(
             Value::Matrix(series)
         }
         Answer::Steps(matrix) => {
-            let mut samples = result::vector(&matrix);
+            let mut samples = result::vector(&matrix, ctx)?;
             if let Some(limit) = cut(samples.len()) {
                 samples.truncate(limit);
             }

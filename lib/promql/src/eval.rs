@@ -163,7 +163,7 @@ impl Evaluator {
                 let columns = vec![Column::full(Labels::empty(), v)];
                 Answer::Steps(Matrix { grid, columns })
             }
-            Val::Vector(m) => Answer::Steps(m.drop_marked_names()?),
+            Val::Vector(m) => Answer::Steps(m.drop_marked_names(&self.ctx)?),
         })
     }
 
@@ -363,5 +363,5 @@ pub(crate) fn negate(mut m: Matrix, ctx: &mut Context) -> Result<Matrix, QueryEr
         }
         ctx.drop_name(column);
     }
-    Ok(m.merge_same_labels()?)
+    Ok(m.merge_same_labels(ctx)?)
 }

@@ -75,7 +75,7 @@ pub struct QueryResult {
 }
 
 /// The one step of an instant query.
-pub(crate) fn vector(matrix: &Matrix) -> Vec<VectorSample> {
+pub(crate) fn vector(matrix: &Matrix, ctx: &Context) -> Result<Vec<VectorSample>, VectorError> {
     let time_ms = matrix.grid.start_ms;
     let sample = |c: &skald_vector::Column| {
         let value = match c.get(0)? {
@@ -84,7 +84,12 @@ pub(crate) fn vector(matrix: &Matrix) -> Vec<VectorSample> {
         };
         Some(VectorSample { labels: c.labels.clone(), time_ms, value })
     };
-    matrix.columns.iter().filter_map(sample).collect()
+    let mut out = Vec::with_capacity(matrix.columns.len());
+    for column in &matrix.columns {
+        ctx.check()?;
+        out.extend(sample(column));
+    }
+    Ok(out)
 }
 
 /// All steps, sorted by labels.
@@ -92,6 +97,7 @@ pub(crate) fn matrix(mut matrix: Matrix, ctx: &Context) -> Result<Vec<MatrixSeri
     matrix.sort_by_labels(ctx)?;
     let grid = matrix.grid;
     let series = matrix.columns.into_iter().filter(|c| !c.is_empty()).map(|c| {
+        ctx.check()?;
         let mut out = MatrixSeries { labels: c.labels.clone(), ..MatrixSeries::default() };
         if !c.has_histograms() {
             out.points.reserve_exact(c.present.count());
@@ -102,7 +108,7 @@ pub(crate) fn matrix(mut matrix: Matrix, ctx: &Context) -> Result<Vec<MatrixSeri
                 Sample::Histogram(h) => out.histograms.push((grid.time(i), Arc::clone(h))),
             }
         }
-        out
+        Ok(out)
     });
-    Ok(series.collect())
+    series.collect()
 }

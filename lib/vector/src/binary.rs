@@ -184,7 +184,7 @@ pub fn vector_scalar(
         }
         out.push(column);
     }
-    if op.drops_name(options) { out.merge_same_labels() } else { Ok(out) }
+    if op.drops_name(options) { out.merge_same_labels(ctx) } else { Ok(out) }
 }
 
 fn floats_with_scalar(

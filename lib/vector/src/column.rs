@@ -208,7 +208,7 @@ impl Matrix {
     /// Merges columns with equal labels; two samples at one step are an error.
     ///
     /// Empty columns disappear.
-    pub fn merge_same_labels(mut self) -> Result<Self, VectorError> {
+    pub fn merge_same_labels(mut self, ctx: &Context) -> Result<Self, VectorError> {
         if self.columns.len() < 2 {
             self.columns.retain(|c| !c.is_empty());
             return Ok(self);
@@ -216,6 +216,7 @@ impl Matrix {
         let mut seen: HashMap<Labels, usize> = HashMap::with_capacity(self.columns.len());
         let mut out: Vec<Column> = Vec::with_capacity(self.columns.len());
         for column in self.columns.drain(..).filter(|c| !c.is_empty()) {
+            ctx.check()?;
             match seen.entry(column.labels.clone()) {
                 Entry::Vacant(slot) => {
                     slot.insert(out.len());
@@ -234,18 +235,49 @@ impl Matrix {
     }
 
     /// Removes the metric name of every column that is marked so; the last act of a query.
-    pub fn drop_marked_names(mut self) -> Result<Self, VectorError> {
+    pub fn drop_marked_names(mut self, ctx: &Context) -> Result<Self, VectorError> {
         let mut any = false;
         for c in self.columns.iter_mut().filter(|c| c.drop_name) {
             any = true;
+            ctx.check()?;
             c.labels = without_metadata(&c.labels);
             c.drop_name = false;
         }
-        if any { self.merge_same_labels() } else { Ok(self) }
+        if any { self.merge_same_labels(ctx) } else { Ok(self) }
     }
 
     /// Sorts columns by their labels, as range results are.
     pub fn sort_by_labels(&mut self, ctx: &Context) -> Result<(), VectorError> {
         sort(&mut self.columns, ctx, |a, b| a.labels.cmp(&b.labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CancelFlag;
+
+    #[test]
+    fn nothing_goes_through_many_columns_that_nobody_waits_for() {
+        let n = 5000;
+        let column = |i: usize| Column {
+            drop_name: true,
+            ..Column::full(
+                Labels::from_pairs([("__name__", "m"), ("i", &i.to_string())]),
+                vec![0.0],
+            )
+        };
+        let all = Matrix { grid: Grid::instant(0), columns: (0..n).map(column).collect() };
+        let polls = |f: &dyn Fn(&Context) -> Result<Matrix, VectorError>| {
+            let cancel = CancelFlag::after(u64::MAX - 1);
+            let ctx = Context { cancel: cancel.clone(), ..Context::default() };
+            assert_eq!(f(&ctx).unwrap().columns.len(), n);
+            let asked = u64::MAX - 1 - cancel.polls_left();
+            let ctx = Context { cancel: CancelFlag::after(asked / 2), ..Context::default() };
+            assert_eq!(f(&ctx), Err(VectorError::Cancelled));
+            asked
+        };
+        assert!(polls(&|ctx| all.clone().merge_same_labels(ctx)) >= 5000);
+        assert!(polls(&|ctx| all.clone().drop_marked_names(ctx)) >= 10_000);
     }
 }

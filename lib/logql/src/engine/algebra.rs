@@ -118,7 +118,7 @@ impl Run {
                 let inner = self.vector(&call.inner, place)?;
                 let charge = |bytes| self.label_bytes.charge("label_replace", bytes, &self.ctx);
                 let (dst, src) = (&call.dst, &call.src);
-                label_replace(inner, dst, &call.replacement, src, &call.regex, charge)?
+                label_replace(inner, dst, &call.replacement, src, &call.regex, &self.ctx, charge)?
             }
             MetricExpr::Binary(expr) => {
                 let left = self.evaluate(&expr.left, place)?;

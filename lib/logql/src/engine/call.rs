@@ -40,7 +40,7 @@ pub(super) fn call(
         Function::LabelJoin => {
             let sources: Vec<&str> = (3..call.args.len()).map(|i| call.text(i)).collect();
             let charge = |bytes| label_bytes.charge(&call.name, bytes, ctx);
-            let out = label_join(vector, call.text(1), call.text(2), &sources, charge)?;
+            let out = label_join(vector, call.text(1), call.text(2), &sources, ctx, charge)?;
             return Ok(Evaluated::Vector(out));
         }
         // The order is that of the result; a number became a vector above.

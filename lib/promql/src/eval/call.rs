@@ -151,10 +151,10 @@ impl Evaluator {
         };
         match (func, texts.as_slice()) {
             (Function::LabelReplace, [dst, replacement, src, regex]) => {
-                label_replace(input, dst, replacement, src, regex, charge)
+                label_replace(input, dst, replacement, src, regex, ctx, charge)
             }
             (Function::LabelJoin, [dst, separator, sources @ ..]) => {
-                label_join(input, dst, separator, sources, charge)
+                label_join(input, dst, separator, sources, ctx, charge)
             }
             _ => Err(QueryError::Execution("wrong number of arguments".to_owned())),
         }
@@ -167,6 +167,7 @@ impl Evaluator {
             _ => {
                 let mut input = self.vector(arg, grid)?;
                 for column in &mut input.columns {
+                    self.ctx.check()?;
                     column.histograms = None;
                     for (i, v) in column.values.iter_mut().enumerate() {
                         *v = grid.time(i) as f64 / 1000.0;
@@ -175,8 +176,11 @@ impl Evaluator {
                 input
             }
         };
-        input.columns.iter_mut().for_each(|c| self.ctx.drop_name(c));
-        Ok(input.merge_same_labels()?)
+        for column in &mut input.columns {
+            self.ctx.check()?;
+            self.ctx.drop_name(column);
+        }
+        Ok(input.merge_same_labels(&self.ctx)?)
     }
 
     /// Since when the latest samples count; nothing for what was computed.
@@ -186,8 +190,11 @@ impl Evaluator {
             return Ok(Matrix::new(grid));
         };
         let mut input = self.pick_latest(s, grid, Pick::Start)?;
-        input.columns.iter_mut().for_each(|c| self.ctx.drop_name(c));
-        Ok(input.merge_same_labels()?)
+        for column in &mut input.columns {
+            self.ctx.check()?;
+            self.ctx.drop_name(column);
+        }
+        Ok(input.merge_same_labels(&self.ctx)?)
     }
 
     /// A range function with its scalar parameters, wherever they stand.

@@ -30,7 +30,11 @@ impl Evaluator {
             }
             Val::Vector(m) => {
                 self.check_slots(grid, m.columns.len())?;
-                let columns = m.columns.into_iter().map(|c| repeated(c, grid.n)).collect();
+                let mut columns = Vec::with_capacity(m.columns.len());
+                for column in m.columns {
+                    self.ctx.check()?;
+                    columns.push(repeated(column, grid.n));
+                }
                 self.held(Matrix { grid, columns })
             }
             text @ Val::Text(_) => Ok(text),

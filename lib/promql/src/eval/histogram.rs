@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use skald_model::Labels;
-use skald_vector::function::{format_float, format_g};
+use skald_vector::function::{format_float, format_g, sort};
 use skald_vector::histogram::QuantileNote;
-use skald_vector::{Column, Context, Detail, Grid, Matrix, NameRemoval, Sample};
+use skald_vector::{Column, Context, Detail, Grid, Matrix, NameRemoval, Sample, VectorError};
 
 use super::Evaluator;
 use super::classic::{ClassicBucket, Raised, fraction, quantile};
@@ -54,7 +54,7 @@ impl Evaluator {
             self.ctx.drop_name(&mut result);
             out.push(result);
         }
-        Ok(out.merge_same_labels()?)
+        Ok(out.merge_same_labels(&self.ctx)?)
     }
 
     pub(super) fn histogram_call(
@@ -83,7 +83,7 @@ impl Evaluator {
                     let ask = Ask::Quantile(&phi);
                     out.columns.extend(self.each_family(&input, &ask, Some(label))?.columns);
                 }
-                Ok(out.merge_same_labels()?)
+                Ok(out.merge_same_labels(&self.ctx)?)
             }
             _ => {
                 let phi = self.scalar(&args[0], grid)?;
@@ -112,7 +112,7 @@ impl Evaluator {
     ) -> Result<Matrix, QueryError> {
         let mut out = Matrix::new(input.grid);
         let mut scratch = Vec::new();
-        for (labels, family) in families(input, &mut self.ctx) {
+        for (labels, family) in families(input, &mut self.ctx)? {
             self.ctx.check()?;
             let mut column = Column::absent(labels, input.grid.n);
             column.drop_name = family.drop_name;
@@ -129,7 +129,7 @@ impl Evaluator {
             }
             out.push(column);
         }
-        Ok(out.merge_same_labels()?)
+        Ok(out.merge_same_labels(&self.ctx)?)
     }
 }
 
@@ -157,9 +157,10 @@ impl Families {
 }
 
 /// Columns by histogram.
-fn families(input: &Matrix, ctx: &mut Context) -> Vec<(Labels, Family)> {
+fn families(input: &Matrix, ctx: &mut Context) -> Result<Vec<(Labels, Family)>, VectorError> {
     let mut families = Families::default();
     for (at, column) in input.columns.iter().enumerate() {
+        ctx.check()?;
         if column.has_histograms() {
             families.entry(column.labels.clone(), column, ctx).native.push(at);
         }
@@ -179,9 +180,9 @@ fn families(input: &Matrix, ctx: &mut Context) -> Vec<(Labels, Family)> {
     }
     let mut found = families.found;
     for (_, family) in &mut found {
-        family.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        sort(&mut family.buckets, ctx, |a, b| a.0.total_cmp(&b.0))?;
     }
-    found
+    Ok(found)
 }
 
 /// Names the metric for a remark; nothing where names are removed at once, as Prometheus does.

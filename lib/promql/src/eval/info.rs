@@ -54,15 +54,13 @@ impl Evaluator {
         };
         let times = self.info_times(selector, grid, &base, is_info)?;
         let mut signatures = Signatures::default();
-        let infos: Vec<InfoSeries<'_>> = times
-            .columns
-            .iter()
-            .map(|times| {
-                let labels = &times.labels;
-                let signature = signatures.add(labels.metric_name().unwrap_or(""), labels);
-                InfoSeries { labels, times, signature }
-            })
-            .collect();
+        let mut infos: Vec<InfoSeries<'_>> = Vec::with_capacity(times.columns.len());
+        for times in &times.columns {
+            self.ctx.check()?;
+            let labels = &times.labels;
+            let signature = signatures.add(labels.metric_name().unwrap_or(""), labels);
+            infos.push(InfoSeries { labels, times, signature });
+        }
         let newest = self.newest(&infos, signatures.0.len(), grid)?;
         let metrics: HashSet<&str> =
             infos.iter().map(|i| i.labels.metric_name().unwrap_or("")).collect();
@@ -81,7 +79,7 @@ impl Evaluator {
                 .collect();
             enrich(column, &own, &newest, &infos, &data, &mut out)?;
         }
-        Ok(out.merge_same_labels()?)
+        Ok(out.merge_same_labels(&self.ctx)?)
     }
 
     /// The times of the samples of info series that share a target with a series of `base`.
@@ -95,6 +93,7 @@ impl Evaluator {
         let described = base.columns.iter().map(|c| &c.labels).filter(|l| !is_info(l));
         let mut values: [HashSet<&str>; 2] = Default::default();
         for labels in described {
+            self.ctx.check()?;
             for (name, values) in IDENTIFYING.iter().zip(&mut values) {
                 values.extend(labels.get(name));
             }

@@ -189,7 +189,7 @@ impl Evaluator {
             out.push(column);
             self.check_slots(grid, out.columns.len())?;
         }
-        Ok(out.merge_same_labels()?)
+        Ok(out.merge_same_labels(&self.ctx)?)
     }
 }
 

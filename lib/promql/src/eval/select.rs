@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use skald_model::{ResetHint, is_stale};
+use skald_vector::function::sort;
 use skald_vector::{Column, Context, FloatHistogram, Grid, Matrix, Seen, VectorError};
 
 use super::range::{clip, seek};
@@ -109,8 +110,12 @@ impl Evaluator {
                 let within = std::mem::replace(&mut self.ctx.seen, before);
                 let matrix = matrix?;
                 count_subquery(&mut self.ctx.seen, &within, &inner, &grid, reach);
-                let columns = matrix.columns.into_iter();
-                Ok((Arc::new(columns.map(|c| reload(c, &inner)).collect()), reach))
+                let mut columns = Vec::with_capacity(matrix.columns.len());
+                for column in matrix.columns {
+                    self.ctx.check()?;
+                    columns.push(reload(column, &inner));
+                }
+                Ok((Arc::new(columns), reach))
             }
             _ => Err(QueryError::Execution("expected a range vector".to_owned())),
         }
@@ -159,7 +164,7 @@ impl Evaluator {
             out.push(MatrixSeries { labels, points, histograms });
         }
         out.retain(|s| !s.points.is_empty() || !s.histograms.is_empty());
-        out.sort_by(|a, b| a.labels.cmp(&b.labels));
+        sort(&mut out, &self.ctx, |a, b| a.labels.cmp(&b.labels))?;
         Ok(out)
     }
 }

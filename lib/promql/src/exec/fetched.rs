@@ -59,9 +59,12 @@ fn only_stats(histograms: &mut [Arc<FloatHistogram>]) {
 /// Of many series that share a few sets only these are compared, each once.
 fn sort_series(series: &mut [(Labels, usize)], ctx: &Context) -> Result<(), QueryError> {
     let place = |labels: &Labels| (labels.as_bytes().as_ptr().addr(), labels.as_bytes().len());
-    let mut ranks: HashMap<(usize, usize), u32> = HashMap::new();
+    let mut ranks: HashMap<(usize, usize), usize> = HashMap::new();
     let mut sets: Vec<Labels> = Vec::new();
-    for (labels, _) in series.iter() {
+    for (i, (labels, _)) in series.iter().enumerate() {
+        if i % STEP == 0 {
+            ctx.check()?;
+        }
         if let Entry::Vacant(slot) = ranks.entry(place(labels)) {
             slot.insert(0);
             sets.push(labels.clone());
@@ -73,10 +76,18 @@ fn sort_series(series: &mut [(Labels, usize)], ctx: &Context) -> Result<(), Quer
     sort(&mut sets, ctx, Labels::cmp)?;
     let mut rank = 0;
     for (i, labels) in sets.iter().enumerate() {
-        rank += u32::from(i > 0 && sets[i - 1] != *labels);
+        rank += usize::from(i > 0 && sets[i - 1] != *labels);
         ranks.insert(place(labels), rank);
     }
-    series.sort_by_cached_key(|(labels, _)| ranks.get(&place(labels)).copied());
+    let mut ranked: Vec<Vec<(Labels, usize)>> = vec![Vec::new(); rank + 1];
+    for (i, one) in series.iter_mut().enumerate() {
+        if i % STEP == 0 {
+            ctx.check()?;
+        }
+        let rank = ranks.get(&place(&one.0)).copied().unwrap_or_default();
+        ranked[rank].push(std::mem::take(one));
+    }
+    series.iter_mut().zip(ranked.into_iter().flatten()).for_each(|(slot, one)| *slot = one);
     Ok(())
 }
 

@@ -115,10 +115,33 @@ fn no_operation_does_much_between_two_questions_whether_to_stop() {
         "abs(sort(m))",
         "label_replace(m, \"x\", \"\", \"id\", \"none\")",
         "label_join(m, \"x\", \"-\", \"id\")",
+        "timestamp(sort(m))",
+        "histogram_quantile(0.9, sort(m))",
     ];
     for query in cases {
         let more = polls(query, n_series, steps) - base;
         assert!(more >= slots / SLOTS, "{query} asks {more} times");
+    }
+}
+
+#[test]
+fn operations_on_many_series_ask_for_each_whether_to_stop() {
+    let (n_series, asked) = (3000, |query| polls(query, 3000, 1));
+    let base = asked("m");
+    // How often at least for each series, beyond what the selector itself asks.
+    let cases = [
+        ("timestamp(sort(m))", 3),
+        ("-sort(m)", 2),
+        ("histogram_quantile(0.9, sort(m))", 1),
+        ("label_replace(m, \"x\", \"\", \"id\", \"none\")", 2),
+        ("m and m", 2),
+        ("m or m", 3),
+        ("m + m", 4),
+        ("max_over_time(m[9s:1s])", 2),
+    ];
+    for (query, per_series) in cases {
+        let more = asked(query) - base;
+        assert!(more >= n_series * per_series, "{query} asks {more} times");
     }
 }
 

@@ -63,13 +63,13 @@ pub(super) fn join(
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
     let mut join =
         Join { op, matching, options, swapped, n: lhs.grid.n, remarks: Vec::new(), clash: None };
-    let pairings = pair(many, one, matching);
+    let pairings = pair(many, one, matching, ctx)?;
     // With fill values the one side is looked at even where the many side has nothing.
     let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
     let any_many = if fills { Bitmap::full(join.n) } else { many.any_present() };
     let mut out = Matrix::new(lhs.grid);
     for (signature, pairing) in &pairings {
-        join.refuse_duplicates(signature, pairing, &any_many);
+        join.refuse_duplicates(signature, pairing, &any_many, ctx)?;
     }
     // Nothing can clash earlier: do not join each series of a large group with each other one.
     let first = any_many.ones().next();
@@ -89,16 +89,22 @@ pub(super) fn join(
     for (_, remark) in join.remarks.into_iter().flatten() {
         remark.say(op, ctx);
     }
-    out.merge_same_labels()
+    out.merge_same_labels(ctx)
 }
 
 /// Pairings in order of first appearance on the many side.
-fn pair<'a>(many: &'a Matrix, one: &'a Matrix, matching: &Matching) -> Vec<(Labels, Pairing<'a>)> {
+fn pair<'a>(
+    many: &'a Matrix,
+    one: &'a Matrix,
+    matching: &Matching,
+    ctx: &Context,
+) -> Result<Vec<(Labels, Pairing<'a>)>, VectorError> {
     let mut index: HashMap<Labels, usize> = HashMap::new();
     let mut out: Vec<(Labels, Pairing<'a>)> = Vec::new();
     let sides =
         many.columns.iter().map(|c| (c, true)).chain(one.columns.iter().map(|c| (c, false)));
     for (place, (column, is_many)) in sides.enumerate().filter(|(_, (c, _))| !c.is_empty()) {
+        ctx.check()?;
         let signature = matching.signature(&column.labels);
         let at = *index.entry(signature).or_insert_with_key(|signature| {
             out.push((signature.clone(), Pairing::default()));
@@ -108,7 +114,7 @@ fn pair<'a>(many: &'a Matrix, one: &'a Matrix, matching: &Matching) -> Vec<(Labe
         let side = if is_many { &mut pairing.many } else { &mut pairing.one };
         side.push(Member { column, place });
     }
-    out
+    Ok(out)
 }
 
 // === impl Results ===
@@ -165,12 +171,19 @@ impl Join<'_> {
         }
     }
 
-    fn refuse_duplicates(&mut self, signature: &Labels, pairing: &Pairing<'_>, any_many: &Bitmap) {
+    fn refuse_duplicates(
+        &mut self,
+        signature: &Labels,
+        pairing: &Pairing<'_>,
+        any_many: &Bitmap,
+        ctx: &Context,
+    ) -> Result<(), VectorError> {
         if pairing.one.len() < 2 {
-            return;
+            return Ok(());
         }
         let mut seen = Bitmap::new(self.n);
         for (at, Member { column, .. }) in pairing.one.iter().enumerate() {
+            ctx.check()?;
             let mut both = seen.clone();
             both.intersect_with(&column.present);
             both.intersect_with(any_many);
@@ -193,6 +206,7 @@ impl Join<'_> {
             }
             seen.union_with(&column.present);
         }
+        Ok(())
     }
 
     // As Prometheus has it, "left" of fill values is the many side, also for `group_right`.
@@ -212,6 +226,7 @@ impl Join<'_> {
             // A match counts even if the comparison filters it away.
             let mut matched = Bitmap::new(self.n);
             for one in &pairing.one {
+                ctx.check()?;
                 self.combine(*many, one.column, &mut result, &mut matched);
             }
             self.fill_one(*many, &there, &mut result, &mut matched);
@@ -220,6 +235,7 @@ impl Join<'_> {
             out.push(result);
         }
         for one in &pairing.one {
+            ctx.check()?;
             if let Some((result, _)) = self.fill_many(signature, *one, &taken, ctx) {
                 out.push(result);
             }
@@ -241,6 +257,7 @@ impl Join<'_> {
             ctx.check()?;
             let present = &many.column.present;
             for one in pairing.one.iter().filter(|one| one.column.present.intersects(present)) {
+                ctx.check()?;
                 let mut fresh = self.result_column(many.column, Some(one.column), ctx);
                 let mut matched = Bitmap::new(self.n);
                 self.combine(*many, one.column, &mut fresh, &mut matched);
@@ -256,6 +273,7 @@ impl Join<'_> {
         }
         let taken = results.matched(self.n);
         for one in &pairing.one {
+            ctx.check()?;
             if let Some((fresh, matched)) = self.fill_many(signature, *one, &taken, ctx) {
                 self.clash(results.add(fresh, matched), || VectorError::AmbiguousGrouping);
             }

@@ -8,14 +8,19 @@ use super::Matching;
 use crate::{Bitmap, Context, Matrix, VectorError};
 
 /// Per signature the steps at which a column of `side` has it.
-fn presence(side: &Matrix, matching: &Matching) -> HashMap<Labels, Bitmap> {
+fn presence(
+    side: &Matrix,
+    matching: &Matching,
+    ctx: &Context,
+) -> Result<HashMap<Labels, Bitmap>, VectorError> {
     let mut out: HashMap<Labels, Bitmap> = HashMap::new();
     for column in &side.columns {
+        ctx.check()?;
         out.entry(matching.signature(&column.labels))
             .or_insert_with(|| Bitmap::new(side.grid.n))
             .union_with(&column.present);
     }
-    out
+    Ok(out)
 }
 
 pub(super) fn and(
@@ -24,7 +29,7 @@ pub(super) fn and(
     matching: &Matching,
     ctx: &Context,
 ) -> Result<Matrix, VectorError> {
-    let there = presence(rhs, matching);
+    let there = presence(rhs, matching, ctx)?;
     let mut out = Matrix::new(lhs.grid);
     for column in &lhs.columns {
         ctx.check()?;
@@ -43,7 +48,7 @@ pub(super) fn unless(
     matching: &Matching,
     ctx: &Context,
 ) -> Result<Matrix, VectorError> {
-    let there = presence(rhs, matching);
+    let there = presence(rhs, matching, ctx)?;
     minus(lhs, &there, matching, ctx)
 }
 
@@ -53,10 +58,10 @@ pub(super) fn or(
     matching: &Matching,
     ctx: &Context,
 ) -> Result<Matrix, VectorError> {
-    let here = presence(lhs, matching);
+    let here = presence(lhs, matching, ctx)?;
     let mut out = lhs.clone();
     out.columns.extend(minus(rhs, &here, matching, ctx)?.columns);
-    out.merge_same_labels()
+    out.merge_same_labels(ctx)
 }
 
 fn minus(

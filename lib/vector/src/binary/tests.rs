@@ -1,6 +1,7 @@
 #![expect(clippy::float_cmp, reason = "exact results are what is tested")]
 
 use super::*;
+use crate::CancelFlag;
 use crate::Grid;
 
 /// Labels and values of a column.
@@ -179,9 +180,8 @@ fn one_sides_that_follow_each_other_continue_one_result() {
 fn duplicates_are_refused_before_anything_is_joined() {
     let side = matrix(&[(&[("i", "0")], &[Some(1.0)]), (&[("i", "1")], &[Some(1.0)])]);
     for card in [Cardinality::OneToOne, Cardinality::ManyToOne] {
-        // Joining would look at the flag.
-        let mut ctx = Context::default();
-        ctx.cancel.cancel();
+        // Pairing asks for each of four columns, and the search for duplicates for two; joining would again.
+        let mut ctx = Context { cancel: CancelFlag::after(6), ..Context::default() };
         let options = BinaryOptions::default();
         let m = on(&[], card, &[]);
         let err = vector_vector(BinaryOp::Mul, &side, &side, &m, options, &mut ctx).unwrap_err();

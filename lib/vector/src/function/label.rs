@@ -2,7 +2,7 @@
 
 use skald_model::{Labels, regex};
 
-use crate::{Matrix, VectorError};
+use crate::{Context, Matrix, VectorError};
 
 /// Where `regex` matches all of `src`, sets `dst` to `replacement` with `$1`, `${name}` expanded.
 /// `charge` is told for each series how many bytes its value takes at most, before it is made, and
@@ -13,6 +13,7 @@ pub fn label_replace<E: From<VectorError>>(
     replacement: &str,
     src: &str,
     pattern: &str,
+    ctx: &Context,
     mut charge: impl FnMut(usize) -> Result<(), E>,
 ) -> Result<Matrix, E> {
     let regex = regex::anchored(pattern).map_err(|_| {
@@ -35,7 +36,7 @@ pub fn label_replace<E: From<VectorError>>(
             }
         }
     }
-    Ok(input.merge_same_labels()?)
+    Ok(input.merge_same_labels(ctx)?)
 }
 
 /// Sets `dst` to the values of `sources` with `separator` between them; `charge` as above.
@@ -44,6 +45,7 @@ pub fn label_join<E: From<VectorError>>(
     dst: &str,
     separator: &str,
     sources: &[&str],
+    ctx: &Context,
     mut charge: impl FnMut(usize) -> Result<(), E>,
 ) -> Result<Matrix, E> {
     check_name(dst, "label_join")?;
@@ -61,7 +63,7 @@ pub fn label_join<E: From<VectorError>>(
             column.drop_name = false;
         }
     }
-    Ok(input.merge_same_labels()?)
+    Ok(input.merge_same_labels(ctx)?)
 }
 
 /// The labels with another value of one; an empty value removes it.

@@ -18,7 +18,7 @@ pub fn map_floats(
         ctx.drop_name(&mut column);
         input.push(column);
     }
-    input.merge_same_labels()
+    input.merge_same_labels(ctx)
 }
 
 /// Makes the histogram slots absent.
@@ -41,6 +41,7 @@ pub fn clamp(
 ) -> Result<Matrix, VectorError> {
     let crossed: Vec<usize> = (0..input.grid.n).filter(|i| max[*i] < min[*i]).collect();
     for column in &mut input.columns {
+        ctx.check()?;
         crossed.iter().for_each(|i| column.unset(*i));
     }
     map_floats(input, ctx, |i, v| go_max(min[i], go_min(max[i], v)))

@@ -24,6 +24,7 @@ pub fn sort_by_value(
     ctx: &Context,
 ) -> Result<Matrix, VectorError> {
     for column in &mut input.columns {
+        ctx.check()?;
         drop_histograms(column);
     }
     input.columns.retain(|c| !c.is_empty());

@@ -41,41 +41,52 @@ fn free(_: usize) -> Result<(), VectorError> {
 
 #[test]
 fn label_values_are_charged_before_they_are_made() {
+    let ctx = &Context::default();
     let long = "x".repeat(1000);
     let input = || instant(&[(&[("a", &long)], 1.0), (&[("a", "y")], 2.0)]);
     let refuse = |bytes| if bytes > 1500 { Err(VectorError::TooManySamples) } else { Ok(()) };
-    assert!(label_replace(input(), "b", "$1", "a", "(.*)", refuse).is_ok());
-    let err = label_replace(input(), "b", "$1$1", "a", "(.*)", refuse);
+    assert!(label_replace(input(), "b", "$1", "a", "(.*)", ctx, refuse).is_ok());
+    let err = label_replace(input(), "b", "$1$1", "a", "(.*)", ctx, refuse);
     assert_eq!(err, Err(VectorError::TooManySamples));
-    assert!(label_replace(input(), "b", "$1$1", "a", "(y)", refuse).is_ok());
-    assert!(label_join(input(), "b", "", &["a"], refuse).is_ok());
-    assert_eq!(label_join(input(), "b", "", &["a", "a"], refuse), Err(VectorError::TooManySamples));
+    assert!(label_replace(input(), "b", "$1$1", "a", "(y)", ctx, refuse).is_ok());
+    assert!(label_join(input(), "b", "", &["a"], ctx, refuse).is_ok());
+    assert_eq!(
+        label_join(input(), "b", "", &["a", "a"], ctx, refuse),
+        Err(VectorError::TooManySamples)
+    );
 }
 
 #[test]
 fn label_replace_expands_groups() {
+    let ctx = &Context::default();
     let input = || instant(&[(&[("__name__", "m"), ("src", "host-42")], 1.0)]);
     let out =
-        label_replace(input(), "id", "${num}/$1", "src", "(?P<num>[a-z]+)-([0-9]+)", free).unwrap();
+        label_replace(input(), "id", "${num}/$1", "src", "(?P<num>[a-z]+)-([0-9]+)", ctx, free)
+            .unwrap();
     assert_eq!(labels(&out), [r#"{__name__="m", id="host/host", src="host-42"}"#]);
-    let out = label_replace(input(), "id", "$2", "src", "(.*)-([0-9])", free).unwrap();
+    let out = label_replace(input(), "id", "$2", "src", "(.*)-([0-9])", ctx, free).unwrap();
     assert_eq!(labels(&out), [r#"{__name__="m", src="host-42"}"#]);
-    let out = label_replace(input(), "src", "", "src", ".*", free).unwrap();
+    let out = label_replace(input(), "src", "", "src", ".*", ctx, free).unwrap();
     assert_eq!(labels(&out), [r#"{__name__="m"}"#]);
-    assert!(label_replace(input(), "x", "", "src", "(", free).is_err());
-    assert!(label_replace(input(), "", "", "src", ".*", free).is_err());
+    assert!(label_replace(input(), "x", "", "src", "(", ctx, free).is_err());
+    assert!(label_replace(input(), "", "", "src", ".*", ctx, free).is_err());
 }
 
 #[test]
 fn labels_that_become_equal_are_an_error() {
+    let ctx = &Context::default();
     let input = instant(&[(&[("a", "1")], 1.0), (&[("a", "2")], 2.0)]);
-    assert_eq!(label_replace(input, "a", "x", "a", ".*", free), Err(VectorError::SameLabelset));
+    assert_eq!(
+        label_replace(input, "a", "x", "a", ".*", ctx, free),
+        Err(VectorError::SameLabelset)
+    );
 }
 
 #[test]
 fn label_join_joins_in_the_given_order() {
+    let ctx = &Context::default();
     let input = instant(&[(&[("a", "1"), ("b", "2")], 1.0)]);
-    let out = label_join(input, "c", "-", &["b", "none", "a"], free).unwrap();
+    let out = label_join(input, "c", "-", &["b", "none", "a"], ctx, free).unwrap();
     assert_eq!(labels(&out), [r#"{a="1", b="2", c="2--1"}"#]);
 }
 
