@@ -23,11 +23,12 @@ use skald_vector::{
     scalar_scalar, vector_scalar, vector_vector,
 };
 
+pub(crate) use self::aggregate::remark_on;
 pub(crate) use self::loaded::Loaded;
 pub(crate) use self::range::column as window_column;
 pub(crate) use self::select::{Pick, Reach, latest};
 use crate::engine::{Mode, Shared};
-use crate::exec::{Common, Fetched, Memory, chain};
+use crate::exec::{Common, Fetched, Memory, Siblings, Target, chain};
 use crate::expr::{Binary, Expr, Place, Selector, ValueType};
 use crate::plan::{Plan, Span};
 use crate::{MatrixSeries, QueryError};
@@ -76,6 +77,7 @@ pub(crate) struct Evaluator {
     waiting: usize,
     /// What the query says more than once, and the samples that are kept of it.
     common: Common,
+    pub(crate) siblings: Siblings,
     kept: usize,
     /// Whom to ask for help.
     pub(crate) cpu: Option<CpuPool>,
@@ -107,6 +109,7 @@ impl Evaluator {
             waiting: 0,
             loaded: 0,
             common: Common::default(),
+            siblings: Siblings::default(),
             kept: 0,
             cpu: None,
         }
@@ -150,6 +153,10 @@ impl Evaluator {
     pub(crate) fn answer(&mut self, expr: &Expr, mode: Mode) -> Result<Answer, QueryError> {
         self.check_samples(0)?;
         self.common = Common::find(expr);
+        if self.data.len() > 1 {
+            let select_of = |s: &Selector| Arc::as_ptr(&self.fetched(s)).addr();
+            self.siblings = Siblings::find(expr, &self.common, select_of);
+        }
         let grid = self.span.grid;
         if let Expr::Range { .. } | Expr::Subquery(_) = expr {
             return self.raw_series(expr, grid).map(Answer::Series);
@@ -224,8 +231,11 @@ impl Evaluator {
     }
 
     fn eval_once(&mut self, expr: &Expr, grid: Grid) -> Result<Val, QueryError> {
+        if let Some(out) = self.made_beside(expr, grid) {
+            return self.held(out);
+        }
         if let Some(chain) = chain(expr)
-            && let Some(out) = self.collect(&chain, grid)?
+            && let Some(out) = self.stream(expr, Target::Series, &chain, grid)?
         {
             return self.held(out);
         }
@@ -239,7 +249,7 @@ impl Evaluator {
             Expr::Negate(inner) => self.negate(inner, grid),
             Expr::Fixed(inner) => self.fixed(inner, grid),
             Expr::Binary(_) => self.chain(expr, grid),
-            Expr::Aggregate(a) => self.aggregate(a, grid),
+            Expr::Aggregate(a) => self.aggregate(expr, a, grid),
             Expr::Call { func, name, args, places } => self.call(*func, name, args, places, grid),
             Expr::Range { .. } | Expr::Subquery(_) => {
                 Err(QueryError::Execution("range vector in a place where none can be".to_owned()))

@@ -13,11 +13,16 @@ mod batches;
 mod chain;
 mod common;
 mod fetched;
-mod fold;
+mod lanes;
 mod memory;
 mod pipeline;
+mod run;
+mod siblings;
+mod sink;
 
 pub(crate) use self::chain::chain;
-pub(crate) use self::common::{Common, Kept};
+pub(crate) use self::common::{Common, Kept, address};
 pub(crate) use self::fetched::Fetched;
 pub(crate) use self::memory::Memory;
+pub(crate) use self::run::Target;
+pub(crate) use self::siblings::Siblings;

@@ -1,6 +1,7 @@
 //! Evaluates common subexpressions once: see [`crate::exec::Common`].
 
-use skald_vector::{Grid, Matrix};
+use skald_vector::aggregate::Held;
+use skald_vector::{Grid, Matrix, Seen};
 
 use super::{Evaluator, Val};
 use crate::QueryError;
@@ -16,12 +17,8 @@ impl Evaluator {
         class: u64,
         kept: Option<Kept>,
     ) -> Result<Val, QueryError> {
-        let per_step = self.ctx.seen.steps.is_some();
-        let same = |k: &Kept| {
-            k.grid == grid && k.is_range == self.is_range && k.seen.steps.is_some() == per_step
-        };
-        if let Some(kept) = kept.filter(same) {
-            self.kept = self.common.n_samples();
+        if let Some(kept) = kept.filter(|kept| self.fits(kept, grid)) {
+            self.count_kept();
             self.ctx.seen.merge(&kept.seen);
             return self.held(kept.matrix);
         }
@@ -43,9 +40,34 @@ impl Evaluator {
         {
             let (matrix, is_range) = (matrix.clone(), self.is_range);
             self.common.keep(class, Kept { matrix, seen: seen_here, grid, is_range });
-            self.kept = self.common.n_samples();
+            self.count_kept();
         }
         Ok(out)
+    }
+
+    /// Whether `kept` is what would be evaluated now.
+    pub(crate) fn fits(&self, kept: &Kept, grid: Grid) -> bool {
+        let counts = |seen: &Seen| seen.steps.as_ref().map(Vec::len);
+        kept.grid == grid
+            && kept.is_range == self.is_range
+            && counts(&kept.seen) == counts(&self.ctx.seen)
+    }
+
+    pub(crate) fn is_range(&self) -> bool {
+        self.is_range
+    }
+
+    pub(crate) fn count_kept(&mut self) {
+        self.kept = self.common.n_samples().saturating_add(self.siblings.n_samples());
+    }
+
+    /// Whether `held`, of which some is only for later, leaves most of what the query may hold.
+    pub(crate) fn has_room_beside(&self, held: Held, grid: Grid) -> bool {
+        let slots = held.samples.max(grid.n.saturating_mul(held.columns));
+        let n = slots.max(held.bytes / (2 * size_of::<f64>()));
+        let n =
+            n.saturating_add(self.kept).saturating_add(self.waiting).saturating_add(self.loaded);
+        n <= self.max_samples.min(self.memory.max_samples()) / 2
     }
 
     /// Whether a copy of `m` leaves most of what the query may hold.

@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use skald_runtime::CpuPool;
-use skald_vector::{Annotations, CancelFlag, Column, Context, NameRemoval, Seen};
+use skald_vector::{CancelFlag, Context, NameRemoval, Seen};
 
-use super::pipeline::Pipeline;
+use super::Fetched;
+use super::lanes::{Done, Pipelines};
 use crate::QueryError;
 use crate::eval::Loaded;
 
@@ -28,25 +29,25 @@ const SLOTS: usize = 1 << 16;
 /// Samples and slots of which there should be at least as many to be worth another thread.
 const WORTHWHILE: usize = 96 << 10;
 
-/// What became of one series.
+/// What became of one series, by lane.
 #[derive(Debug, Default)]
 pub(super) struct Computed {
-    pub column: Option<Column>,
-    pub notes: Annotations,
+    pub lanes: Vec<Done>,
     /// Samples that were decoded for it.
     pub n_samples: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Batch {
     pub series: Vec<Computed>,
-    pub seen: Seen,
+    /// By lane.
+    pub seen: Vec<Seen>,
 }
 
 /// The work of one pipeline, shared by its threads.
 #[derive(Debug)]
 struct Work {
-    pipeline: Arc<Pipeline>,
+    pipelines: Arc<Pipelines>,
     cancel: CancelFlag,
     /// Which counts are kept, and how much one operation may make.
     seen: Seen,
@@ -83,26 +84,28 @@ struct Claim<'w> {
 }
 
 /// How many series make a batch; `None` when sharing does not pay.
-pub(super) fn size(pipeline: &Pipeline) -> Option<usize> {
-    let n = pipeline.grid.n.max(1);
+pub(super) fn size(pipelines: &Pipelines) -> Option<usize> {
+    let data = pipelines.data()?;
+    let n = pipelines.slots().max(1);
     let per_batch = (SLOTS / n).clamp(1, SERIES);
-    let work = pipeline.data.n_samples().saturating_add(n.saturating_mul(pipeline.data.len()));
-    (pipeline.data.len() > per_batch && work >= WORTHWHILE).then_some(per_batch)
+    let work = data.n_samples().saturating_add(n.saturating_mul(data.len()));
+    (data.len() > per_batch && work >= WORTHWHILE).then_some(per_batch)
 }
 
 // === impl Batches ===
 
 impl Batches {
-    /// Asks the pool for help with `pipeline`.
+    /// Asks the pool for help with `pipelines`.
     pub(super) fn start(
         pool: &CpuPool,
-        pipeline: Arc<Pipeline>,
+        pipelines: Arc<Pipelines>,
         per_batch: usize,
         ctx: &Context,
     ) -> Self {
-        let n_batches = pipeline.data.len().div_ceil(per_batch);
+        let n_series = pipelines.data().map_or(0, Fetched::len);
+        let n_batches = n_series.div_ceil(per_batch);
         let work = Arc::new(Work {
-            pipeline,
+            pipelines,
             cancel: ctx.cancel.clone(),
             seen: ctx.seen.empty(),
             max_slots: ctx.max_slots,
@@ -201,22 +204,22 @@ impl Work {
         let mut ctx = Context {
             cancel: self.cancel.clone(),
             names: NameRemoval::Delayed,
-            seen: self.seen.empty(),
             max_slots: self.max_slots,
             ..Context::default()
         };
         let first = batch.saturating_mul(self.per_batch);
-        let behind = first.saturating_add(self.per_batch).min(self.pipeline.data.len());
+        let mut seen = vec![self.seen.empty(); self.pipelines.all.len()];
+        let Some(data) = self.pipelines.data() else { return Ok(Batch::default()) };
+        let behind = first.saturating_add(self.per_batch).min(data.len());
         let mut series = Vec::with_capacity(behind.saturating_sub(first));
         for i in first..behind {
             ctx.check()?;
-            self.pipeline.data.read(i, samples)?;
+            data.read(i, samples)?;
             let n_samples = samples.n_samples();
-            let column = self.pipeline.column(samples, &mut ctx)?;
-            let notes = std::mem::take(&mut ctx.annotations);
-            series.push(Computed { column, notes, n_samples });
+            let lanes = self.pipelines.compute(samples, &mut seen, &mut ctx)?;
+            series.push(Computed { lanes, n_samples });
         }
-        Ok(Batch { series, seen: ctx.seen })
+        Ok(Batch { series, seen })
     }
 }
 

@@ -35,18 +35,19 @@ pub(crate) struct Kept {
     pub is_range: bool,
 }
 
-fn address(expr: &Expr) -> usize {
+pub(crate) fn address(expr: &Expr) -> usize {
     std::ptr::from_ref(expr).addr()
 }
 
 /// An expression and the steps at which it is evaluated, as a hash.
 #[derive(Clone, Copy)]
-struct Node<'e> {
-    expr: &'e Expr,
-    steps: u64,
+pub(super) struct Node<'e> {
+    pub expr: &'e Expr,
+    pub steps: u64,
 }
 
-struct Finder {
+#[derive(Default)]
+pub(super) struct Finder {
     state: RandomState,
     /// Of each expression: its hash, and whether it reads series.
     hashes: HashMap<usize, (u64, bool)>,
@@ -56,7 +57,7 @@ struct Finder {
 
 impl Common {
     pub(crate) fn find(expr: &Expr) -> Self {
-        let mut finder = Finder { state: RandomState::new(), hashes: HashMap::new() };
+        let mut finder = Finder::default();
         let mut stack = vec![Node { expr, steps: 0 }];
         let mut from_above = Vec::new();
         while let Some(node) = stack.pop() {
@@ -97,6 +98,11 @@ impl Common {
         Some((class, kept))
     }
 
+    /// What is equal to `expr` has the same, if there is any.
+    pub(super) fn class(&self, expr: &Expr) -> Option<u64> {
+        self.class_of.get(&address(expr)).copied()
+    }
+
     /// Whether somebody will ask for `class` of which nothing is kept.
     pub(crate) fn wants(&self, class: u64) -> bool {
         self.classes.get(&class).is_some_and(|c| c.left > 0 && c.kept.is_none())
@@ -127,7 +133,7 @@ fn is_candidate(expr: &Expr) -> bool {
 
 impl Finder {
     /// Puts on the stack what `node` consists of, so that what is evaluated first comes off first.
-    fn children<'e>(&self, node: Node<'e>, out: &mut Vec<Node<'e>>) {
+    pub(super) fn children<'e>(&self, node: Node<'e>, out: &mut Vec<Node<'e>>) {
         let mut push = |expr| out.push(Node { expr, steps: node.steps });
         match node.expr {
             Expr::Number(_) | Expr::Text(_) | Expr::Selector(_) | Expr::Range { .. } => {}
@@ -150,6 +156,10 @@ impl Finder {
                 out.push(Node { expr, steps: self.state.hash_one((node.steps, times)) });
             }
         }
+    }
+
+    pub(super) fn one(&self, of: impl Hash) -> u64 {
+        self.state.hash_one(of)
     }
 
     fn of(&self, expr: &Expr) -> (u64, bool) {

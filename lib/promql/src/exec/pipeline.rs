@@ -148,6 +148,11 @@ fn drops_names(chain: &Chain<'_>) -> bool {
 // === impl Pipeline ===
 
 impl Pipeline {
+    /// Whether stale markers mean something to it.
+    pub(super) fn sees_stale(&self) -> bool {
+        matches!(self.root, Step::Latest(_))
+    }
+
     /// The column of the series in `samples`; names are only marked for removal. `ctx` must say
     /// that names are removed later.
     pub(super) fn column(

@@ -88,6 +88,8 @@ async fn results_remarks_and_counts_do_not_depend_on_helpers() {
         "stddev by (__name__) ({__name__=~\"gauge_.*\"} * 2)",
         "rate({__name__=~\"gauge_.*\"}[20s])",
         "quantile_over_time(1.5, {__name__=~\"gauge_.*\"}[20s]) > 0",
+        "sum({__name__=~\"gauge_.*\"}) / avg(quantile_over_time(1.5, {__name__=~\"gauge_.*\"}[300s]))",
+        "topk by (id) (1, {__name__=~\"gauge_.*\"})",
     ];
     for query in queries {
         let want = run(None, query, &Gauges::default()).await.unwrap();
@@ -128,9 +130,8 @@ async fn no_series_is_read_by_anybody_after_the_query_was_cancelled() {
         default_step_ms: 1000,
     };
     let plan = crate::plan::plan(&expr, &span);
-    let data = vec![Arc::new(
-        crate::exec::Fetched::new(Box::new(source.clone()), false, &Context::default()).unwrap(),
-    )];
+    let data =
+        vec![Arc::new(Fetched::new(Box::new(source.clone()), false, &Context::default()).unwrap())];
     let evaluate = move || {
         let ctx = Context { cancel, ..Context::default() };
         let memory = crate::exec::Memory::default();
