@@ -1,7 +1,7 @@
 //! Merges the rows that several blocks have of one series.
 //!
-//! Chunks that overlap no other stay encoded as they are; the others are decoded, merged and encoded
-//! anew. Of several samples at one time the same one stays whatever the order of the inputs: a
+//! Chunks that are long and overlap no other stay encoded as they are; the others are decoded, merged and
+//! encoded anew: longer chunks are smaller. Of several samples at one time the same one stays whatever the order of the inputs: a
 //! histogram before a float, the float with the larger bits (as an unsigned number, so that a stale
 //! marker wins over a positive value), the histogram with the larger encoding; of equal ones that with
 //! the later start timestamp.
@@ -16,8 +16,11 @@ use skald_model::{Exemplar, Histogram, Series, TimeRange};
 
 use super::BadInput;
 
-/// Samples per chunk that is encoded here.
-const FLOATS_PER_CHUNK: usize = 480;
+/// Most samples of a chunk that is encoded here. Neighbours that are not more together become one.
+///
+/// Series of one scrape target come with equal borders of chunks, and leave with equal borders: so they go on
+/// sharing timestamps.
+const FLOATS_PER_CHUNK: usize = 1024;
 const HISTOGRAMS_PER_CHUNK: usize = 120;
 /// A chunk of histograms is closed earlier when they take this much memory.
 const HISTOGRAM_BYTES: usize = 1 << 20;
@@ -32,6 +35,7 @@ pub(super) struct Part {
 #[derive(Debug)]
 struct Chunk {
     input: usize,
+    count: usize,
     min_ts: i64,
     max_ts: i64,
     bytes: Bytes,
@@ -50,7 +54,7 @@ pub(super) fn merge(parts: Vec<Part>, cutoff: Option<i64>) -> Result<SeriesRow, 
     }
     out.exemplars = exemplars(std::mem::take(&mut out.exemplars), cutoff);
     let taken = histogram_times(&floats, &histograms)?;
-    for run in runs(floats) {
+    for run in joined(runs(floats)) {
         merge_floats(run, cutoff, &taken, &mut out.floats)?;
     }
     for run in runs(histograms) {
@@ -72,7 +76,8 @@ fn collect(
     for bytes in chunks {
         let head = chunk::peek(&bytes).map_err(bad(input))?;
         if head.count > 0 && head.max_ts >= cutoff {
-            out.push(Chunk { input, min_ts: head.min_ts, max_ts: head.max_ts, bytes });
+            let (count, min_ts, max_ts) = (head.count, head.min_ts, head.max_ts);
+            out.push(Chunk { input, count, min_ts, max_ts, bytes });
         }
     }
     Ok(())
@@ -97,6 +102,19 @@ fn runs(mut chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
         }
     }
     runs
+}
+
+/// Neighbours put together while they make one chunk.
+fn joined(runs: Vec<Vec<Chunk>>) -> Vec<Vec<Chunk>> {
+    let count = |run: &[Chunk]| run.iter().map(|chunk| chunk.count).sum::<usize>();
+    let mut out: Vec<Vec<Chunk>> = Vec::new();
+    for mut run in runs {
+        match out.last_mut() {
+            Some(last) if count(last) + count(&run) <= FLOATS_PER_CHUNK => last.append(&mut run),
+            _ => out.push(run),
+        }
+    }
+    out
 }
 
 /// Times of the histograms that might stand where a float stands, sorted.

@@ -52,13 +52,9 @@ fn union(rows: &[SeriesRow], cutoff: Option<i64>) -> Samples {
 }
 
 #[tokio::test]
-async fn chunks_that_overlap_nothing_are_not_touched() {
+async fn long_chunks_that_overlap_nothing_are_not_touched() {
     let store = memory_store();
-    let rows = [
-        floats(series(1), &[(1, 1.0), (2, 2.0)]),
-        floats(series(1), &[(3, 1.0), (4, 2.0)]),
-        floats(series(1), &[(3, 1.0), (4, 2.0)]),
-    ];
+    let rows = [run(1, 0..600), run(1, 600..1200), run(1, 600..1200)];
     let mut inputs = Vec::new();
     for (n, row) in (0..).zip(rows.clone()) {
         inputs.push(metric_block(&store, n, "a", vec![row]).await);
@@ -66,6 +62,50 @@ async fn chunks_that_overlap_nothing_are_not_touched() {
     let written = merged(&store, &inputs, None, usize::MAX).await;
     let [out] = &metric_rows(&store, &written).await[..] else { panic!("one row") };
     assert_eq!(out.floats, [rows[0].floats[0].clone(), rows[1].floats[0].clone()]);
+}
+
+/// A chunk of a series' samples of these numbers.
+fn run(n: u64, numbers: std::ops::Range<i64>) -> SeriesRow {
+    let sample = |i: i64| (i * 1000 + i * i % 4, (i * i % 7) as f64 + n as f64);
+    floats(series(n), &numbers.map(sample).collect::<Vec<_>>())
+}
+
+#[tokio::test]
+async fn short_chunks_that_follow_each_other_become_long_ones() {
+    let store = memory_store();
+    // Of the first the table of grids is used, of the last not: nobody else has its times.
+    let rows = |n: u64, part: i64| run(n, part * 240..(part + 1) * 240);
+    let mut inputs = Vec::new();
+    for part in 0..6 {
+        let series = if part == 5 { 1..2 } else { 1..4 };
+        let rows = series.map(|n| rows(n, part)).collect();
+        inputs.push(metric_block(&store, part.unsigned_abs().into(), "a", rows).await);
+    }
+    let versions =
+        |blocks: &[BlockMeta]| blocks.iter().map(|b| b.format_version).collect::<Vec<_>>();
+    assert_eq!(versions(&inputs), [2, 2, 2, 2, 2, 1]);
+    let written = merged(&store, &inputs, None, usize::MAX).await;
+    assert_eq!(versions(&written), [2]);
+    let (mut out, mut all) = (metric_rows(&store, &written).await, Samples::new());
+    out.sort_by(|a, b| a.labels.get("pod").cmp(&b.labels.get("pod")));
+    out.iter().for_each(|row| samples_of(row, &mut all));
+    let counts = |row: &SeriesRow| {
+        row.floats.iter().map(|c| chunk::peek(c).unwrap().count).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        out.iter().map(counts).collect::<Vec<_>>(),
+        [vec![960, 480], vec![960, 240], vec![960, 240]]
+    );
+    let given: Vec<SeriesRow> = (0..6)
+        .flat_map(|part| (1..4).map(move |n| (part, n)))
+        .filter(|(part, n)| *part < 5 || *n == 1)
+        .map(|(part, n)| rows(n, part))
+        .collect();
+    assert_eq!(all, union(&given, None));
+    // Once more changes nothing: these are long enough.
+    let again = metric_rows(&store, &merged(&store, &written, None, usize::MAX).await).await;
+    let again = again.iter().find(|row| row.labels == out[0].labels).unwrap();
+    assert_eq!(again.floats, out[0].floats);
 }
 
 #[tokio::test]

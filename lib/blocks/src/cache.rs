@@ -6,13 +6,13 @@ use bytes::Bytes;
 
 use crate::log::Pack;
 use crate::lru::Lru;
-use crate::metric::{Column, Page};
+use crate::metric::{Column, Grids, Page};
 use crate::object::Footer;
 
 /// How many bytes the parts of a [`FooterCache`] may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSizes {
-    /// Footers with their page indexes, stream directories, indexes of packs and gram filters.
+    /// Footers with their page indexes, tables of grids, stream directories, indexes of packs and gram filters.
     pub footers: usize,
     /// Decoded label columns of metric blocks.
     pub index: usize,
@@ -41,6 +41,7 @@ enum Part {
     Directory,
     Grams,
     Packs,
+    Grids,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +49,7 @@ enum Stored {
     Footer(Arc<Footer>),
     Bytes(Bytes),
     Packs(Arc<[Pack]>),
+    Grids(Arc<Grids>),
 }
 
 // === impl CacheSizes ===
@@ -93,7 +95,7 @@ impl FooterCache {
     pub(crate) fn footer(&self, path: &Arc<str>) -> Option<Arc<Footer>> {
         match self.footers.get(&(Arc::clone(path), Part::Footer))? {
             Stored::Footer(footer) => Some(footer),
-            Stored::Bytes(_) | Stored::Packs(_) => None,
+            _ => None,
         }
     }
 
@@ -110,14 +112,22 @@ impl FooterCache {
     pub(crate) fn packs(&self, path: &Arc<str>) -> Option<Arc<[Pack]>> {
         match self.footers.get(&(Arc::clone(path), Part::Packs))? {
             Stored::Packs(packs) => Some(packs),
-            Stored::Footer(_) | Stored::Bytes(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The grids of a metric block.
+    pub(crate) fn grids(&self, path: &Arc<str>) -> Option<Arc<Grids>> {
+        match self.footers.get(&(Arc::clone(path), Part::Grids))? {
+            Stored::Grids(grids) => Some(grids),
+            _ => None,
         }
     }
 
     fn bytes(&self, path: &Arc<str>, part: Part) -> Option<Bytes> {
         match self.footers.get(&(Arc::clone(path), part))? {
             Stored::Bytes(bytes) => Some(bytes),
-            Stored::Footer(_) | Stored::Packs(_) => None,
+            _ => None,
         }
     }
 
@@ -137,6 +147,11 @@ impl FooterCache {
     pub(crate) fn put_packs(&self, path: &Arc<str>, packs: Arc<[Pack]>) {
         let size = path.len() + size_of_val(&*packs);
         self.footers.put((Arc::clone(path), Part::Packs), Stored::Packs(packs), size);
+    }
+
+    pub(crate) fn put_grids(&self, path: &Arc<str>, grids: Arc<Grids>) {
+        let size = path.len() + grids.size_bytes();
+        self.footers.put((Arc::clone(path), Part::Grids), Stored::Grids(grids), size);
     }
 
     fn put_bytes(&self, path: &Arc<str>, part: Part, bytes: Bytes) {

@@ -30,11 +30,10 @@ pub(crate) fn shared(buffer: &Buffer) -> Bytes {
     Bytes::from_owner(Owner(buffer.clone()))
 }
 
-pub(crate) fn put_list(chunks: &[Bytes], out: &mut Vec<u8>) {
-    for chunk in chunks {
-        put_uvarint(out, chunk.len() as u64);
-        out.extend_from_slice(chunk);
-    }
+/// Appends one chunk to a cell.
+pub(crate) fn put_list_item(chunk: &[u8], out: &mut Vec<u8>) {
+    put_uvarint(out, chunk.len() as u64);
+    out.extend_from_slice(chunk);
 }
 
 /// The chunks of a cell, as ranges of it.

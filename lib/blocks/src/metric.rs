@@ -7,16 +7,19 @@
 //! Rows are sorted by name, cluster, namespace, job, container, pod, le, then by the whole label
 //! set, so that a query by name touches neighbouring pages. `docs/formats/metric-block.md`.
 
+mod grids;
 mod index;
 mod page;
 mod read;
 mod rows;
 mod set;
+mod times;
 mod write;
 
 use bytes::Bytes;
 use skald_model::{Exemplar, Labels};
 
+pub(crate) use self::grids::{Grids, lies_at as grids_at};
 pub(crate) use self::index::Column;
 pub(crate) use self::page::Page;
 pub use self::read::{LabelWant, MetricReader};

@@ -28,6 +28,7 @@ use self::load::Loader;
 use crate::chunks::bad;
 use crate::columns::LABEL_PREFIX;
 use crate::integrity::{Mark, Stripes};
+use crate::metric::{Grids, grids_at};
 use crate::selection::{Rows, row_groups};
 use crate::{BlockMeta, Error, FORMAT_VERSION, FooterCache, ReadStats, path};
 
@@ -174,6 +175,21 @@ impl Footer {
     }
 }
 
+/// The table of grids when the bytes that were read with the footer, from some offset on, have all of it.
+fn grids_in(footer: &Footer, near: Option<(u64, Bytes)>) -> Option<Bytes> {
+    let (start, bytes) = near?;
+    let range = grids_at(footer)?;
+    let whole = footer.stripes.around(&range)?;
+    let part = |r: &Range<u64>| {
+        let from = usize::try_from(r.start.checked_sub(start)?).ok()?;
+        let to = usize::try_from(r.end.checked_sub(start)?).ok()?;
+        bytes.get(from..to)
+    };
+    // Copied, so that the cache does not keep all that was read.
+    let holds = footer.stripes.hold(whole.start, part(&whole)?);
+    holds.then(|| part(&range).map(Bytes::copy_from_slice)).flatten()
+}
+
 /// Label columns keep their dictionaries, so that a matcher looks at each value once.
 fn with_dictionary(field: &Field) -> Field {
     if field.name().starts_with(LABEL_PREFIX) && *field.data_type() == DataType::Utf8 {
@@ -208,7 +224,8 @@ impl Object {
             return Ok(Self { store, path, key, meta, footer, cache, stats });
         }
         let loader = Loader { store: &store, path: &path, meta: &meta, stats: &stats };
-        let footer = Arc::new(loader.footer().await?);
+        let (footer, near) = loader.footer().await?;
+        let footer = Arc::new(footer);
         let version = footer.number(KEY_VERSION).and_then(|v| u32::try_from(v).ok()).unwrap_or(0);
         if version > FORMAT_VERSION {
             return Err(Error::Version {
@@ -216,6 +233,10 @@ impl Object {
                 version,
                 supported: FORMAT_VERSION,
             });
+        }
+        if let Some(grids) = grids_in(&footer, near) {
+            let grids = Grids::parse(grids).map_err(|e| Error::corrupt(&path, e))?;
+            cache.put_grids(&key, Arc::new(grids));
         }
         cache.put_footer(&key, Arc::clone(&footer));
         Ok(Self { store, path, key, meta, footer, cache, stats })

@@ -4,6 +4,7 @@ mod damage;
 mod encoded;
 mod foreign;
 mod golden;
+mod grids;
 mod log;
 mod metric;
 

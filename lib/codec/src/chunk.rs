@@ -16,6 +16,7 @@
 
 mod blocks;
 mod decimal;
+pub mod grid;
 mod histogram;
 mod starts;
 mod time;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arrow_array::{Array, BinaryArray};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use skald_codec::chunk::{self, ChunkKind};
+use skald_codec::chunk::ChunkKind;
 use skald_model::TimeRange;
 
+use super::grids::Grids;
 use super::read::binary;
 use crate::Error;
 use crate::chunks::{bad, list};
@@ -45,6 +46,7 @@ pub(super) struct Layout(Vec<Range<usize>>);
 #[derive(Debug)]
 struct Builder {
     kind: ChunkKind,
+    grids: Arc<Grids>,
     /// The pages still to come, the next one last.
     wanted: Vec<(u32, Range<usize>)>,
     bytes: Vec<u8>,
@@ -141,6 +143,7 @@ impl Layout {
         object: &Object,
         name: &str,
         kind: ChunkKind,
+        grids: &Arc<Grids>,
         numbers: &[u32],
     ) -> Result<Vec<Arc<Page>>, Error> {
         let Some(column) = object.footer.column(name) else { return Ok(Vec::new()) };
@@ -151,7 +154,7 @@ impl Layout {
         let missing: Vec<u32> = numbers.iter().zip(&found).filter_map(lacks).collect();
         object.stats.add_pages(numbers.len() - missing.len(), missing.len());
         if !missing.is_empty() {
-            let read = self.read(object, (name, column, kind), &missing).await?;
+            let read = self.read(object, (name, column, kind), grids, &missing).await?;
             for (number, page) in read {
                 object.cache.put_page(object.path(), key, number, Arc::clone(&page));
                 if let Ok(at) = numbers.binary_search(&number) {
@@ -167,14 +170,21 @@ impl Layout {
         &self,
         object: &Object,
         (name, column, kind): (&str, usize, ChunkKind),
+        grids: &Arc<Grids>,
         missing: &[u32],
     ) -> Result<Vec<(u32, Arc<Page>)>, Error> {
         let page = |n: &u32| Some((*n, self.0.get(*n as usize)?.clone()));
         let mut wanted: Vec<(u32, Range<usize>)> = missing.iter().filter_map(page).collect();
         let rows: Rows = wanted.iter().map(|(_, rows)| rows.clone()).collect();
         wanted.reverse();
-        let builder =
-            Builder { kind, wanted, bytes: Vec::new(), page: Page::new(), done: Vec::new() };
+        let builder = Builder {
+            kind,
+            grids: Arc::clone(grids),
+            wanted,
+            bytes: Vec::new(),
+            page: Page::new(),
+            done: Vec::new(),
+        };
         let scan = Scan { columns: &[column], rows: &rows, batch_rows: BATCH };
         let name = name.to_owned();
         let builder = object
@@ -207,7 +217,7 @@ impl Builder {
     fn cell(&mut self, cell: &[u8]) -> Result<(), ParquetError> {
         for chunk in list(cell) {
             let chunk = chunk?;
-            let head = chunk::peek(chunk).map_err(bad)?;
+            let head = self.grids.peek(chunk).map_err(bad)?;
             if head.count == 0 {
                 continue;
             }

@@ -15,10 +15,12 @@ use parquet::errors::ParquetError;
 use skald_codec::chunk::ChunkKind;
 use skald_model::{Exemplar, Labels, Matcher, Series, TenantId, TimeRange};
 
+use super::grids::{Grids, lies_at};
 use super::index::{Index, Need, Of};
 use super::page::{Layout, Page};
 use super::rows::MetricRows;
 use super::set::{Found, MetricSet, Names, Place};
+use super::times::{QueryTimes, Uses};
 use super::write::{EXEMPLARS, FLOATS, HISTOGRAMS, KEY_EXEMPLARS, KEY_HISTOGRAMS};
 use crate::chunks::{bad, exemplars};
 use crate::object::{Object, Scan};
@@ -91,6 +93,11 @@ impl MetricReader {
         &self.object.meta
     }
 
+    #[cfg(test)]
+    pub(crate) fn footer(&self) -> Arc<crate::object::Footer> {
+        Arc::clone(&self.object.footer)
+    }
+
     /// Counts of what was read so far.
     pub fn read_stats(&self) -> &Arc<ReadStats> {
         &self.object.stats
@@ -107,10 +114,14 @@ impl MetricReader {
             return Ok(MetricSet::empty(range));
         };
         let rows = self.matching(&index, matchers, range).await?;
-        let (floats, float_places) = self.pages(FLOATS, ChunkKind::Floats, &rows).await?;
+        if rows.is_empty() {
+            return Ok(MetricSet::empty(range));
+        }
+        let grids = grids(&self.object).await?;
+        let (floats, float_places) = self.pages(FLOATS, ChunkKind::Floats, &grids, &rows).await?;
         let histograms = self.object.footer.number(KEY_HISTOGRAMS) != Some(0);
         let (histograms, histogram_places) = if histograms {
-            self.pages(HISTOGRAMS, ChunkKind::Histograms, &rows).await?
+            self.pages(HISTOGRAMS, ChunkKind::Histograms, &grids, &rows).await?
         } else {
             Default::default()
         };
@@ -127,8 +138,22 @@ impl MetricReader {
         };
         let series: Vec<Found> = rows.iter().enumerate().filter_map(found).collect();
         let names = self.names(&index, want, &series).await?;
-        self.object.stats.add_rows(series.len());
-        Ok(MetricSet { range, series, names, floats, histograms })
+        let n_series = series.len();
+        self.object.stats.add_rows(n_series);
+        let times = QueryTimes::empty(range);
+        let set = MetricSet { range, series, names, floats, histograms, times };
+        if grids.len() == 0 {
+            return Ok(set);
+        }
+        let with_times = move || {
+            let mut uses = Uses::new(grids);
+            set.each_chunk(|chunk| uses.add(chunk));
+            MetricSet { times: uses.finish(range), ..set }
+        };
+        if n_series <= INLINE_SETS {
+            return Ok(with_times());
+        }
+        self.object.compute(move || Ok(with_times())).await
     }
 
     /// Series that all matchers accept with their samples in `range`, in block order; series
@@ -260,12 +285,13 @@ impl MetricReader {
         &self,
         column: &str,
         kind: ChunkKind,
+        grids: &Arc<Grids>,
         rows: &[u32],
     ) -> Result<(Vec<Arc<Page>>, Vec<(u32, u32)>), Error> {
         let Some(leaf) = self.object.footer.leaf(column) else { return Ok(Default::default()) };
         let layout = Layout::of(&self.object, leaf);
         let (numbers, places) = layout.locate(rows);
-        Ok((layout.load(&self.object, column, kind, &numbers).await?, places))
+        Ok((layout.load(&self.object, column, kind, grids, &numbers).await?, places))
     }
 
     async fn names(
@@ -289,6 +315,18 @@ impl MetricReader {
         };
         Ok(Names::Groups { of, labels, ids })
     }
+}
+
+/// The table of grids of a block; that of a block without one is empty.
+pub(super) async fn grids(object: &Object) -> Result<Arc<Grids>, Error> {
+    let Some(range) = lies_at(&object.footer) else { return Ok(Arc::default()) };
+    if let Some(grids) = object.cache.grids(object.path()) {
+        return Ok(grids);
+    }
+    let bytes = object.fetch(&[range]).await?.pop().unwrap_or_default();
+    let grids = Arc::new(object.compute(move || Grids::parse(bytes)).await?);
+    object.cache.put_grids(object.path(), Arc::clone(&grids));
+    Ok(grids)
 }
 
 /// A binary column if it was read.

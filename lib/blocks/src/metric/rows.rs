@@ -8,10 +8,11 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 
 use super::SeriesRow;
-use super::read::binary;
+use super::grids::Grids;
+use super::read::{binary, grids};
 use super::write::{EXEMPLARS, FLOATS, HISTOGRAMS};
 use crate::Error;
-use crate::chunks::{exemplars, list, shared};
+use crate::chunks::{bad, exemplars, list, shared};
 use crate::columns::{LABEL_PREFIX, LabelBatch};
 use crate::object::{Object, Scan};
 use crate::selection::{Rows, pages, row_groups};
@@ -50,7 +51,9 @@ impl MetricRows {
         let batch_rows = window.len().clamp(1, 4096);
         let rows = Rows::from_iter([window]);
         let scan = Scan { columns: &columns, rows: &rows, batch_rows };
-        self.object.scan(scan, Vec::new(), append_rows).await.map(Some)
+        let grids = grids(&self.object).await?;
+        let append = move |out: &mut _, batch: &_| append_rows(&grids, out, batch);
+        self.object.scan(scan, Vec::new(), append).await.map(Some)
     }
 }
 
@@ -90,7 +93,11 @@ fn windows(object: &Object) -> VecDeque<Range<usize>> {
     out
 }
 
-fn append_rows(out: &mut Vec<SeriesRow>, batch: &RecordBatch) -> Result<(), ParquetError> {
+fn append_rows(
+    grids: &Grids,
+    out: &mut Vec<SeriesRow>,
+    batch: &RecordBatch,
+) -> Result<(), ParquetError> {
     let labels = LabelBatch::of(batch, LABEL_PREFIX)?;
     let [floats, histograms, others] =
         [binary(batch, FLOATS)?, binary(batch, HISTOGRAMS)?, binary(batch, EXEMPLARS)?];
@@ -101,19 +108,31 @@ fn append_rows(out: &mut Vec<SeriesRow>, batch: &RecordBatch) -> Result<(), Parq
         let cell = others.filter(|c| c.is_valid(row)).map(|c| c.value(row));
         out.push(SeriesRow {
             labels,
-            floats: chunks(floats.zip(float_bytes.as_ref()), row)?,
-            histograms: chunks(histograms.zip(histogram_bytes.as_ref()), row)?,
+            floats: chunks(grids, floats.zip(float_bytes.as_ref()), row)?,
+            histograms: chunks(grids, histograms.zip(histogram_bytes.as_ref()), row)?,
             exemplars: cell.map(exemplars).transpose()?.unwrap_or_default(),
         });
     }
     Ok(())
 }
 
-fn chunks(column: Option<(&BinaryArray, &Bytes)>, row: usize) -> Result<Vec<Bytes>, ParquetError> {
-    match column {
-        Some((cells, bytes)) if cells.is_valid(row) => {
-            list(cells.value(row)).map(|chunk| Ok(bytes.slice_ref(chunk?))).collect()
-        }
-        _ => Ok(Vec::new()),
+fn chunks(
+    grids: &Grids,
+    column: Option<(&BinaryArray, &Bytes)>,
+    row: usize,
+) -> Result<Vec<Bytes>, ParquetError> {
+    let Some((cells, bytes)) = column.filter(|(cells, _)| cells.is_valid(row)) else {
+        return Ok(Vec::new());
+    };
+    if grids.len() == 0 {
+        return list(cells.value(row)).map(|chunk| Ok(bytes.slice_ref(chunk?))).collect();
     }
+    let (mut joined, mut ends) = (Vec::new(), Vec::new());
+    for chunk in list(cells.value(row)) {
+        grids.join(chunk?, &mut joined).map_err(bad)?;
+        ends.push(joined.len());
+    }
+    let joined = Bytes::from(joined);
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    Ok(starts.zip(&ends).map(|(start, end)| joined.slice(start..*end)).collect())
 }

@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use skald_codec::chunk::{self, ChunkError};
+use skald_codec::chunk::ChunkError;
 use skald_model::{Labels, Series, SeriesId, TimeRange};
 
 use super::index::Projection;
 use super::page::Page;
+use super::times::QueryTimes;
 
 /// Series of a block that may have samples in a range, in block order, each once.
 ///
@@ -19,6 +20,7 @@ pub struct MetricSet {
     pub(super) names: Names,
     pub(super) floats: Vec<Arc<Page>>,
     pub(super) histograms: Vec<Arc<Page>>,
+    pub(super) times: QueryTimes,
 }
 
 /// Where the chunks of a series lie.
@@ -51,7 +53,8 @@ impl MetricSet {
     pub(super) fn empty(range: TimeRange) -> Self {
         let names = Names::Groups { of: Vec::new(), labels: Vec::new(), ids: None };
         let (floats, histograms) = Default::default();
-        Self { range, series: Vec::new(), names, floats, histograms }
+        let times = QueryTimes::empty(range);
+        Self { range, series: Vec::new(), names, floats, histograms, times }
     }
 
     pub fn len(&self) -> usize {
@@ -72,6 +75,7 @@ impl MetricSet {
             }
         };
         labels
+            + self.times.size_bytes()
             + self.series.len() * size_of::<Found>()
             + pages.map(|page| page.size_bytes()).sum::<usize>()
     }
@@ -126,7 +130,7 @@ impl MetricSet {
         for (pages, place) in lists {
             let Some(page) = pages.get(place.page as usize) else { continue };
             for (bytes, ascends) in page.encoded(place.chunks.clone(), range) {
-                chunk::decode_into(bytes, range, into)?;
+                self.times.decode_into(bytes, range, into)?;
                 ascending &= ascends;
             }
         }
@@ -134,6 +138,18 @@ impl MetricSet {
             into.sort();
         }
         Ok(())
+    }
+
+    /// Hands every chunk that meets the range to `each`.
+    pub(super) fn each_chunk(&self, mut each: impl FnMut(&[u8])) {
+        for found in &self.series {
+            for (pages, place) in
+                [(&self.floats, &found.floats), (&self.histograms, &found.histograms)]
+            {
+                let Some(page) = pages.get(place.page as usize) else { continue };
+                page.encoded(place.chunks.clone(), self.range).for_each(|(chunk, _)| each(chunk));
+            }
+        }
     }
 
     /// Decodes everything; series without samples in the range are left out.

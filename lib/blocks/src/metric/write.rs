@@ -12,7 +12,8 @@ use skald_codec::chunk::{self, ChunkKind};
 use skald_model::{Labels, Signal};
 
 use super::SeriesRow;
-use crate::chunks::{put_exemplars, put_list};
+use super::grids::{self, Table};
+use crate::chunks::put_exemplars;
 use crate::columns::{LABEL_PREFIX, NameCounts, Plan};
 use crate::meta::{Encoded, Header, put_key};
 use crate::{Error, WriterOptions};
@@ -30,6 +31,10 @@ pub(super) const KEY_EXEMPLARS: &str = "skald.n_exemplar_series";
 
 /// Labels that rows are sorted by before the whole label set decides.
 const SORT_BY: [&str; 7] = [Labels::NAME, "cluster", "namespace", "job", "container", "pod", "le"];
+
+/// Versions of the format: all chunks have their timestamps, or some have the number of a grid instead.
+const VERSION_PLAIN: u32 = 1;
+const VERSION_GRIDS: u32 = 2;
 
 const MAX_HOT: usize = 48;
 const BATCH_ROWS: usize = 4096;
@@ -133,9 +138,11 @@ impl MetricBlockWriter {
         let n_exemplars = rows.iter().filter(|r| !r.series.exemplars.is_empty()).count();
         let optional = Optional { histograms: n_histograms > 0, exemplars: n_exemplars > 0 };
         let schema = schema(&plan, optional);
+        let lists = rows.iter().map(|r| &r.series);
+        let table = Table::of(lists.flat_map(|s| s.floats.iter().chain(&s.histograms)));
         let header = Header {
             signal: Signal::Metrics,
-            version: 1,
+            version: if table.is_empty() { VERSION_PLAIN } else { VERSION_GRIDS },
             min_time: rows.iter().map(|r| r.min_time).min().unwrap_or(0),
             max_time: rows.iter().map(|r| r.max_time).max().unwrap_or(0),
             n_series: rows.len() as u64,
@@ -143,12 +150,19 @@ impl MetricBlockWriter {
         };
         let mut writer = crate::meta::writer(&schema, properties().build())?;
         for batch in batches(&rows) {
-            writer.write(&record_batch(&schema, &plan, optional, batch)?)?;
+            writer.write(&record_batch(&schema, &plan, optional, &table, batch)?)?;
             if writer.in_progress_size() >= self.opts.row_group_bytes
                 || writer.in_progress_rows() >= self.opts.row_group_rows
             {
                 writer.flush()?;
             }
+        }
+        if !table.is_empty() {
+            writer.flush()?;
+            let (offset, bytes) = (writer.bytes_written(), table.encoded());
+            writer.write_all(&bytes).map_err(|e| Error::Internal(e.to_string()))?;
+            put_key(&mut writer, grids::KEY_OFFSET, offset.to_string());
+            put_key(&mut writer, grids::KEY_LENGTH, bytes.len().to_string());
         }
         put_key(&mut writer, KEY_HISTOGRAMS, n_histograms.to_string());
         put_key(&mut writer, KEY_EXEMPLARS, n_exemplars.to_string());
@@ -263,6 +277,7 @@ fn record_batch(
     schema: &Arc<Schema>,
     plan: &Plan,
     optional: Optional,
+    table: &Table<'_>,
     rows: &[Row],
 ) -> Result<RecordBatch, Error> {
     let mut labels = plan.builder();
@@ -282,8 +297,8 @@ fn record_batch(
         labels.push(&series.labels, 1)?;
         let s = series;
         append(&mut exemplars, !s.exemplars.is_empty(), &|c| put_exemplars(&s.exemplars, c));
-        append(&mut histograms, !s.histograms.is_empty(), &|c| put_list(&s.histograms, c));
-        append(&mut floats, !s.floats.is_empty(), &|c| put_list(&s.floats, c));
+        append(&mut histograms, !s.histograms.is_empty(), &|c| table.put_list(&s.histograms, c));
+        append(&mut floats, !s.floats.is_empty(), &|c| table.put_list(&s.floats, c));
     }
     let times = |time: fn(&Row) -> i64| -> ArrayRef {
         let values = rows.iter().map(time);

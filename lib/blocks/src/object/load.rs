@@ -36,7 +36,8 @@ pub(super) struct Loader<'a> {
 // === impl Loader ===
 
 impl Loader<'_> {
-    pub(super) async fn footer(&self) -> Result<Footer, Error> {
+    /// The footer, and data that was read with it: from where on, and the bytes.
+    pub(super) async fn footer(&self) -> Result<(Footer, Option<(u64, Bytes)>), Error> {
         let corrupt = |reason: &str| Error::corrupt(self.path, reason);
         let size = self.meta.size_bytes;
         let mut start = size.saturating_sub(TAIL);
@@ -49,9 +50,11 @@ impl Loader<'_> {
             start = data_len;
         }
         let skip = usize::try_from(data_len - start).map_err(|_| corrupt("footer too long"))?;
+        let near = (skip > 0).then(|| (start, tail.slice(..skip)));
         let tail = tail.slice(skip..);
         let signal = self.meta.signal;
-        self.compute(move || Footer::decode(data_len, &tail, size, signal)).await
+        let decode = move || Footer::decode(data_len, &tail, size, signal);
+        Ok((self.compute(decode).await?, near))
     }
 
     pub(super) async fn compute<T: Send + 'static>(

@@ -110,9 +110,23 @@ fn golden(name: &str, make: impl Fn() -> Encoded) -> Encoded {
 #[tokio::test]
 async fn metric_block_of_version_1_reads_as_it_was_written() {
     let shelf = Shelf::new();
-    let block = golden("metric-block-v1.parquet", || metric_block(metric_rows()));
+    let mut block = golden("metric-block-v1.parquet", || metric_block(metric_rows()));
+    block.meta.format_version = 1;
     assert_eq!(block.meta.crc32c, CRC_METRICS, "the golden file was changed");
-    let reader = shelf.metrics(&block).await;
+    assert_metrics(&shelf, &block).await;
+}
+
+#[tokio::test]
+async fn metric_block_of_version_2_reads_as_it_was_written() {
+    let shelf = Shelf::new();
+    let block = golden("metric-block-v2.parquet", || metric_block(metric_rows()));
+    assert_eq!(block.meta.format_version, 2);
+    assert_eq!(block.meta.crc32c, CRC_GRIDS, "the golden file was changed");
+    assert_metrics(&shelf, &block).await;
+}
+
+async fn assert_metrics(shelf: &Shelf, block: &Encoded) {
+    let reader = shelf.metrics(block).await;
     let got = reader.select(&[], TimeRange::ALL).await.unwrap();
     let mut expected: Vec<usize> = (0..60).collect();
     expected.sort_by_key(|i| (i % 4, format!("pod-{i:02}")));
@@ -189,3 +203,4 @@ const CRC_PACKED: u32 = 3_923_479_595;
 const CRC_METRICS: u32 = 941_094_627;
 const CRC_LOGS: u32 = 3_605_636_149;
 const CRC_GRAMS: u32 = 2_124_287_161;
+const CRC_GRIDS: u32 = 3_342_043_483;

@@ -70,6 +70,30 @@ pub(super) fn decode_into(
 ) -> Result<(), ChunkError> {
     let mut all = Vec::new();
     decode_histograms(bytes, &mut all)?;
+    keep(all, header, starts, range, into)
+}
+
+/// As [`decode_into`], of a chunk's `body` and its timestamps.
+pub(super) fn decode_body(
+    body: &[u8],
+    header: &ChunkHeader,
+    ts: &[i64],
+    starts: &[u8],
+    range: TimeRange,
+    into: &mut Series,
+) -> Result<(), ChunkError> {
+    let mut all = Vec::new();
+    append_body(body, ts, &mut all)?;
+    keep(all, header, starts, range, into)
+}
+
+fn keep(
+    all: Vec<(i64, Histogram)>,
+    header: &ChunkHeader,
+    starts: &[u8],
+    range: TimeRange,
+    into: &mut Series,
+) -> Result<(), ChunkError> {
     let mut known = Vec::new();
     if header.has_starts {
         let times: Vec<i64> = all.iter().map(|(t, _)| *t).collect();
@@ -94,6 +118,11 @@ fn append(bytes: &[u8], out: &mut Vec<(i64, Histogram)>) -> Result<(), ChunkErro
     }
     let mut ts = Vec::new();
     time::decode(&header, &mut rest, &(i64::MIN..=i64::MAX), &mut Scratch::new(), &mut ts)?;
+    append_body(rest, &ts, out)
+}
+
+fn append_body(body: &[u8], ts: &[i64], out: &mut Vec<(i64, Histogram)>) -> Result<(), ChunkError> {
+    let mut rest = body;
     let raw_len = usize::try_from(take_varint(&mut rest)?).unwrap_or(usize::MAX);
     if raw_len > MAX_RAW {
         return Err(ChunkError::Malformed("histograms decompress to more than 64 MiB"));
@@ -104,7 +133,7 @@ fn append(bytes: &[u8], out: &mut Vec<(i64, Histogram)>) -> Result<(), ChunkErro
         return Err(ChunkError::Malformed("length of the decompressed histograms"));
     }
     let mut rest = raw.as_slice();
-    for t in ts {
+    for &t in ts {
         let len = usize::try_from(take_varint(&mut rest)?).unwrap_or(usize::MAX);
         let mut one = take_bytes(&mut rest, len)?;
         let h = histogram::decode(&mut one).map_err(|_| ChunkError::Malformed("histogram"))?;

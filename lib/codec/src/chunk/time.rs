@@ -91,6 +91,24 @@ pub(super) fn decode(
     Ok(first + from..first + to)
 }
 
+/// Passes over what [`encode`] wrote of `n` (not 0) timestamps.
+pub(super) fn skip(n: usize, rest: &mut &[u8]) -> Result<(), ChunkError> {
+    let inner = |ends| n.checked_sub(ends).ok_or(ChunkError::Malformed("timestamp mode"));
+    match take_u8(rest)? {
+        REGULAR => Ok(()),
+        GRID => {
+            take_varint(rest)?;
+            skip_blocks(rest, inner(2)?)
+        }
+        DELTA => skip_blocks(rest, inner(2)?),
+        DELTA2 => {
+            take_varint(rest)?;
+            skip_blocks(rest, inner(3)?)
+        }
+        _ => Err(ChunkError::Malformed("timestamp mode")),
+    }
+}
+
 /// Whether `ts`, all of them decoded from one chunk, are strictly ascending and within its head.
 fn ascend(header: &ChunkHeader, ts: &[i64]) -> bool {
     let last = ts.last().is_none_or(|t| *t <= header.max_ts);
