@@ -26,7 +26,7 @@ use skald_vector::{
 pub(crate) use self::aggregate::remark_on;
 pub(crate) use self::loaded::Loaded;
 pub(crate) use self::range::column as window_column;
-pub(crate) use self::select::{Pick, Reach, latest};
+pub(crate) use self::select::{Pick, Reach, count_subquery, latest, reload};
 use crate::engine::{Mode, Shared};
 use crate::exec::{Common, Fetched, Memory, Siblings, Target, chain};
 use crate::expr::{Binary, Expr, Place, Selector, ValueType};

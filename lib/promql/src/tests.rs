@@ -113,6 +113,8 @@ async fn an_aggregation_holds_groups_instead_of_series() {
         ("limitk(2, -m)", 2),
         ("limit_ratio(0.005, rate(m[1m]))", 4),
         ("count_values(\"v\", round(rate(m[1m])))", 2),
+        ("sum(max_over_time(rate(m[10s])[20s:1s]))", 1),
+        ("topk(1, -quantile_over_time(0.5, max_over_time(m[9s:1s])[20s:2s]))", 1),
     ];
     for (query, n) in queries {
         let result = run(query).await.map(|r| r.value);

@@ -11,7 +11,7 @@ use super::range::{clip, seek};
 use super::smooth::smooth;
 use super::{Evaluator, Loaded};
 use crate::engine::Shared;
-use crate::expr::{Expr, Selector};
+use crate::expr::{Expr, Selector, Subquery};
 use crate::syntax::ast::Extension;
 use crate::{MatrixSeries, QueryError};
 
@@ -80,6 +80,22 @@ impl Evaluator {
         Ok(out)
     }
 
+    /// The steps of a subquery.
+    pub(crate) fn subquery_grid(&self, sub: &Subquery, grid: Grid) -> Result<Grid, QueryError> {
+        let steps = self.span.subquery_grid(sub, grid);
+        self.check_slots(steps, 1)?;
+        Ok(steps)
+    }
+
+    pub(crate) fn subquery_reach(&self, sub: &Subquery) -> Reach {
+        Reach {
+            range_ms: sub.range_ms,
+            offset_ms: sub.offset_ms,
+            at: self.span.at(sub.at),
+            extension: None,
+        }
+    }
+
     /// The series and windows behind a range selector or subquery.
     pub(super) fn windows(
         &mut self,
@@ -91,14 +107,8 @@ impl Evaluator {
                 Ok((self.series(selector)?, self.reach(selector, *range_ms)))
             }
             Expr::Subquery(sub) => {
-                let inner = self.span.subquery_grid(sub, grid);
-                self.check_slots(inner, 1)?;
-                let reach = Reach {
-                    range_ms: sub.range_ms,
-                    offset_ms: sub.offset_ms,
-                    at: self.span.at(sub.at),
-                    extension: None,
-                };
+                let inner = self.subquery_grid(sub, grid)?;
+                let reach = self.subquery_reach(sub);
                 if inner.n == 0 {
                     return Ok((Shared::default(), reach));
                 }
@@ -170,7 +180,13 @@ impl Evaluator {
 }
 
 /// Counts what a subquery read for the step of `grid` that looks at it first.
-fn count_subquery(out: &mut Seen, within: &Seen, inner: &Grid, grid: &Grid, reach: Reach) {
+pub(crate) fn count_subquery(
+    out: &mut Seen,
+    within: &Seen,
+    inner: &Grid,
+    grid: &Grid,
+    reach: Reach,
+) {
     for (k, (_, read)) in within.steps.iter().flatten().enumerate().filter(|(_, s)| s.1 > 0) {
         let read = usize::try_from(*read).unwrap_or(usize::MAX);
         let seen_at = inner.time(k).saturating_add(reach.offset_ms);
@@ -186,7 +202,7 @@ fn count_subquery(out: &mut Seen, within: &Seen, inner: &Grid, grid: &Grid, reac
 }
 
 /// A column as if it had been fetched.
-fn reload(column: Column, grid: &Grid) -> Loaded {
+pub(crate) fn reload(column: Column, grid: &Grid) -> Loaded {
     let mut out = Loaded {
         labels: column.labels.clone(),
         drop_name: column.drop_name,

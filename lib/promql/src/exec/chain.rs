@@ -6,7 +6,9 @@ use skald_vector::{AggregateOp, Grouping, ScalarSide};
 
 use crate::LabelNeed;
 use crate::eval::Pick;
-use crate::expr::{Aggregate, Binary, Expr, Function, Places, RangeFunction, Selector, ValueType};
+use crate::expr::{
+    Aggregate, Binary, Expr, Function, Places, RangeFunction, Selector, Subquery, ValueType,
+};
 
 /// A selector and what is done to each of its series, outermost last.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub(crate) struct Chain<'e> {
 }
 
 /// How samples become a column.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Root<'e> {
     Latest,
     /// `timestamp` or `start_timestamp` of a selector.
@@ -25,6 +27,14 @@ pub(crate) enum Root<'e> {
     Windows {
         f: RangeFunction,
         range_ms: i64,
+        args: &'e [Expr],
+        places: &'e Places,
+    },
+    /// Windows over the steps of another chain, which needs nothing to be evaluated before.
+    Subquery {
+        f: RangeFunction,
+        sub: &'e Subquery,
+        inner: Box<Chain<'e>>,
         args: &'e [Expr],
         places: &'e Places,
     },
@@ -96,8 +106,35 @@ fn windows<'e>(
         Expr::Range { selector, range_ms } if selector.extension.is_none() => {
             Some((selector, Root::Windows { f, range_ms: *range_ms, args, places }))
         }
+        Expr::Subquery(sub) if has_only_constants(&sub.expr) => {
+            let inner = Box::new(chain(&sub.expr)?);
+            Some((inner.selector, Root::Subquery { f, sub, inner, args, places }))
+        }
         _ => None,
     })
+}
+
+/// Whether nothing but numbers and texts has to be evaluated before the series of a chain.
+pub(super) fn has_only_constants(mut expr: &Expr) -> bool {
+    let constant = |e: &Expr| matches!(e, Expr::Number(_) | Expr::Text(_));
+    loop {
+        expr = match expr {
+            Expr::Selector(_) | Expr::Range { .. } => return true,
+            Expr::Aggregate(a) if a.param.as_ref().is_none_or(constant) => &a.expr,
+            Expr::Negate(inner) => inner,
+            Expr::Subquery(sub) => &sub.expr,
+            Expr::Binary(b) if constant(&b.rhs) => &b.lhs,
+            Expr::Binary(b) if constant(&b.lhs) => &b.rhs,
+            Expr::Call { args, .. } => {
+                let mut rest = args.iter().filter(|arg| !constant(arg));
+                match (rest.next(), rest.next()) {
+                    (Some(one), None) => one,
+                    _ => return false,
+                }
+            }
+            _ => return false,
+        };
+    }
 }
 
 /// Whether an aggregation gives the labels of its grouping, instead of those of some series.

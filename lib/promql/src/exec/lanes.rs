@@ -62,7 +62,7 @@ impl Pipelines {
 
     /// Most slots that the column of a series takes, in all lanes.
     pub(super) fn slots(&self) -> usize {
-        self.all.iter().map(|p| p.grid.n.max(1)).sum()
+        self.all.iter().map(Pipeline::slots).sum()
     }
 
     /// Gives each lane's column of the series in `samples` to `sink`, with remarks in `ctx`, which must say

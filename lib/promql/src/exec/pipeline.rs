@@ -6,15 +6,17 @@ use std::sync::Arc;
 use skald_model::Labels;
 use skald_vector::function::{DatePart, clamp, map_floats, round};
 use skald_vector::{
-    BinaryOp, BinaryOptions, Column, Context, Grid, Matrix, NameRemoval, ScalarSide, vector_scalar,
-    without_metadata,
+    BinaryOp, BinaryOptions, Column, Context, Grid, Matrix, NameRemoval, ScalarSide, Seen,
+    vector_scalar, without_metadata,
 };
 
 use super::Fetched;
 use super::chain::{Chain, MapExpr, Root};
 use crate::QueryError;
-use crate::eval::{Evaluator, Loaded, Pick, Reach, latest, negate, window_column};
-use crate::expr::{Expr, Function, Place, RangeFunction};
+use crate::eval::{
+    Evaluator, Loaded, Pick, Reach, count_subquery, latest, negate, reload, window_column,
+};
+use crate::expr::{Expr, Function, Place, RangeFunction, ValueType};
 
 /// Ready to run over the series of one select.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ enum Step {
     Latest(Pick),
     /// With its parameters, and the place that remarks are about.
     Windows(RangeFunction, Vec<Vec<f64>>, Place),
+    /// The same over what another pipeline makes of the series.
+    Subquery(RangeFunction, Vec<Vec<f64>>, Place, Box<Pipeline>),
 }
 
 #[derive(Debug)]
@@ -67,22 +71,32 @@ impl Evaluator {
         if drops_names && !chain.has_one_name() && self.collide(&data)? {
             return Ok(None);
         }
-        let range_ms = match chain.root {
-            Root::Windows { range_ms, .. } => range_ms,
-            _ => self.lookback_ms(),
+        let reach = match &chain.root {
+            Root::Windows { range_ms, .. } => self.reach(chain.selector, *range_ms),
+            Root::Subquery { sub, .. } => self.subquery_reach(sub),
+            _ => self.reach(chain.selector, self.lookback_ms()),
         };
-        let reach = self.reach(chain.selector, range_ms);
-        let root = match chain.root {
+        let root = match &chain.root {
             Root::Latest => Step::Latest(Pick::Sample),
-            Root::Time(pick) => Step::Latest(pick),
+            Root::Time(pick) => Step::Latest(*pick),
             Root::Windows { f, args, places, .. } => {
-                let scalars = args.iter().filter(|a| !matches!(a, Expr::Range { .. }));
-                let params = scalars.map(|a| self.scalar(a, grid)).collect::<Result<_, _>>()?;
-                Step::Windows(f, params, places.arg(0))
+                Step::Windows(*f, self.parameters(args, grid)?, places.arg(0))
+            }
+            Root::Subquery { f, sub, inner, args, places } => {
+                let steps = self.subquery_grid(sub, grid)?;
+                let inner = if steps.n == 0 { None } else { self.pipeline(inner, steps)? };
+                let Some(inner) = inner.map(Box::new) else { return Ok(None) };
+                Step::Subquery(*f, self.parameters(args, grid)?, places.arg(0), inner)
             }
         };
         let maps = chain.maps.iter().map(|m| self.map(m, grid)).collect::<Result<_, _>>()?;
         Ok(Some(Pipeline { data, grid, reach, root, maps, drops_names }))
+    }
+
+    /// The scalars among the arguments of a range function.
+    fn parameters(&mut self, args: &[Expr], grid: Grid) -> Result<Vec<Vec<f64>>, QueryError> {
+        let scalars = args.iter().filter(|a| a.value_type() == ValueType::Scalar);
+        scalars.map(|a| self.scalar(a, grid)).collect()
     }
 
     fn collide(&self, data: &Fetched) -> Result<bool, QueryError> {
@@ -137,10 +151,13 @@ fn drops_names(chain: &Chain<'_>) -> bool {
         MapExpr::Scalar(b, _) => b.op.is_trim() || b.op.is_comparison() && !b.return_bool,
         _ => false,
     };
-    let root = match chain.root {
+    let root = match &chain.root {
         Root::Latest => false,
         Root::Time(_) => true,
         Root::Windows { f, .. } => !matches!(f, FirstOverTime | LastOverTime),
+        Root::Subquery { f, inner, .. } => {
+            !matches!(f, FirstOverTime | LastOverTime) || drops_names(inner)
+        }
     };
     root || !chain.maps.iter().all(keeps)
 }
@@ -150,7 +167,42 @@ fn drops_names(chain: &Chain<'_>) -> bool {
 impl Pipeline {
     /// Whether stale markers mean something to it.
     pub(super) fn sees_stale(&self) -> bool {
-        matches!(self.root, Step::Latest(_))
+        match &self.root {
+            Step::Latest(_) => true,
+            Step::Windows(..) => false,
+            Step::Subquery(.., inner) => inner.sees_stale(),
+        }
+    }
+
+    /// Slots of all columns that are made of a series on the way.
+    pub(super) fn slots(&self) -> usize {
+        let within = match &self.root {
+            Step::Subquery(.., inner) => inner.slots(),
+            _ => 0,
+        };
+        self.grid.n.max(1).saturating_add(within)
+    }
+
+    /// What `inner` makes of the series in `samples`, as a series.
+    fn reloaded(
+        &self,
+        inner: &Self,
+        samples: &mut Loaded,
+        ctx: &mut Context,
+    ) -> Result<Option<Loaded>, QueryError> {
+        let before = std::mem::replace(&mut ctx.seen, Seen::per_step(inner.grid.n));
+        let column = inner.column(samples, ctx);
+        let within = std::mem::replace(&mut ctx.seen, before);
+        let column = column?;
+        count_subquery(&mut ctx.seen, &within, &inner.grid, &self.grid, self.reach);
+        let Some(mut column) = column else { return Ok(None) };
+        if inner.drops_names && column.drop_name {
+            column.labels = without_metadata(&column.labels);
+            column.drop_name = false;
+        }
+        let mut series = reload(column, &inner.grid);
+        series.remove_stale();
+        Ok(Some(series).filter(|s| !s.is_empty()))
     }
 
     /// The column of the series in `samples`; names are only marked for removal. `ctx` must say
@@ -173,6 +225,11 @@ impl Pipeline {
                     return Ok(None);
                 }
                 window_column(*f, samples, self.reach, params, self.grid, ctx)?
+            }
+            Step::Subquery(f, params, place, inner) => {
+                let Some(series) = self.reloaded(inner, samples, ctx)? else { return Ok(None) };
+                ctx.annotations.place = Some(*place);
+                window_column(*f, &series, self.reach, params, self.grid, ctx)?
             }
         };
         if column.is_empty() || self.maps.is_empty() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use skald_vector::Annotations;
 
+use super::chain::has_only_constants;
 use super::common::{Common, Finder, Node};
 use super::run::streamed;
 use super::{Kept, address};
@@ -143,27 +144,5 @@ fn continues(expr: &Expr, child: &Expr) -> bool {
     match expr {
         Expr::Binary(b) => is_vector(&b.rhs) == std::ptr::eq(&raw const b.rhs, child),
         _ => is_vector(child),
-    }
-}
-
-/// Whether nothing but numbers and texts has to be evaluated before the series of a chain.
-fn has_only_constants(mut expr: &Expr) -> bool {
-    let constant = |e: &Expr| matches!(e, Expr::Number(_) | Expr::Text(_));
-    loop {
-        expr = match expr {
-            Expr::Selector(_) | Expr::Range { .. } => return true,
-            Expr::Aggregate(a) if a.param.as_ref().is_none_or(constant) => &a.expr,
-            Expr::Negate(inner) => inner,
-            Expr::Binary(b) if constant(&b.rhs) => &b.lhs,
-            Expr::Binary(b) if constant(&b.lhs) => &b.rhs,
-            Expr::Call { args, .. } => {
-                let mut rest = args.iter().filter(|arg| !constant(arg));
-                match (rest.next(), rest.next()) {
-                    (Some(one), None) => one,
-                    _ => return false,
-                }
-            }
-            _ => return false,
-        };
     }
 }

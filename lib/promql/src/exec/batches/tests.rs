@@ -89,6 +89,7 @@ async fn results_remarks_and_counts_do_not_depend_on_helpers() {
         "rate({__name__=~\"gauge_.*\"}[20s])",
         "quantile_over_time(1.5, {__name__=~\"gauge_.*\"}[20s]) > 0",
         "sum({__name__=~\"gauge_.*\"}) / avg(quantile_over_time(1.5, {__name__=~\"gauge_.*\"}[300s]))",
+        "max by (__name__) (last_over_time(rate({__name__=~\"gauge_.*\"}[20s])[30s:5s]))",
         "topk by (id) (1, {__name__=~\"gauge_.*\"})",
     ];
     for query in queries {

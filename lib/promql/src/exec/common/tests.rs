@@ -133,3 +133,49 @@ async fn long_sums_are_searched_for_what_is_alike_in_one_walk() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_subquery_of_a_chain_is_that_of_all_its_series_at_once() {
+    // A limit that cuts nothing off is no chain.
+    let functions = [
+        "max_over_time(%)",
+        "rate(%)",
+        "last_over_time(%)",
+        "deriv(%)",
+        "quantile_over_time(1.5, %)",
+        "predict_linear(%, 10) > 1",
+        "avg(changes(%)) by (i)",
+    ];
+    let inner = ["m", "rate(m[9s])", "last_over_time(m[9s])", "-m", "m > 300", "irate(m[1s])"];
+    let ranges = ["[20s:1s]", "[9s:4s]", "[20s:3s] @ 50", "[20s:7s] offset 3s"];
+    let run = async |query: &str, step| {
+        let source = Counters::default();
+        let options = QueryOptions { step_stats: true, ..QueryOptions::default() };
+        let mut result =
+            Engine::default().range(&source, query, 0, 99_000, step, &options).await.unwrap();
+        result.infos.iter_mut().chain(&mut result.warnings).for_each(|remark| {
+            let text = remark.rfind(" (").map(|at| remark[..at].to_owned());
+            *remark = text.unwrap_or_default();
+        });
+        let Value::Matrix(series) = result.value else { panic!("{query}") };
+        (series, result.infos, result.warnings, result.stats)
+    };
+    let mut found = 0;
+    for function in functions {
+        for (inner, range) in inner.iter().flat_map(|i| ranges.map(|r| (i, r))) {
+            for step in [1000, 30_000] {
+                let whole = function.replace('%', &format!("limitk(9, {inner}){range}"));
+                let query = function.replace('%', &format!("({inner}){range}"));
+                let (got, want) = (run(&query, step).await, run(&whole, step).await);
+                let text = |v: &Vec<crate::MatrixSeries>| format!("{v:?}");
+                assert_eq!(text(&got.0), text(&want.0), "{query}");
+                assert_eq!((&got.1, &got.2), (&want.1, &want.2), "{query}");
+                assert_eq!(got.3.steps, want.3.steps, "{query}");
+                assert_eq!(got.3.samples_total, want.3.samples_total, "{query}");
+                assert_eq!(got.3.samples_read, want.3.samples_read, "{query}");
+                found += got.0.len();
+            }
+        }
+    }
+    assert!(found > 300, "{found}");
+}
