@@ -7,6 +7,7 @@
 mod algebra;
 mod call;
 mod extract;
+mod histogram;
 mod leaf;
 mod lines;
 mod log;

@@ -3,7 +3,6 @@
 mod absent;
 mod aggregate;
 mod call;
-mod classic;
 mod common;
 mod fixed;
 mod histogram;

@@ -8,6 +8,7 @@
 mod accumulate;
 mod arithmetic;
 mod bucket;
+pub mod classic;
 mod estimate;
 mod reset;
 mod trim;

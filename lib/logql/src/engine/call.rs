@@ -5,6 +5,7 @@ use skald_vector::function::{clamp, label_join, map_floats, round, single_values
 use skald_vector::{Column, Context, Grid, Matrix};
 
 use super::algebra::{Evaluated, LabelBytes, refused};
+use super::histogram::of_histograms;
 use super::leaf::{absent_labels, invert};
 use crate::ast::{Arg, Call, Function, MetricExpr};
 use crate::error::QueryError;
@@ -19,6 +20,9 @@ pub(super) fn call(
 ) -> Result<Evaluated, QueryError> {
     if call.function.is_scalar() {
         return Ok(Evaluated::Scalar(scalar(call.function, args, grid)));
+    }
+    if let Function::HistogramQuantile | Function::HistogramFraction = call.function {
+        return of_histograms(args, grid, ctx);
     }
     let numbers = |i: usize, args: &mut Vec<Evaluated>, or: f64| {
         let arg = (i < args.len()).then(|| args.remove(i));

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use skald_model::Labels;
 use skald_vector::function::{format_float, format_g, sort};
 use skald_vector::histogram::QuantileNote;
+use skald_vector::histogram::classic::{ClassicBucket, Raised, fraction, parse_bound, quantile};
 use skald_vector::{Column, Context, Detail, Grid, Matrix, NameRemoval, Sample, VectorError};
 
 use super::Evaluator;
-use super::classic::{ClassicBucket, Raised, fraction, quantile};
 use crate::QueryError;
 use crate::expr::{Expr, Function, HistogramStat, Places};
 
@@ -199,12 +199,6 @@ fn of_metric(labels: &Labels, ctx: &Context) -> String {
 fn quantile_text(phi: f64) -> String {
     let text = format_float(phi);
     if phi.is_finite() && !text.contains('.') { text + ".0" } else { text }
-}
-
-fn parse_bound(le: &str) -> Option<f64> {
-    let plain = le.trim_start_matches(['+', '-']);
-    let odd = plain.is_empty() || le.contains(char::is_whitespace);
-    if odd { None } else { le.parse::<f64>().ok().filter(|v| !v.is_nan()) }
 }
 
 impl Family {

@@ -89,6 +89,33 @@ async fn functions_of_vectors_are_those_of_promql() {
 }
 
 #[tokio::test]
+async fn quantiles_are_those_of_counts_by_bound() {
+    let lines = [
+        (-5, "le=1 n=2 job=a"),
+        (-4, "le=2 n=6 job=a"),
+        (-3, "le=+Inf n=8 job=a"),
+        (-2, "le=1 n=1 job=b"),
+        (-2, "le=high n=1 job=a"),
+        (-2, "n=1 job=a"),
+    ];
+    let source = one(&lines);
+    let counts = r#"sum by (le, job) (sum_over_time({app="a"} | logfmt | unwrap n [1m]))"#;
+    for (query, want) in [
+        (format!("histogram_quantile(0.5, {counts})"), r#"{job="a"} 1.5; {job="b"} NaN"#),
+        (
+            format!("histogram_quantile(scalar(vector(2)), {counts})"),
+            r#"{job="a"} inf; {job="b"} inf"#,
+        ),
+        (format!("histogram_fraction(0, 1, {counts})"), r#"{job="a"} 0.25; {job="b"} NaN"#),
+        (r#"histogram_quantile(0.5, vector(1))"#.to_owned(), ""),
+    ] {
+        assert_eq!(instant(&source, &query).await, want, "{query}");
+    }
+    let err = instant(&source, r#"histogram_quantile(vector(1), 2)"#).await;
+    assert!(err.contains("histogram_quantile needs a number here"), "{err}");
+}
+
+#[tokio::test]
 async fn distinct_keeps_the_first_line_of_its_kind() {
     let source = one(&[(1, "l=a n=1"), (2, "l=b n=2"), (2000, "l=a n=3"), (3000, "l=c n=4")]);
     let query = r#"{app="a"} | logfmt | distinct l"#;

@@ -4,8 +4,9 @@
 /// Counts may differ by so much, relatively, from rounding alone.
 const SMALL_DELTA: f64 = 1e-12;
 
+/// A bucket of a classic histogram.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct ClassicBucket {
+pub struct ClassicBucket {
     pub upper: f64,
     /// Cumulative.
     pub count: f64,
@@ -13,7 +14,7 @@ pub(super) struct ClassicBucket {
 
 /// Counts that had to be raised to be cumulative.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Raised {
+pub struct Raised {
     /// Lowest and highest upper bound of their buckets.
     pub bounds: (f64, f64),
     pub max_diff: f64,
@@ -60,7 +61,16 @@ fn almost_equal(a: f64, b: f64) -> bool {
     (a - b).abs() / size.min(f64::MAX) < SMALL_DELTA
 }
 
-pub(super) fn quantile(phi: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Option<Raised>) {
+/// The upper bound that a label `le` names, as Go reads numbers.
+pub fn parse_bound(le: &str) -> Option<f64> {
+    let plain = le.trim_start_matches(['+', '-']);
+    let odd = plain.is_empty() || le.contains(char::is_whitespace);
+    if odd { None } else { le.parse::<f64>().ok().filter(|v| !v.is_nan()) }
+}
+
+/// The φ-quantile of buckets that are sorted by bound, and what had to be mended to compute it;
+/// ±Inf for φ outside of 0 to 1, NaN without a last bucket `+Inf` or without observations.
+pub fn quantile(phi: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Option<Raised>) {
     let no = |v| (v, None);
     if phi.is_nan() {
         return no(f64::NAN);
@@ -99,8 +109,8 @@ pub(super) fn quantile(phi: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, Opti
     (lower + (upper - lower) * (rank / count), raised)
 }
 
-/// The share of observations between `low` and `high`. Counts are taken as they are, as Prometheus does.
-pub(super) fn fraction(low: f64, high: f64, buckets: &mut Vec<ClassicBucket>) -> f64 {
+/// The share of observations between `low` and `high`, of buckets sorted by bound. Counts are taken as they are, as Prometheus does.
+pub fn fraction(low: f64, high: f64, buckets: &mut Vec<ClassicBucket>) -> f64 {
     if low.is_nan() || high.is_nan() || buckets.last().is_none_or(|b| b.upper != f64::INFINITY) {
         return f64::NAN;
     }
