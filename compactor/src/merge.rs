@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use skald_blocks::{
-    BlockId, BlockMeta, Encoded, FooterCache, LineForm, LogReader, LogRows, MetricReader,
+    BlockId, BlockMeta, Encoded, FooterCache, LineForm, LogPiece, LogReader, LogRows, MetricReader,
     MetricRows, WriterOptions, put_block, verify_block,
 };
 use skald_model::{ErrorKind, Signal, TenantId};
@@ -123,10 +123,10 @@ impl Rows for MetricRows {
 }
 
 impl Rows for LogRows {
-    type Batch = Vec<skald_model::StreamEntries>;
+    type Batch = Vec<LogPiece>;
 
     async fn next_batch(&mut self) -> Result<Option<Self::Batch>, skald_blocks::Error> {
-        self.next().await
+        self.next_pieces().await
     }
 }
 
@@ -195,7 +195,8 @@ impl Job {
                     rows.push(opened.map_err(reading)?.rows().await.map_err(reading)?);
                 }
                 let merger = LogMerger::new(inputs.len(), self.cutoff, self.memory)
-                    .with_rules(Arc::clone(&self.rules));
+                    .with_rules(Arc::clone(&self.rules))
+                    .copying_packs(self.lines == LineForm::Packed);
                 self.drive(merger, rows, inputs, written).await
             }
             None => Ok(()),

@@ -105,6 +105,16 @@ impl LogRules {
         }
     }
 
+    /// Whether nothing goes of a stream's entries from `first_ns` to `last_ns`, both included.
+    pub(crate) fn keep_all(&self, stream: &Labels, first_ns: i64, last_ns: i64) -> bool {
+        let is_past = |cutoff: i64| first_ns < cutoff;
+        let may_select = |due: &Due| {
+            due.range.overlaps(first_ns, last_ns) && due.selection.selects_stream(stream)
+        };
+        let expires = !self.streams.is_empty() && self.cutoff(stream).is_some_and(is_past);
+        !expires && !self.deletes.iter().any(may_select)
+    }
+
     /// Requests that are being carried out.
     pub(crate) fn deletes(&self) -> &[Due] {
         &self.deletes

@@ -1,13 +1,14 @@
 //! Merges log rows: all inputs in step, stream by stream and time by time.
 //!
 //! An output is closed only where all entries of one stream and time are on one side, so that an
-//! entry that two inputs have meets its copy.
+//! entry that two inputs have meets its copy. Packs that no other input has entries between, and no
+//! rule may take lines from, go out as they came in.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skald_blocks::{LogBlockWriter, WriterOptions};
+use skald_blocks::{LogBlockWriter, LogPiece, PackedEntries, WriterOptions};
 use skald_logql::Work;
 use skald_model::{Labels, LogEntry, StreamEntries};
 
@@ -24,10 +25,18 @@ pub(super) struct LogMerger {
     rules: Arc<LogRules>,
     work: Work,
     memory: usize,
-    out: Vec<(Labels, Vec<LogEntry>)>,
+    out: Vec<LogPiece>,
     out_bytes: usize,
-    /// Stream and time of the last entry that went out.
-    last: Option<(Labels, i64)>,
+    last: Option<Last>,
+    copies_packs: bool,
+}
+
+/// The last entries that went out.
+struct Last {
+    stream: Labels,
+    ns: i64,
+    /// The input that all of them came from, if it is one.
+    input: Option<usize>,
 }
 
 #[derive(Default)]
@@ -37,9 +46,9 @@ struct Input {
 }
 
 /// Entries of one stream that are next to each other in a block.
-struct Piece {
-    labels: Labels,
-    entries: VecDeque<LogEntry>,
+enum Piece {
+    Open { labels: Labels, entries: VecDeque<LogEntry> },
+    Packed(PackedEntries),
 }
 
 // === impl LogMerger ===
@@ -55,7 +64,14 @@ impl LogMerger {
             out: Vec::new(),
             out_bytes: 0,
             last: None,
+            copies_packs: false,
         }
+    }
+
+    /// Whether lines go out in packs, so that packs may go out as they came in.
+    pub(super) fn copying_packs(mut self, copies_packs: bool) -> Self {
+        self.copies_packs = copies_packs;
+        self
     }
 
     /// With rules for streams and requests to delete.
@@ -71,28 +87,93 @@ impl LogMerger {
 
     /// Whether what comes next in `stream` may go to another output than what went before.
     fn may_close(&self, stream: &Labels) -> bool {
-        let Some((last_stream, last_ns)) = &self.last else {
-            return false;
-        };
-        let of_stream = self.fronts().filter(|piece| piece.labels == *stream);
+        let Some(last) = &self.last else { return false };
+        let of_stream = self.fronts().filter(|piece| piece.labels() == stream);
         let next_ns = of_stream.filter_map(Piece::first_ns).min();
-        stream != last_stream || next_ns.is_some_and(|ns| ns > *last_ns)
+        *stream != last.stream || next_ns.is_some_and(|ns| ns > last.ns)
+    }
+
+    /// Takes a pack that goes out as it is, if one comes next in `stream`.
+    fn take_packed(&mut self, stream: &Labels) -> Option<PackedEntries> {
+        let of_stream = || {
+            self.inputs.iter().enumerate().filter_map(|(i, input)| {
+                input
+                    .pieces
+                    .front()
+                    .filter(|piece| piece.labels() == stream)
+                    .map(|piece| (i, piece))
+            })
+        };
+        let (input, piece) = of_stream().min_by_key(|(_, piece)| piece.first_ns())?;
+        let Piece::Packed(packed) = piece else { return None };
+        let (first, last) = packed.times();
+        // Entries of one input differ from each other: those of one time may be on both sides.
+        let others = of_stream().filter(|(i, _)| *i != input);
+        let is_alone = others.filter_map(|(_, piece)| piece.first_ns()).all(|ns| ns > last);
+        let follows = self.last.as_ref().is_none_or(|last| {
+            let is_same = last.ns == first && last.input == Some(input);
+            last.stream != *stream || last.ns < first || is_same
+        });
+        let keeps = first >= self.cutoff && self.rules.keep_all(stream, first, last);
+        if !self.copies_packs || !is_alone || !follows || !keeps {
+            return None;
+        }
+        let Some(Piece::Packed(packed)) = self.inputs[input].pieces.pop_front() else {
+            return None;
+        };
+        self.note(stream, last, Some(input));
+        Some(packed)
+    }
+
+    /// Remembers that entries of `stream` went out, the last of them at `ns` from `input` alone.
+    fn note(&mut self, stream: &Labels, ns: i64, input: Option<usize>) {
+        let goes_on = self.last.as_ref().filter(|last| last.stream == *stream && last.ns == ns);
+        let input = if goes_on.is_none_or(|last| last.input == input) { input } else { None };
+        self.last = Some(Last { stream: stream.clone(), ns, input });
+    }
+
+    /// The time that every input with `stream` has reached.
+    fn horizon(&self, stream: &Labels) -> i64 {
+        let of_stream = self.fronts().filter(|piece| piece.labels() == stream);
+        of_stream.filter_map(Piece::last_ns).min().unwrap_or(i64::MAX)
+    }
+
+    /// Opens the packs at the front of the inputs that have entries of `stream` up to its horizon.
+    fn unpack(&mut self, stream: &Labels) -> Result<(), BadInput> {
+        let horizon = self.horizon(stream);
+        let comes_next = |piece: &mut Piece| {
+            let reaches = piece.first_ns().is_some_and(|ns| ns <= horizon);
+            reaches && piece.is_packed() && piece.labels() == stream
+        };
+        for (i, input) in self.inputs.iter_mut().enumerate() {
+            let Some(Piece::Packed(packed)) = input.pieces.pop_front_if(comes_next) else {
+                continue;
+            };
+            let opened = packed.unpack();
+            let opened = opened.map_err(|e| BadInput { input: i, reason: e.to_string() })?;
+            input.pieces.push_front(Piece::open(opened));
+        }
+        Ok(())
     }
 
     /// Takes all entries of `stream` up to the time that every input with that stream has reached.
     fn take_entries(&mut self, stream: &Labels) -> Vec<LogEntry> {
-        let of_stream = || self.fronts().filter(|piece| piece.labels == *stream);
-        let horizon = of_stream().filter_map(Piece::last_ns).min().unwrap_or(i64::MAX);
-        let n_inputs = of_stream().count();
+        let horizon = self.horizon(stream);
+        let n_inputs = self.fronts().filter(|piece| piece.labels() == stream).count();
         let mut taken: Vec<LogEntry> = Vec::new();
-        for input in &mut self.inputs {
-            let Some(piece) = input.pieces.front_mut().filter(|piece| piece.labels == *stream)
+        let mut last_of = Vec::new();
+        for (i, input) in self.inputs.iter_mut().enumerate() {
+            let Some(Piece::Open { entries, .. }) =
+                input.pieces.front_mut().filter(|piece| piece.labels() == stream)
             else {
                 continue;
             };
-            let n = piece.entries.partition_point(|entry| entry.timestamp_ns <= horizon);
-            taken.extend(piece.entries.drain(..n));
-            if piece.entries.is_empty() {
+            let n = entries.partition_point(|entry| entry.timestamp_ns <= horizon);
+            if entries.get(n.wrapping_sub(1)).is_some_and(|e| e.timestamp_ns == horizon) {
+                last_of.push(i);
+            }
+            taken.extend(entries.drain(..n));
+            if entries.is_empty() {
                 input.pieces.pop_front();
             }
         }
@@ -102,26 +183,27 @@ impl LogMerger {
             taken = without_copies(taken);
         }
         self.rules.apply(&mut self.work, stream, &mut taken);
-        self.last = Some((stream.clone(), horizon));
+        let input = if let [one] = last_of[..] { Some(one) } else { None };
+        self.note(stream, horizon, input);
         taken
     }
 }
 
 impl Merger for LogMerger {
-    type Batch = Vec<StreamEntries>;
+    type Batch = Vec<LogPiece>;
 
-    fn feed(&mut self, input: usize, batch: Option<Vec<StreamEntries>>) -> Result<(), BadInput> {
+    fn feed(&mut self, input: usize, batch: Option<Vec<LogPiece>>) -> Result<(), BadInput> {
         let state = &mut self.inputs[input];
         state.ended = batch.is_none();
-        for StreamEntries { labels, entries } in batch.into_iter().flatten() {
-            let sorted = entries.is_sorted_by_key(|entry| entry.timestamp_ns);
-            let follows = state.pieces.back().is_none_or(|last| last.labels <= labels);
+        for piece in batch.into_iter().flatten() {
+            let sorted = piece.entries().is_sorted_by_key(|entry| entry.timestamp_ns);
+            let follows = state.pieces.back().is_none_or(|last| last.labels() <= piece.labels());
             if !sorted || !follows {
-                let reason = format!("stream {labels:?} out of order");
+                let reason = format!("stream {:?} out of order", piece.labels());
                 return Err(BadInput { input, reason });
             }
-            if !entries.is_empty() {
-                state.pieces.push_back(Piece { labels, entries: entries.into() });
+            if !piece.entries().is_empty() {
+                state.pieces.push_back(piece.into());
             }
         }
         Ok(())
@@ -132,34 +214,45 @@ impl Merger for LogMerger {
             if let Some(hungry) = self.inputs.iter().position(|i| i.pieces.is_empty() && !i.ended) {
                 return Ok(Step::Feed(hungry));
             }
-            let Some(stream) = self.fronts().map(|piece| &piece.labels).min().cloned() else {
+            let Some(stream) = self.fronts().map(Piece::labels).min().cloned() else {
                 return Ok(Step::Done);
             };
             let is_full = !self.out.is_empty() && self.out_bytes >= self.memory;
             if is_full && self.may_close(&stream) {
                 return Ok(Step::Full);
             }
+            if let Some(packed) = self.take_packed(&stream) {
+                self.out_bytes += packed.memory();
+                self.out.push(LogPiece::Packed(packed));
+                continue;
+            }
+            self.unpack(&stream)?;
             let entries = self.take_entries(&stream);
             let bytes = |e: &LogEntry| e.line.len() + e.metadata.as_bytes().len() + ENTRY_BYTES;
             self.out_bytes += entries.iter().map(bytes).sum::<usize>();
             if !entries.is_empty() {
-                self.out.push((stream, entries));
+                self.out.push(LogPiece::Entries(StreamEntries { labels: stream, entries }));
             }
         }
     }
 
     fn take(&mut self) -> Option<Encode> {
-        let streams = std::mem::take(&mut self.out);
+        let pieces = std::mem::take(&mut self.out);
         self.out_bytes = 0;
-        if streams.is_empty() {
+        if pieces.is_empty() {
             return None;
         }
         let deletes = self.rules.deletes().iter().map(|due| due.request.id.clone()).collect();
         Some(Box::new(move |options| {
             let options = WriterOptions { deletes, ..options };
             let mut writer = LogBlockWriter::new(options);
-            for (labels, entries) in streams {
-                writer.push(labels, entries)?;
+            for piece in pieces {
+                match piece {
+                    LogPiece::Entries(StreamEntries { labels, entries }) => {
+                        writer.push(labels, entries)?;
+                    }
+                    LogPiece::Packed(packed) => writer.push_packed(packed)?,
+                }
             }
             writer.finish()
         }))
@@ -169,12 +262,42 @@ impl Merger for LogMerger {
 // === impl Piece ===
 
 impl Piece {
+    fn open(StreamEntries { labels, entries }: StreamEntries) -> Self {
+        Self::Open { labels, entries: entries.into() }
+    }
+
+    fn labels(&self) -> &Labels {
+        match self {
+            Self::Open { labels, .. } => labels,
+            Self::Packed(packed) => packed.labels(),
+        }
+    }
+
+    fn is_packed(&self) -> bool {
+        matches!(self, Self::Packed(_))
+    }
+
     fn first_ns(&self) -> Option<i64> {
-        self.entries.front().map(|entry| entry.timestamp_ns)
+        match self {
+            Self::Open { entries, .. } => entries.front().map(|entry| entry.timestamp_ns),
+            Self::Packed(packed) => Some(packed.times().0),
+        }
     }
 
     fn last_ns(&self) -> Option<i64> {
-        self.entries.back().map(|entry| entry.timestamp_ns)
+        match self {
+            Self::Open { entries, .. } => entries.back().map(|entry| entry.timestamp_ns),
+            Self::Packed(packed) => Some(packed.times().1),
+        }
+    }
+}
+
+impl From<LogPiece> for Piece {
+    fn from(piece: LogPiece) -> Self {
+        match piece {
+            LogPiece::Entries(stream) => Self::open(stream),
+            LogPiece::Packed(packed) => Self::Packed(packed),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
 use skald_blocks::SeriesRow;
@@ -268,6 +269,54 @@ async fn an_output_whose_id_is_taken_is_not_ours_to_delete() {
     assert_eq!(all_samples(&store, &written).await.len(), 1);
 }
 
+/// Long lines, three at each time; those of one name and time are equal.
+fn long_lines(stream: u64, name: &str, times: std::ops::Range<i64>) -> Vec<Line> {
+    let text = |ns: i64, i: i64| format!("{name} {ns} {i} {}", "long ".repeat(200));
+    times.flat_map(|ns| (0..3).map(move |i| line(stream, ns, &text(ns, i), "x"))).collect()
+}
+
+/// The packs of blocks that may be copied, as they are encoded.
+async fn packs(store: &Arc<dyn ObjectStore>, blocks: &[BlockMeta]) -> Vec<Bytes> {
+    let mut out = Vec::new();
+    for meta in blocks {
+        let cache = Arc::new(FooterCache::new(1 << 20));
+        let reader = LogReader::open(Arc::clone(store), &tenant(), meta, cache).await.unwrap();
+        let mut rows = reader.rows().await.unwrap();
+        while let Some(pieces) = rows.next_pieces().await.unwrap() {
+            out.extend(pieces.iter().filter_map(|piece| match piece {
+                LogPiece::Packed(packed) => Some(packed.lines().clone()),
+                LogPiece::Entries(_) => None,
+            }));
+        }
+    }
+    out
+}
+
+#[tokio::test]
+async fn packs_go_from_block_to_block_where_nothing_lies_between() {
+    let store = memory_store();
+    let inputs = [
+        log_block(&store, 1, "a", long_lines(1, "a", 0..300)).await,
+        log_block(&store, 2, "a", long_lines(1, "a", 300..600)).await,
+        log_block(&store, 3, "a", long_lines(2, "a", 0..100)).await,
+        log_block(&store, 4, "b", long_lines(2, "a", 99..200)).await,
+    ];
+    let before = packs(&store, &inputs).await;
+    assert_eq!(before.len(), 4);
+    let written = merged(&store, &inputs, None, usize::MAX).await;
+    let after = packs(&store, &written).await;
+    assert_eq!(after[..2], before[..2]);
+    assert!(after[2..].iter().all(|pack| !before.contains(pack)), "these had copies of lines");
+    let with_cutoff = merged(&store, &inputs, Some(1), usize::MAX).await;
+    let after = packs(&store, &with_cutoff).await;
+    assert!(!after.contains(&before[0]) && after.contains(&before[1]));
+    let plain = Job { lines: LineForm::Plain, ..job(&store, None, usize::MAX) };
+    let mut written = Vec::new();
+    plain.run(&inputs, &mut written).await.unwrap();
+    assert_eq!(packs(&store, &written).await, Vec::<Bytes>::new());
+    assert_eq!(all_lines(&store, &written).await.len(), 800 * 3);
+}
+
 /// Samples at ascending times from `start`.
 fn run_of_samples() -> impl Strategy<Value = Vec<(i64, usize)>> {
     (0i64..60, prop::collection::vec((1i64..4, 0usize..6), 1..12)).prop_map(|(start, steps)| {
@@ -347,6 +396,39 @@ proptest! {
             wanted.dedup();
             let written = merged(&store, &inputs, cutoff, memory).await;
             prop_assert_eq!(all_lines(&store, &written).await, wanted);
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn merged_packs_are_exactly_the_union(
+        blocks in prop::collection::vec(
+            prop::collection::vec((0u64..2, 0i64..5, 1i64..3, "[ab]"), 1..3), 2..4),
+        memory in prop::sample::select(vec![1usize, 700_000, usize::MAX]),
+        cutoff in prop::option::weighted(0.3, 0i64..200),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = memory_store();
+            let (mut inputs, mut wanted) = (Vec::new(), Vec::new());
+            for (n, runs) in (0..).zip(&blocks) {
+                let lines = runs.iter().map(|(stream, start, len, name)| {
+                    // Neighbours share a time.
+                    long_lines(*stream, name, start * 100..(start + len) * 100 + 1)
+                });
+                let lines = lines.collect::<Vec<_>>().concat();
+                wanted.extend(lines.clone());
+                inputs.push(log_block(&store, n, "a", lines).await);
+            }
+            wanted.retain(|(_, e)| cutoff.is_none_or(|c| e.timestamp_ns >= c));
+            wanted.sort();
+            wanted.dedup();
+            let written = merged(&store, &inputs, cutoff, memory).await;
+            prop_assert!(all_lines(&store, &written).await == wanted);
             Ok(())
         })?;
     }

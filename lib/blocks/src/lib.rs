@@ -30,8 +30,8 @@ pub use crate::cache::{CacheSizes, FooterCache};
 pub use crate::error::Error;
 pub use crate::export::{ExportLine, ExportWriter};
 pub use crate::log::{
-    Early, EntryTest, LogBlockWriter, LogReader, LogRows, LogSearch, LogSelect, LogSpan, LogStats,
-    Metadata, Streams, Test,
+    Early, EntryTest, LogBlockWriter, LogPiece, LogReader, LogRows, LogSearch, LogSelect, LogSpan,
+    LogStats, Metadata, PackedEntries, Streams, Test,
 };
 pub use crate::meta::{BlockId, BlockMeta, Encoded, FORMAT_VERSION, InvalidBlockId, path};
 pub use crate::metric::{

@@ -20,10 +20,12 @@ mod read;
 mod rows;
 mod scan;
 mod times;
+mod whole;
 mod write;
 
 pub(crate) use self::packs::Pack;
 pub use self::read::{LogReader, LogSelect, LogStats, Metadata};
 pub use self::rows::LogRows;
 pub use self::scan::{Early, EntryTest, LogSearch, LogSpan, Streams, Test};
+pub use self::whole::{LogPiece, PackedEntries};
 pub use self::write::LogBlockWriter;

@@ -30,12 +30,16 @@ fn run(inputs: &[Vec<Line>], batch: usize, cutoff: Option<i64>, memory: usize) -
     loop {
         let step = merger.advance().unwrap();
         if let Step::Feed(input) = step {
-            merger.feed(input, feeds[input].pop_front()).unwrap();
+            let pieces = feeds[input].pop_front();
+            let pieces = pieces.map(|p| p.into_iter().map(LogPiece::Entries).collect());
+            merger.feed(input, pieces).unwrap();
             continue;
         }
-        let out = merger.out.drain(..);
-        let lines = out.flat_map(|(labels, e)| e.into_iter().map(move |e| (labels.clone(), e)));
-        outputs.push(lines.collect());
+        let lines_of = |piece: LogPiece| {
+            let labels = piece.labels().clone();
+            piece.entries().iter().map(|e| (labels.clone(), e.clone())).collect::<Vec<_>>()
+        };
+        outputs.push(merger.out.drain(..).flat_map(lines_of).collect());
         merger.out_bytes = 0;
         if step == Step::Done {
             return outputs;
@@ -56,7 +60,8 @@ fn equal_times_keep_the_order_in_which_they_were_written() {
 fn an_unsorted_input_is_named() {
     let mut merger = LogMerger::new(2, None, 1);
     let pieces = [line(2, 1, "x", ""), line(1, 1, "x", "")]
-        .map(|(labels, entry)| StreamEntries { labels, entries: vec![entry] });
+        .map(|(labels, entry)| StreamEntries { labels, entries: vec![entry] })
+        .map(LogPiece::Entries);
     assert_eq!(merger.feed(1, Some(pieces.to_vec())).unwrap_err().input, 1);
 }
 

@@ -40,6 +40,16 @@ pub(super) struct GramsWriter {
     n_bytes: usize,
 }
 
+/// The filter of a run of rows.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    pub(super) rows: Range<usize>,
+    /// As they stand in the block.
+    pub(super) bytes: &'a [u8],
+    log2: u8,
+    bits: &'a [u8],
+}
+
 /// The grams of needles: what a run must have all of.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted(Vec<u32>);
@@ -97,10 +107,49 @@ impl GramsWriter {
         (self.n_rows, self.n_bytes) = (0, 0);
     }
 
+    /// Takes over a run of another block, as [`runs`] gives it; ends the one before.
+    pub(super) fn append(&mut self, run: &[u8]) {
+        self.seal();
+        self.out.extend_from_slice(run);
+    }
+
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.seal();
         self.out
     }
+}
+
+// === impl Run ===
+
+impl<'a> Run<'a> {
+    fn take(rest: &mut &'a [u8], row: usize) -> Result<Self, ParquetError> {
+        let whole = *rest;
+        let n = take_uvarint(rest).and_then(|n| usize::try_from(n).ok());
+        let end = n.and_then(|n| row.checked_add(n)).ok_or_else(early)?;
+        let (log2, tail) = rest.split_first().ok_or_else(early)?;
+        if !(MIN_LOG2_BITS..=LOG2_BITS).contains(log2) {
+            return Err(bad("gram filter of unknown size"));
+        }
+        let (bits, tail) = tail.split_at_checked(1 << (log2 - 3)).ok_or_else(early)?;
+        *rest = tail;
+        let bytes = &whole[..whole.len() - tail.len()];
+        Ok(Self { rows: row..end, bytes, log2: *log2, bits })
+    }
+}
+
+/// The runs of gram filters over `n_rows` rows, in row order; none if a newer writer made them.
+pub(super) fn runs(grams: &[u8], n_rows: usize) -> Result<Option<Vec<Run<'_>>>, ParquetError> {
+    let (version, mut rest) = grams.split_first().ok_or_else(early)?;
+    if *version != VERSION {
+        return Ok(None);
+    }
+    let (mut runs, mut row) = (Vec::new(), 0);
+    while !rest.is_empty() {
+        let run = Run::take(&mut rest, row)?;
+        row = run.rows.end;
+        runs.push(run);
+    }
+    if row == n_rows { Ok(Some(runs)) } else { Err(bad("gram filters do not cover the rows")) }
 }
 
 // === impl Wanted ===
@@ -123,27 +172,13 @@ impl Wanted {
 
     /// The rows whose lines may hold all needles.
     pub(super) fn rows(&self, grams: &[u8], n_rows: usize) -> Result<Rows, ParquetError> {
-        let (version, mut rest) = grams.split_first().ok_or_else(early)?;
-        if *version != VERSION {
-            // A newer writer's filter says nothing to us.
-            return Ok(Rows::all(n_rows));
+        // A newer writer's filter says nothing to us.
+        let Some(runs) = runs(grams, n_rows)? else { return Ok(Rows::all(n_rows)) };
+        let mut out = Rows::default();
+        for run in runs.iter().filter(|run| self.may_be_in(run.bits, run.log2)) {
+            out.push(run.rows.clone());
         }
-        let (mut out, mut row) = (Rows::default(), 0usize);
-        while !rest.is_empty() {
-            let n = take_uvarint(&mut rest).and_then(|n| usize::try_from(n).ok());
-            let end = n.and_then(|n| row.checked_add(n)).ok_or_else(early)?;
-            let (log2, tail) = rest.split_first().ok_or_else(early)?;
-            if !(MIN_LOG2_BITS..=LOG2_BITS).contains(log2) {
-                return Err(bad("gram filter of unknown size"));
-            }
-            let (bits, tail) = tail.split_at_checked(1 << (log2 - 3)).ok_or_else(early)?;
-            rest = tail;
-            if self.may_be_in(bits, *log2) {
-                out.push(row..end);
-            }
-            row = end;
-        }
-        if row == n_rows { Ok(out) } else { Err(bad("gram filters do not cover the rows")) }
+        Ok(out)
     }
 
     fn may_be_in(&self, bits: &[u8], log2: u8) -> bool {

@@ -19,12 +19,13 @@ use skald_model::labels::{put_uvarint, take_uvarint};
 use skald_model::{LogEntry, TimeRange};
 
 use super::grams::GramsWriter;
+use super::whole::{PackBytes, Run};
 use crate::Error;
 use crate::chunks::bad;
 
 const VERSION: u8 = 1;
 /// A pack of so many bytes ends with its stream.
-const ENOUGH_BYTES: usize = TARGET_BYTES / 4;
+pub(super) const ENOUGH_BYTES: usize = TARGET_BYTES / 4;
 /// Most lines of a pack: a batch or two.
 const MAX_ROWS: usize = 16 << 10;
 const LEVEL: i32 = 1;
@@ -87,8 +88,26 @@ impl Default for PacksWriter {
 }
 
 impl PacksWriter {
-    /// Adds the lines of one stream.
-    pub(super) fn push(&mut self, entries: &[LogEntry]) -> Result<(), Error> {
+    /// Adds lines of one stream.
+    pub(super) fn push(&mut self, run: &Run) -> Result<(), Error> {
+        match &run.pack {
+            Some(pack) => self.copy(&run.entries, pack),
+            None => self.encode(&run.entries),
+        }
+    }
+
+    /// Takes over a pack with the times of its lines, as another block has it.
+    fn copy(&mut self, entries: &[LogEntry], pack: &PackBytes) -> Result<(), Error> {
+        self.seal()?;
+        self.times.extend(entries.iter().map(|e| e.timestamp_ns));
+        self.packs.extend_from_slice(&pack.lines);
+        self.grams.append(&pack.grams);
+        self.note(pack.lines.len());
+        self.times.clear();
+        Ok(())
+    }
+
+    fn encode(&mut self, entries: &[LogEntry]) -> Result<(), Error> {
         for entry in entries {
             let full = self.text.len() + entry.line.len() > TARGET_BYTES;
             if full || self.ends.len() == MAX_ROWS {
@@ -103,21 +122,28 @@ impl PacksWriter {
     }
 
     fn seal(&mut self) -> Result<(), Error> {
-        let (Some(min), Some(max)) = (self.times.iter().min(), self.times.iter().max()) else {
+        if self.times.is_empty() {
             return Ok(());
-        };
+        }
         let start = self.packs.len();
         let encoded = self.encoder.encode(&self.text, &self.ends, &self.times, &mut self.packs);
         encoded.map_err(internal)?;
-        put_uvarint(&mut self.index, self.ends.len() as u64);
-        put_uvarint(&mut self.index, (self.packs.len() - start) as u64);
-        put_uvarint(&mut self.index, zigzag(*min));
-        put_uvarint(&mut self.index, max.wrapping_sub(*min).cast_unsigned());
+        self.note(self.packs.len() - start);
         self.grams.seal();
         self.text.clear();
         self.ends.clear();
         self.times.clear();
         Ok(())
+    }
+
+    /// Adds a pack of `len` bytes to the index.
+    fn note(&mut self, len: usize) {
+        let min = self.times.iter().copied().min().unwrap_or(0);
+        let max = self.times.iter().copied().max().unwrap_or(0);
+        put_uvarint(&mut self.index, self.times.len() as u64);
+        put_uvarint(&mut self.index, len as u64);
+        put_uvarint(&mut self.index, zigzag(min));
+        put_uvarint(&mut self.index, max.wrapping_sub(min).cast_unsigned());
     }
 
     pub(super) fn finish(mut self) -> Result<Packs, Error> {
@@ -178,9 +204,9 @@ mod tests {
         let mut writer = PacksWriter::default();
         let long: Vec<LogEntry> = (0..700).map(|i| entry(i, 2000)).collect();
         let short: Vec<LogEntry> = (5..9).map(|i| entry(-i, 10)).rev().collect();
-        writer.push(&long).unwrap();
-        writer.push(&short).unwrap();
-        writer.push(&short).unwrap();
+        writer.encode(&long).unwrap();
+        writer.encode(&short).unwrap();
+        writer.encode(&short).unwrap();
         let Packs { packs, index, .. } = writer.finish().unwrap();
         let end = 100 + packs.len() as u64;
         let read_back = read(&index, 100..end, 708).unwrap();

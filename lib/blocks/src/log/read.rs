@@ -285,7 +285,7 @@ impl LogReader {
     }
 
     /// The gram filters; blocks of the first releases have none.
-    async fn grams(&self) -> Result<Option<Bytes>, Error> {
+    pub(super) async fn grams(&self) -> Result<Option<Bytes>, Error> {
         let object = &self.object;
         if let Some(bytes) = object.cache.grams(object.path()) {
             return Ok(Some(bytes));

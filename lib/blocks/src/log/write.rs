@@ -12,11 +12,12 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use skald_model::{Labels, LogEntry, Signal};
+use skald_model::{Labels, LogEntry, Signal, StreamEntries};
 
 use super::directory::{DirectoryWriter, Stream};
 use super::grams::GramsWriter;
 use super::packs::{Packs, PacksWriter};
+use super::whole::{PackedEntries, Run};
 use crate::columns::{LABEL_PREFIX, METADATA_PREFIX, NameCounts, Plan};
 use crate::meta::{Encoded, Header, put_key};
 use crate::{Error, LineForm, WriterOptions};
@@ -62,7 +63,7 @@ const DICTIONARY_BYTES: usize = 8 << 20;
 #[derive(Debug)]
 pub struct LogBlockWriter {
     opts: WriterOptions,
-    streams: HashMap<Labels, Vec<LogEntry>>,
+    streams: HashMap<Labels, Vec<Run>>,
     n_entries: usize,
     bytes: usize,
 }
@@ -86,12 +87,27 @@ impl LogBlockWriter {
         self.n_entries += entries.len();
         self.bytes +=
             entries.iter().map(|e| e.line.len() + e.metadata.as_bytes().len() + 8).sum::<usize>();
-        let stream = self.streams.entry(labels).or_default();
-        if stream.is_empty() {
-            *stream = entries;
-        } else {
-            stream.extend(entries);
+        let runs = self.streams.entry(labels).or_default();
+        match runs.last_mut() {
+            Some(Run { entries: last, pack: None }) => last.extend(entries),
+            _ => runs.push(Run { entries, pack: None }),
         }
+        Ok(())
+    }
+
+    /// Adds entries whose lines are in a pack. It is copied as it is if packs are what is written and
+    /// all that was pushed of the stream before and after lies before and after it in time; else it
+    /// is unpacked. Entries at its first or last time must differ from those in it.
+    pub fn push_packed(&mut self, packed: PackedEntries) -> Result<(), Error> {
+        if self.opts.lines == LineForm::Plain {
+            let StreamEntries { labels, entries } = packed.unpack()?;
+            return self.push(labels, entries);
+        }
+        self.n_entries += packed.entries.len();
+        self.bytes += packed.pack.text_len
+            + packed.entries.iter().map(|e| e.metadata.as_bytes().len() + 8).sum::<usize>();
+        let PackedEntries { labels, entries, pack } = packed;
+        self.streams.entry(labels).or_default().push(Run { entries, pack: Some(pack) });
         Ok(())
     }
 
@@ -128,7 +144,8 @@ impl LogBlockWriter {
             LineForm::Plain => grams(&streams),
             LineForm::Packed => {
                 let mut packs = PacksWriter::default();
-                streams.iter().try_for_each(|(_, entries)| packs.push(entries))?;
+                let mut runs = streams.iter().flat_map(|(_, runs)| runs);
+                runs.try_for_each(|run| packs.push(run))?;
                 let Packs { packs, index, grams } = packs.finish()?;
                 append(&mut writer, &packs, KEY_LINES_OFFSET, KEY_LINES_LENGTH)?;
                 append(&mut writer, &index, KEY_INDEX_OFFSET, KEY_INDEX_LENGTH)?;
@@ -170,29 +187,30 @@ struct Plans {
 }
 
 struct Sorted {
-    streams: Vec<(Labels, Vec<LogEntry>)>,
+    streams: Vec<(Labels, Vec<Run>)>,
     directory: Vec<u8>,
     plans: Plans,
     header: Header,
 }
 
-fn sort(streams: HashMap<Labels, Vec<LogEntry>>) -> Result<Sorted, Error> {
-    let mut streams: Vec<(Labels, Vec<LogEntry>)> = streams.into_iter().collect();
+fn sort(streams: HashMap<Labels, Vec<Run>>) -> Result<Sorted, Error> {
+    let mut streams: Vec<(Labels, Vec<Run>)> = streams.into_iter().collect();
     streams.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let mut directory = DirectoryWriter::default();
     let (mut labels, mut metadata) = (NameCounts::default(), NameCounts::default());
     let (mut row, mut min_time, mut max_time) = (0, i64::MAX, i64::MIN);
-    for (stream, entries) in &mut streams {
-        entries.sort_by_key(|e| e.timestamp_ns);
-        drop_repeated(entries);
-        labels.add(stream, entries.len() as u64);
-        entries.iter().for_each(|e| metadata.add(&e.metadata, 1));
+    for (stream, runs) in &mut streams {
+        *runs = in_order(stream, std::mem::take(runs))?;
+        let n: usize = runs.iter().map(|run| run.entries.len()).sum();
+        labels.add(stream, n as u64);
+        let entries = runs.iter().flat_map(|run| &run.entries);
+        entries.for_each(|e| metadata.add(&e.metadata, 1));
         let entry = Stream {
             labels: stream.clone(),
-            rows: row..row + entries.len(),
-            min_ns: entries.first().map_or(0, |e| e.timestamp_ns),
-            max_ns: entries.last().map_or(0, |e| e.timestamp_ns),
-            bytes: entries.iter().map(|e| e.line.len() as u64).sum(),
+            rows: row..row + n,
+            min_ns: runs.first().map_or(0, Run::first_ns),
+            max_ns: runs.last().map_or(0, Run::last_ns),
+            bytes: runs.iter().map(Run::text_len).sum(),
         };
         directory.push(&entry)?;
         row = entry.rows.end;
@@ -215,9 +233,35 @@ fn sort(streams: HashMap<Labels, Vec<LogEntry>>) -> Result<Sorted, Error> {
     Ok(Sorted { streams, directory: directory.finish()?, plans, header })
 }
 
-fn grams(streams: &[(Labels, Vec<LogEntry>)]) -> Vec<u8> {
+/// Puts what was pushed of a stream in time order, each entry once.
+fn in_order(stream: &Labels, mut runs: Vec<Run>) -> Result<Vec<Run>, Error> {
+    for run in runs.iter_mut().filter(|run| run.pack.is_none()) {
+        run.entries.sort_by_key(|e| e.timestamp_ns);
+    }
+    if !runs.is_sorted_by(|a, b| a.last_ns() <= b.first_ns()) {
+        let mut entries = Vec::new();
+        for Run { entries: some, pack } in runs {
+            entries.extend(match pack {
+                Some(pack) => {
+                    let packed = PackedEntries { labels: stream.clone(), entries: some, pack };
+                    packed.unpack()?.entries
+                }
+                None => some,
+            });
+        }
+        entries.sort_by_key(|e| e.timestamp_ns);
+        runs = vec![Run { entries, pack: None }];
+    }
+    for run in runs.iter_mut().filter(|run| run.pack.is_none()) {
+        drop_repeated(&mut run.entries);
+    }
+    Ok(runs)
+}
+
+fn grams(streams: &[(Labels, Vec<Run>)]) -> Vec<u8> {
     let mut out = GramsWriter::default();
-    for entry in streams.iter().flat_map(|(_, entries)| entries) {
+    let runs = streams.iter().flat_map(|(_, runs)| runs);
+    for entry in runs.flat_map(|run| &run.entries) {
         out.push(&entry.line);
         if out.is_full() {
             out.seal();
@@ -290,8 +334,9 @@ fn properties(labels: &Plan, mean_line: usize) -> WriterProperties {
 type Slice<'a> = (&'a Labels, &'a [LogEntry]);
 
 /// Consecutive entries of one or more streams, bounded in rows and bytes.
-fn batches(streams: &[(Labels, Vec<LogEntry>)]) -> impl Iterator<Item = Vec<Slice<'_>>> {
-    let mut rest = streams.iter().map(|(l, e)| (l, e.as_slice())).peekable();
+fn batches(streams: &[(Labels, Vec<Run>)]) -> impl Iterator<Item = Vec<Slice<'_>>> {
+    let runs = streams.iter().flat_map(|(labels, runs)| runs.iter().map(move |run| (labels, run)));
+    let mut rest = runs.map(|(labels, run)| (labels, run.entries.as_slice())).peekable();
     std::iter::from_fn(move || {
         let (mut rows, mut bytes) = (0, 0);
         let mut batch = Vec::new();

@@ -8,8 +8,8 @@ use skald_model::{MatchOp, Matcher, StreamEntries, TimeRange};
 
 use super::*;
 use crate::{
-    Early, EntryTest, Error, Fields, LineForm, LogSearch, LogSelect, LogStats, Metadata, Streams,
-    Syntax, Test,
+    BlockId, Early, EntryTest, Error, Fields, LineForm, LogPiece, LogSearch, LogSelect, LogStats,
+    Metadata, PackedEntries, Streams, Syntax, Test,
 };
 
 const SEC: i64 = 1_000_000_000;
@@ -51,6 +51,106 @@ async fn lines_come_back_sorted_and_once() {
     let mut rows = reader.rows().await.unwrap();
     assert_eq!(rows.next().await.unwrap().unwrap(), expected);
     assert!(rows.next().await.unwrap().is_none());
+}
+
+/// Lines of about a kilobyte; `of` makes them differ.
+fn long_entries(of: &str, times: impl Iterator<Item = i64>) -> Vec<LogEntry> {
+    let line = |ts: i64| format!("{of} {ts} took {}ms {}", ts * 7 % 1000, "abcd".repeat(250));
+    times.map(|ts| entry(ts, &line(ts), &[("k", of)])).collect()
+}
+
+async fn pieces(reader: &LogReader) -> Vec<LogPiece> {
+    let mut rows = reader.rows().await.unwrap();
+    let mut out = Vec::new();
+    while let Some(some) = rows.next_pieces().await.unwrap() {
+        out.extend(some);
+    }
+    out
+}
+
+fn packed(pieces: &[LogPiece]) -> Vec<PackedEntries> {
+    let of = |piece: &LogPiece| match piece {
+        LogPiece::Packed(packed) => Some(packed.clone()),
+        LogPiece::Entries(_) => None,
+    };
+    pieces.iter().filter_map(of).collect()
+}
+
+#[tokio::test]
+async fn large_packs_of_one_stream_go_from_block_to_block_unopened() {
+    let shelf = Shelf::new();
+    let streams = [
+        (app("a"), long_entries("a", 0..2_500)),
+        (app("b"), long_entries("b", 0..10)),
+        (app("c"), long_entries("c", 0..10)),
+        (app("d"), long_entries("d", 5..800)),
+    ];
+    let block = log_block(streams.to_vec(), options());
+    let reader = shelf.logs(&block).await;
+    let source = pieces(&reader).await;
+    let copied = packed(&source);
+    // The last pack begins with the lines of `b` and `c`.
+    let n = |p: &PackedEntries| p.clone().unpack().unwrap().entries.len();
+    assert_eq!((copied.len(), copied.iter().map(n).sum::<usize>()), (3, 2_500));
+    for piece in &copied {
+        let whole = &streams.iter().find(|(labels, _)| labels == piece.labels()).unwrap().1;
+        let (first, last) = piece.times();
+        let inside = |e: &&LogEntry| (first..=last).contains(&e.timestamp_ns);
+        let expected: Vec<LogEntry> = whole.iter().filter(inside).cloned().collect();
+        assert_eq!(piece.clone().unpack().unwrap().entries, expected);
+    }
+    let mut other = options();
+    other.id = BlockId::new(2, 2);
+    let mut writer = LogBlockWriter::new(other);
+    let more = long_entries("more", 2_500..2_600);
+    for piece in source {
+        match piece {
+            LogPiece::Entries(stream) => writer.push(stream.labels, stream.entries).unwrap(),
+            LogPiece::Packed(packed) => writer.push_packed(packed).unwrap(),
+        }
+    }
+    writer.push(app("a"), more.clone()).unwrap();
+    let block = writer.finish().unwrap();
+    let reader = shelf.logs(&block).await;
+    let again = packed(&pieces(&reader).await);
+    let lines =
+        |packed: &[PackedEntries]| packed.iter().map(|p| p.lines().clone()).collect::<Vec<_>>();
+    assert_eq!(lines(&again), lines(&copied));
+    let mut expected = streams.map(|(labels, entries)| StreamEntries { labels, entries });
+    expected[0].entries.extend(more);
+    assert_eq!(all(&reader).await, expected);
+    let bytes: usize = expected.iter().flat_map(|s| &s.entries).map(|e| e.line.len()).sum();
+    let stats = reader.stats(&[], TimeRange::ALL).await.unwrap();
+    assert_eq!(stats, LogStats { streams: 4, entries: 3_415, bytes: bytes as u64 });
+    for needle in ["a 1234 took", "d 700 took", "b 3 took", "more 2555 took"] {
+        let needles = [Bytes::copy_from_slice(needle.as_bytes())];
+        let found = reader.select(&[], TimeRange::ALL, &needles, LogSelect::default()).await;
+        assert_eq!(found.unwrap().iter().map(|s| s.entries.len()).sum::<usize>(), 1, "{needle}");
+    }
+}
+
+#[tokio::test]
+async fn packs_are_opened_where_other_entries_lie_between_their_lines() {
+    let shelf = Shelf::new();
+    let long = long_entries("a", (0..1_000).map(|i| 2 * i));
+    let block = log_block(vec![(app("a"), long.clone())], options());
+    let [pack] = &packed(&pieces(&shelf.logs(&block).await).await)[..] else { panic!("a pack") };
+    let other = entry(501, "between", &[]);
+    for (n, lines) in [(2, LineForm::Packed), (3, LineForm::Plain)] {
+        for between in [None, Some(other.clone())] {
+            let id = BlockId::new(2, n + 10 * u128::from(between.is_some()));
+            let mut writer = LogBlockWriter::new(WriterOptions { id, lines, ..options() });
+            writer.push_packed(pack.clone()).unwrap();
+            let mut expected = long.clone();
+            if let Some(between) = between {
+                writer.push(app("a"), vec![between.clone()]).unwrap();
+                expected.insert(251, between);
+            }
+            let block = writer.finish().unwrap();
+            let got = all(&shelf.logs(&block).await).await;
+            assert_eq!(got, [StreamEntries { labels: app("a"), entries: expected }]);
+        }
+    }
 }
 
 #[tokio::test]

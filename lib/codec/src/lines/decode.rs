@@ -66,12 +66,7 @@ impl Lines {
     /// Parses what [`LinesEncoder`](super::LinesEncoder) wrote.
     pub fn open(bytes: Bytes) -> Result<Self, WireError> {
         let mut rest = bytes.as_ref();
-        let [version] = take_array(&mut rest)?;
-        if version != VERSION {
-            return Err(WireError::Version(version));
-        }
-        let n_rows = bounded(&mut rest, MAX_ROWS, "number of lines")?;
-        let text_len = bounded(&mut rest, MAX_BYTES, "length of the text")?;
+        let (n_rows, text_len) = head(&mut rest)?;
         let mut lens = [(0, 0); N_SECTIONS];
         for (raw, stored) in &mut lens {
             *raw = bounded(&mut rest, 4 * MAX_BYTES, "length of a section")?;
@@ -100,6 +95,11 @@ impl Lines {
         };
         lines.read_meta()?;
         Ok(lines)
+    }
+
+    /// How many lines there are and how long they are together, without opening them.
+    pub fn peek(bytes: &[u8]) -> Result<(usize, usize), WireError> {
+        head(&mut &*bytes)
     }
 
     fn read_meta(&mut self) -> Result<(), WireError> {
@@ -195,6 +195,16 @@ impl Lines {
     pub(super) fn packed(&self) -> &[u8] {
         &self.packed
     }
+}
+
+/// Number and length of all lines.
+fn head(rest: &mut &[u8]) -> Result<(usize, usize), WireError> {
+    let [version] = take_array(rest)?;
+    if version != VERSION {
+        return Err(WireError::Version(version));
+    }
+    let n_rows = bounded(rest, MAX_ROWS, "number of lines")?;
+    Ok((n_rows, bounded(rest, MAX_BYTES, "length of the text")?))
 }
 
 fn bounded(rest: &mut &[u8], max: usize, what: &'static str) -> Result<usize, WireError> {
