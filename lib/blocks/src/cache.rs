@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::log::Pack;
+use crate::log::{Pack, Stream};
 use crate::lru::Lru;
 use crate::metric::{Column, Grids, Page};
 use crate::object::Footer;
@@ -42,6 +42,7 @@ enum Part {
     Grams,
     Packs,
     Grids,
+    Streams,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +51,7 @@ enum Stored {
     Bytes(Bytes),
     Packs(Arc<[Pack]>),
     Grids(Arc<Grids>),
+    Streams(Arc<[Stream]>),
 }
 
 // === impl CacheSizes ===
@@ -124,6 +126,14 @@ impl FooterCache {
         }
     }
 
+    /// What the directory of a log block says, if it is short.
+    pub(crate) fn streams(&self, path: &Arc<str>) -> Option<Arc<[Stream]>> {
+        match self.footers.get(&(Arc::clone(path), Part::Streams))? {
+            Stored::Streams(streams) => Some(streams),
+            _ => None,
+        }
+    }
+
     fn bytes(&self, path: &Arc<str>, part: Part) -> Option<Bytes> {
         match self.footers.get(&(Arc::clone(path), part))? {
             Stored::Bytes(bytes) => Some(bytes),
@@ -152,6 +162,12 @@ impl FooterCache {
     pub(crate) fn put_grids(&self, path: &Arc<str>, grids: Arc<Grids>) {
         let size = path.len() + grids.size_bytes();
         self.footers.put((Arc::clone(path), Part::Grids), Stored::Grids(grids), size);
+    }
+
+    pub(crate) fn put_streams(&self, path: &Arc<str>, streams: Arc<[Stream]>) {
+        let labels: usize = streams.iter().map(|s| s.labels.as_bytes().len()).sum();
+        let size = path.len() + size_of_val(&*streams) + labels;
+        self.footers.put((Arc::clone(path), Part::Streams), Stored::Streams(streams), size);
     }
 
     fn put_bytes(&self, path: &Arc<str>, part: Part, bytes: Bytes) {

@@ -23,6 +23,7 @@ mod times;
 mod whole;
 mod write;
 
+pub(crate) use self::directory::Stream;
 pub(crate) use self::packs::Pack;
 pub use self::read::{LogReader, LogSelect, LogStats, Metadata};
 pub use self::rows::LogRows;

@@ -39,6 +39,8 @@ pub struct EngineOptions {
     pub max_series: usize,
     /// Most lines a log query may ask for. Default 5,000.
     pub max_entries: usize,
+    /// Most bytes of lines with their labels that a log query may hold at once. Default: no limit.
+    pub max_line_bytes: usize,
     /// Most samples a metric query may hold at once, all ranges together. Default 50,000,000.
     pub max_samples: usize,
     /// Longest piece of time a metric query asks the source for at once, in nanoseconds. Default: all;
@@ -89,6 +91,7 @@ impl Default for EngineOptions {
             max_query_bytes: crate::lexer::MAX_QUERY_BYTES,
             max_series: 500,
             max_entries: 5_000,
+            max_line_bytes: usize::MAX,
             max_samples: 50_000_000,
             metric_slice_ns: i64::MAX,
         }

@@ -94,6 +94,13 @@ impl Stats {
 }
 
 impl ResultEntry {
+    /// A number that grows with memory use, for accounting.
+    pub fn size_bytes(&self) -> usize {
+        let labels = |labels: &Labels| labels.as_bytes().len();
+        let labels = labels(&self.structured_metadata) + labels(&self.parsed);
+        size_of::<Self>() + self.line.len() + labels
+    }
+
     /// All labels of the entry in one set; parsed wins over metadata over stream.
     pub fn merged_labels(&self, stream: &Labels) -> Labels {
         if self.structured_metadata.is_empty() && self.parsed.is_empty() {

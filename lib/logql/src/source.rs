@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::pipeline::{Pipeline, Work};
 use async_trait::async_trait;
 use bytes::Bytes;
-use skald_model::{ErrorKind, Labels, LogEntry, Matcher, StreamEntries, TimeRange};
+use skald_model::{ErrorKind, Labels, LogEntry, Matcher, Narrowing, StreamEntries, TimeRange};
 
 /// Which end of the time range comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,6 +38,8 @@ pub struct SelectEntries {
     pub fields: Option<Arc<Fields>>,
     /// A hint: lines that it drops need not be returned.
     pub early: Option<EarlyTest>,
+    /// A hint that gets narrower while a scan goes on: what lies outside is of no use any more.
+    pub useful: Option<Arc<Narrowing>>,
     /// Nothing else of lines is looked at but that they contain the needles. A source that has seen
     /// to this itself may hand on times instead of entries.
     pub needles_decide: bool,
@@ -141,7 +143,7 @@ pub trait EntrySource: Send + Sync + Debug {
     /// as written), without duplicates. Cancel-safe.
     async fn select(&self, req: &SelectEntries) -> Result<Vec<StreamEntries>, SourceError>;
 
-    /// As [`select`](Self::select) without a limit, but hands the entries on as they are read, in
+    /// As [`select`](Self::select), but hands the entries on as they are read, in
     /// pieces and in no order of streams and pieces; only entries of a stream that have the same time
     /// come in their order. Returns early, without an error, when the sink
     /// breaks off.

@@ -26,7 +26,7 @@ pub use crate::log::{LogEntry, StreamEntries};
 pub use crate::matcher::{MatchOp, Matcher};
 pub use crate::series::{Exemplar, MetricMetadata, Series, is_stale, stale_nan};
 pub use crate::tenant::TenantId;
-pub use crate::time::TimeRange;
+pub use crate::time::{Narrowing, TimeRange};
 
 /// The two kinds of data a tenant has. They never share a block, a series index or a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -50,6 +50,7 @@ pub(super) async fn count(
             metadata: None,
             fields: None,
             early: None,
+            useful: None,
             needles_decide: false,
         };
         let found = source.select(&select).await;

@@ -204,6 +204,7 @@ impl Reader {
             metadata: None,
             fields: None,
             early: None,
+            useful: None,
             needles_decide: false,
         };
         let streams = source.select(&select).await;

@@ -160,6 +160,7 @@ pub(super) fn options(scope: &Scope) -> EngineOptions {
     EngineOptions {
         max_series: or_max(limits.max_query_series),
         max_entries: or_max(limits.max_entries_limit_per_query),
+        max_line_bytes: or_max(usize::try_from(limits.max_query_memory.0).unwrap_or(usize::MAX)),
         max_samples: or_max(limits.max_samples_per_query),
         ..EngineOptions::default()
     }

@@ -51,8 +51,8 @@ impl EntrySource for LogSource {
             test: Arc::new(First(test.clone())),
         });
         let needles_decide = req.needles_decide;
-        let reading =
-            Reading { fanout, scope, select: question(req), wanted, early, needles_decide };
+        let (select, useful) = (question(req), req.useful.clone());
+        let reading = Reading { fanout, scope, select, wanted, early, useful, needles_decide };
         reading.run(&sink).await.map_err(|e| failed(&e))
     }
 }

@@ -18,7 +18,7 @@ use parking_lot::RwLock;
 use skald_blocks::{Early, LogSearch, LogSelect, LogSpan, Streams};
 use skald_catalog::View;
 use skald_logql::EntrySink;
-use skald_model::{Chain, Labels, Signal, StreamEntries, TimeRange};
+use skald_model::{Chain, Labels, Narrowing, Signal, StreamEntries, TimeRange};
 use skald_rpc::ingester::SelectEntries;
 use tokio::task::spawn_blocking;
 use tracing::debug;
@@ -42,6 +42,8 @@ pub(super) struct Reading {
     pub(super) select: SelectEntries,
     pub(super) wanted: LogSelect,
     pub(super) early: Option<Early>,
+    /// What lies outside is of no use any more.
+    pub(super) useful: Option<Arc<Narrowing>>,
     /// Of lines only this is looked at: that they contain the needles.
     pub(super) needles_decide: bool,
 }
@@ -109,6 +111,7 @@ impl Reading {
                         return Ok(());
                     }
                     rest.end = start;
+                    rest = self.still_useful(rest);
                     continue;
                 }
             };
@@ -122,6 +125,10 @@ impl Reading {
             return self.blocks(rest, version, &view, sink).await;
         }
         Ok(())
+    }
+
+    fn still_useful(&self, range: TimeRange) -> TimeRange {
+        self.useful.as_ref().map_or(range, |useful| range.intersect(useful.get()))
     }
 
     async fn heads(&self, range: TimeRange) -> Result<Heads, Error> {
@@ -171,6 +178,7 @@ impl Reading {
             wanted: self.wanted.clone(),
             streams: Streams::Except(Arc::clone(&overlapping)),
             early: self.early.clone(),
+            useful: self.useful.clone(),
         });
         let needles_decide = self.needles_decide;
         let read = |block: Block| {
@@ -223,12 +231,21 @@ impl Reading {
         streams: &Arc<HashSet<Labels>>,
         sink: &Arc<dyn EntrySink>,
     ) -> Result<(), Failure> {
-        let mut rest = range;
+        let mut rest = self.still_useful(range);
         let width = slice_width(rest);
         while !rest.is_empty() {
-            let end = rest.start.saturating_add(width).min(rest.end);
-            let slice = TimeRange::new(rest.start, end);
-            rest.start = end;
+            // As it gets narrower at one end, the other comes first.
+            let slice = if self.select.backward {
+                TimeRange::new(rest.end.saturating_sub(width).max(rest.start), rest.end)
+            } else {
+                TimeRange::new(rest.start, rest.start.saturating_add(width).min(rest.end))
+            };
+            if self.select.backward {
+                rest.end = slice.start
+            } else {
+                rest.start = slice.end
+            }
+            rest = self.still_useful(rest);
             let read = |block: Block| {
                 let streams = Streams::Only(Arc::clone(streams));
                 // Lines tell copies of an entry apart from its neighbours.
@@ -239,6 +256,7 @@ impl Reading {
                     wanted: LogSelect::default(),
                     streams,
                     early: None,
+                    useful: None,
                 };
                 async move { block.logs().await?.found(&search).await }.boxed()
             };

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use skald_limits::Limits;
 use skald_model::{Labels, LogEntry, StreamEntries, TenantId};
+use skald_runtime::ByteSize;
 
 use crate::world::{BASE_NS, World, at};
 
@@ -115,4 +116,51 @@ async fn packs_answer_as_heads_do() {
             query.contains("\"odd\"} | json [") && query.starts_with("sum by (level) (count");
         assert!(fails || expected.as_array().is_some_and(|a| !a.is_empty()), "{query}: {expected}");
     }
+}
+
+#[tokio::test]
+async fn few_lines_of_many_take_little_memory() {
+    let limits = Limits { max_query_memory: ByteSize(2 << 20), ..Limits::default() };
+    let world = World::new(1, 1, limits);
+    let lines = |app: &str| {
+        let entries = (0..20_000).map(|i| LogEntry {
+            timestamp_ns: BASE_NS + i64::try_from(i).unwrap() * 1_000_000,
+            line: Bytes::from(format!("{i} {}", line(app, i))),
+            metadata: Labels::empty(),
+        });
+        StreamEntries { labels: Labels::from_pairs([("app", app)]), entries: entries.collect() }
+    };
+    world.commit_streams(&TenantId::single(), &["json", "logfmt", "text"].map(lines)).await;
+    let ask = async |query: &str, direction: &str| {
+        // All of it lies in one slice of the range, behind some that are empty.
+        let (start, end) = (at(-36_000), at(if direction == "backward" { 3_000 } else { 60 }));
+        let params = [
+            ("query", query),
+            ("start", &start),
+            ("end", &end),
+            ("direction", direction),
+            ("limit", "30"),
+        ];
+        let reply = world.get("/loki/api/v1/query_range", &params).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let mut lines: Vec<(i64, String)> = Vec::new();
+        for stream in reply.result().as_array().unwrap() {
+            for value in stream["values"].as_array().unwrap() {
+                let text = |i: usize| value[i].as_str().unwrap().to_owned();
+                lines.push((text(0).parse().unwrap(), text(1)));
+            }
+        }
+        lines.sort();
+        lines.into_iter().map(|(ns, _)| (ns - BASE_NS) / 1_000_000).collect::<Vec<i64>>()
+    };
+    let thrice = |range: std::ops::Range<i64>| range.flat_map(|i| [i; 3]).collect::<Vec<i64>>();
+    assert_eq!(ask(r#"{app=~".+"}"#, "backward").await, thrice(19_990..20_000));
+    assert_eq!(ask(r#"{app=~".+"}"#, "forward").await, thrice(0..10));
+    let others =
+        |app: &'static str| (0..20_000).filter(move |i| !line(app, *i).contains("timeout"));
+    let mut others: Vec<u64> = ["json", "logfmt", "text"].into_iter().flat_map(others).collect();
+    others.sort_unstable();
+    let newest: Vec<i64> =
+        others[others.len() - 30..].iter().map(|i| i64::try_from(*i).unwrap()).collect();
+    assert_eq!(ask(r#"{app=~".+"} != "timeout""#, "backward").await, newest);
 }

@@ -29,8 +29,8 @@ const HEAD: usize = 12;
 
 /// One stream of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stream {
-    pub(super) labels: Labels,
+pub(crate) struct Stream {
+    pub(crate) labels: Labels,
     pub(super) rows: Range<usize>,
     pub(super) min_ns: i64,
     /// Inclusive.

@@ -170,15 +170,18 @@ impl Wanted {
         self.0.is_empty()
     }
 
-    /// The rows whose lines may hold all needles.
-    pub(super) fn rows(&self, grams: &[u8], n_rows: usize) -> Result<Rows, ParquetError> {
+    /// The rows whose lines may hold all needles, as far as runs meet `of`.
+    pub(super) fn rows(
+        &self,
+        grams: &[u8],
+        n_rows: usize,
+        of: &Rows,
+    ) -> Result<Rows, ParquetError> {
         // A newer writer's filter says nothing to us.
         let Some(runs) = runs(grams, n_rows)? else { return Ok(Rows::all(n_rows)) };
-        let mut out = Rows::default();
-        for run in runs.iter().filter(|run| self.may_be_in(run.bits, run.log2)) {
-            out.push(run.rows.clone());
-        }
-        Ok(out)
+        let meeting = of.overlapping(&runs, |run| run.rows.clone());
+        let may_have = meeting.filter(|run| self.may_be_in(run.bits, run.log2));
+        Ok(may_have.map(|run| run.rows.clone()).collect())
     }
 
     fn may_be_in(&self, bits: &[u8], log2: u8) -> bool {
@@ -265,7 +268,7 @@ mod tests {
 
     fn search(grams: &[u8], n_rows: usize, needle: &str) -> Rows {
         let wanted = Wanted::new(&[Bytes::copy_from_slice(needle.as_bytes())]);
-        wanted.rows(grams, n_rows).unwrap()
+        wanted.rows(grams, n_rows, &Rows::all(n_rows)).unwrap()
     }
 
     fn rows(lines: &[String], needle: &str) -> Rows {
@@ -314,12 +317,13 @@ mod tests {
         writer.push(b"some line of text");
         let whole = writer.finish();
         let wanted = Wanted::new(&[Bytes::from_static(b"other line of text")]);
-        assert!(wanted.rows(&whole, 1).is_ok());
-        assert!(wanted.rows(&whole, 2).is_err());
+        let rows = |grams: &[u8], n| wanted.rows(grams, n, &Rows::all(n));
+        assert!(rows(&whole, 1).is_ok());
+        assert!(rows(&whole, 2).is_err());
         for len in 0..whole.len() {
-            assert!(wanted.rows(&whole[..len], 1).is_err(), "{len}");
+            assert!(rows(&whole[..len], 1).is_err(), "{len}");
         }
-        assert_eq!(wanted.rows(&[2, 9, 9], 7).unwrap().len(), 7, "of a newer version");
-        assert!(wanted.rows(&[1, 1, 63], 1).is_err());
+        assert_eq!(rows(&[2, 9, 9], 7).unwrap().len(), 7, "of a newer version");
+        assert!(rows(&[1, 1, 63], 1).is_err());
     }
 }

@@ -66,7 +66,7 @@ struct Open {
 struct Scanning<N, F> {
     entries: Entries<N>,
     lines: PackedLines,
-    range: TimeRange,
+    search: LogSearch,
     each: F,
 }
 
@@ -226,7 +226,8 @@ where
     fn batch(&mut self, batch: &RecordBatch) -> Result<ControlFlow<()>, ParquetError> {
         let rows = self.entries.take_rows(batch.num_rows())?;
         let times = times(batch)?.values();
-        let mut keep: Vec<bool> = times.iter().map(|t| self.range.contains(*t)).collect();
+        let range = self.search.useful_range();
+        let mut keep: Vec<bool> = times.iter().map(|t| range.contains(*t)).collect();
         if self.lines.look.as_ref().is_some_and(|look| !look.pays()) {
             (self.lines.look, self.lines.fields, self.lines.open) = (None, None, None);
         }
@@ -239,6 +240,25 @@ where
         let found = std::mem::take(&mut self.entries.out);
         Ok(if found.is_empty() { ControlFlow::Continue(()) } else { (self.each)(found) })
     }
+}
+
+/// The first `n` packs that meet `range`, and what is behind them.
+fn take_meeting<'a>(
+    packs: &'a [&'a Pack],
+    n: usize,
+    range: TimeRange,
+) -> (Vec<&'a Pack>, &'a [&'a Pack]) {
+    let mut taken = Vec::with_capacity(n);
+    let mut rest = packs;
+    while taken.len() < n
+        && let Some((first, others)) = rest.split_first()
+    {
+        if first.meets(range) {
+            taken.push(*first);
+        }
+        rest = others;
+    }
+    (taken, rest)
 }
 
 // === impl LogReader ===
@@ -300,18 +320,21 @@ impl LogReader {
         lines.look = early.map(|early| Look::new(early, streams.clone()));
         let entries = Entries::new(Rows::default().into_numbers(), streams);
         let columns = self.columns(false, &wanted.metadata);
-        let mut state = Scanning { entries, lines, range: search.range, each };
+        let mut state = Scanning { entries, lines, search: search.clone(), each };
         let packs = self.packs().await?;
         let with_rows: Vec<&Pack> = rows.overlapping(&packs, |p| p.rows.clone()).collect();
         let (mut rest, mut n) = (with_rows.as_slice(), FIRST_PACKS);
         let broken_off = Arc::new(AtomicBool::new(false));
-        while let (Some(first), Some(last)) = (rest.first(), rest.get(..n).unwrap_or(rest).last()) {
-            let span = first.rows.start..last.rows.end;
-            let mut window = rows.intersect(&Rows::from_iter(std::iter::once(span)));
-            let some;
-            (some, rest) = rest.split_at(n.min(rest.len()));
+        while !rest.is_empty() {
+            let range = search.useful_range();
+            let some: Vec<&Pack>;
+            (some, rest) = take_meeting(rest, n, range);
+            if some.is_empty() {
+                break;
+            }
+            let mut window = rows.intersect(&some.iter().map(|p| p.rows.clone()).collect());
             n = (2 * n).min(MOST_PACKS);
-            state.lines.packs = self.fetch_packs(some).await?;
+            state.lines.packs = self.fetch_packs(&some).await?;
             if !state.lines.needles.is_empty() {
                 let search = move || {
                     let found = state.lines.search_ahead()?;

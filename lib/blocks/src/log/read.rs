@@ -30,6 +30,8 @@ use crate::selection::{Rows, pages, row_groups};
 use crate::{BlockMeta, Error, FooterCache, ReadStats};
 
 pub(super) const BATCH_ROWS: usize = 8 << 10;
+/// Directories of no more streams are kept parsed.
+const SHORT_DIRECTORY: usize = 16 << 10;
 
 /// Reads one log block. Cheap to clone; all methods may run concurrently.
 ///
@@ -146,6 +148,7 @@ impl LogReader {
             wanted,
             streams: Streams::All,
             early: None,
+            useful: None,
         };
         self.found(&search).await
     }
@@ -225,24 +228,35 @@ impl LogReader {
         if range.is_empty() || !meets(meta.min_time, meta.max_time) {
             return Ok(Vec::new());
         }
+        if let Some(streams) = self.object.cache.streams(self.object.path()) {
+            let matching =
+                |s: &&Stream| meets(s.min_ns, s.max_ns) && Matcher::all(matchers, &s.labels);
+            return Ok(streams.iter().filter(matching).cloned().collect());
+        }
         let bytes = self.directory().await?;
         let matchers = matchers.to_vec();
-        let n_rows = self.object.footer.n_rows();
+        let object = self.object.clone();
         self.object
             .compute(move || {
                 let (mut out, mut end) = (Vec::new(), 0);
+                let mut all = Vec::new();
                 directory::read(&bytes, |stream| {
                     end = stream.rows.end;
+                    if all.len() <= SHORT_DIRECTORY {
+                        all.push(stream.clone());
+                    }
                     let inside = meets(stream.min_ns, stream.max_ns);
                     if inside && Matcher::all(&matchers, &stream.labels) {
                         out.push(stream);
                     }
                 })?;
-                if end == n_rows {
-                    Ok(out)
-                } else {
-                    Err(bad("stream directory does not cover the rows"))
+                if end != object.footer.n_rows() {
+                    return Err(bad("stream directory does not cover the rows"));
                 }
+                if all.len() <= SHORT_DIRECTORY {
+                    object.cache.put_streams(object.path(), all.into());
+                }
+                Ok(out)
             })
             .await
     }
@@ -280,7 +294,7 @@ impl LogReader {
         }
         let Some(grams) = self.grams().await? else { return Ok(rows) };
         let n_rows = self.object.footer.n_rows();
-        let found = wanted.rows(&grams, n_rows).map_err(|e| self.object.corrupt(e))?;
+        let found = wanted.rows(&grams, n_rows, &rows).map_err(|e| self.object.corrupt(e))?;
         Ok(rows.intersect(&found))
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use skald_codec::lines::Fields;
-use skald_model::{Labels, Matcher, StreamEntries, TimeRange};
+use skald_model::{Labels, Matcher, Narrowing, StreamEntries, TimeRange};
 
 use super::directory::Stream;
 use super::entries::{Entries, Lines, Text, lines, times};
@@ -33,6 +33,8 @@ pub struct LogSearch {
     pub streams: Streams,
     /// Entries that it drops need not be returned.
     pub early: Option<Early>,
+    /// Gets narrower while the block is read: what lies outside need not be returned.
+    pub useful: Option<Arc<Narrowing>>,
 }
 
 /// A test of entries whose lines are reduced to some fields.
@@ -80,6 +82,15 @@ impl Streams {
     }
 }
 
+// === impl LogSearch ===
+
+impl LogSearch {
+    /// The part of the range that is still of use.
+    pub(super) fn useful_range(&self) -> TimeRange {
+        self.useful.as_ref().map_or(self.range, |useful| self.range.intersect(useful.get()))
+    }
+}
+
 // === impl LogReader ===
 
 impl LogReader {
@@ -94,7 +105,7 @@ impl LogReader {
         search: &LogSearch,
         mut each: impl FnMut(Vec<StreamEntries>) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(), Error> {
-        let (range, wanted) = (search.range, &search.wanted);
+        let wanted = &search.wanted;
         let needs_text = wanted.needs_line || search.needles.iter().any(|n| !n.is_empty());
         let found = self.wanted_rows(search).await?;
         if needs_text && self.is_packed() {
@@ -106,7 +117,9 @@ impl LogReader {
         let columns = self.columns(needs_text, &wanted.metadata);
         let entries = Entries::new(rows.clone().into_numbers(), streams);
         let scan = Scan { columns: &columns, rows: &rows, batch_rows: BATCH_ROWS };
+        let search = search.clone();
         let read = self.object.scan_until(scan, entries, move |entries, batch| {
+            let range = search.useful_range();
             let mut keep = match lines(batch)? {
                 Some(lines) if !needles.is_empty() => needles.search(lines),
                 _ => vec![true; batch.num_rows()],

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use skald_model::{MatchOp, Matcher, StreamEntries, TimeRange};
+use skald_model::{MatchOp, Matcher, Narrowing, StreamEntries, TimeRange};
 
 use super::*;
 use crate::{
@@ -154,6 +154,45 @@ async fn packs_are_opened_where_other_entries_lie_between_their_lines() {
 }
 
 #[tokio::test]
+async fn what_gets_useless_meanwhile_is_not_read() {
+    let shelf = Shelf::new();
+    for (n, lines) in [(1, LineForm::Packed), (2, LineForm::Plain)] {
+        let streams = ["a", "b"].map(|name| (app(name), long_entries(name, 0..12_000)));
+        let options = WriterOptions { id: BlockId::new(1, n), lines, ..options() };
+        let reader = shelf.logs(&log_block(streams.to_vec(), options)).await;
+        let range = TimeRange::new(0, 20_000);
+        let useful = Arc::new(Narrowing::new(range));
+        let search = LogSearch {
+            matchers: Vec::new(),
+            range,
+            needles: Vec::new(),
+            wanted: LogSelect::default(),
+            streams: Streams::All,
+            early: None,
+            useful: Some(Arc::clone(&useful)),
+        };
+        let before = reader.read_stats().snapshot().decoded_bytes;
+        let found = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&found);
+        let each = move |streams: Vec<StreamEntries>| {
+            let times = streams.iter().flat_map(|s| &s.entries).map(|e| e.timestamp_ns);
+            into.lock().push(times.collect::<Vec<i64>>());
+            useful.raise_start(11_900);
+            ControlFlow::Continue(())
+        };
+        reader.scan(&search, each).await.unwrap();
+        let found = found.lock().clone();
+        let (first, later) = found.split_first().unwrap();
+        assert!(first[0] == 0 && first.len() < 10_000, "{}", first.len());
+        assert_eq!(later.concat(), (11_900..12_000).chain(11_900..12_000).collect::<Vec<_>>());
+        if lines == LineForm::Packed {
+            let decoded = reader.read_stats().snapshot().decoded_bytes - before;
+            assert!(decoded < 10 << 20, "{decoded} bytes of more than 24 million");
+        }
+    }
+}
+
+#[tokio::test]
 async fn only_what_is_wanted_is_read() {
     let shelf = Shelf::new();
     let block = log_block(vec![(app("a"), vec![entry(1, "line", &[("k", "v")])])], options());
@@ -203,6 +242,7 @@ async fn times_alone_are_those_of_the_entries() {
         wanted: LogSelect { needs_line: false, metadata, fields: None },
         streams: Streams::Except(Arc::new(HashSet::from([app("b")]))),
         early: None,
+        useful: None,
     };
     assert!(reader.has_metadata(&search(TimeRange::ALL, Metadata::All)));
     let other = Metadata::Only(["other".to_owned()].into());
@@ -335,6 +375,7 @@ async fn a_scan_hands_on_batches_of_chosen_streams_until_it_is_told_to_stop() {
             wanted: LogSelect::default(),
             streams,
             early: None,
+            useful: None,
         };
         let got = reader.found(&search).await.unwrap();
         let got: Vec<_> = got.iter().map(|s| (s.labels.clone(), s.entries.len())).collect();
@@ -463,6 +504,7 @@ async fn fields_shorten_lines_and_an_early_look_drops_them() {
         wanted: LogSelect::default(),
         streams: Streams::All,
         early: Some(Early { fields, test: Arc::new(Failed) }),
+        useful: None,
     };
     let got = reader.found(&search).await.unwrap();
     let found: Vec<&str> = got[0].entries.iter().map(|e| e.text()).collect();

@@ -128,6 +128,7 @@ impl Sampling<'_> {
                 fields: if metadata.is_some() { extraction.fields() } else { None },
                 metadata: metadata.clone(),
                 early: None,
+                useful: None,
                 needles_decide: extraction.takes_times(),
             };
             stats.selects += 1;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use skald_model::{Labels, StreamEntries, TimeRange};
+use skald_model::{Labels, Narrowing, StreamEntries, TimeRange};
 use skald_vector::CancelFlag;
 
 use super::log::{CHECK_EVERY, Passed, Slice};
@@ -28,9 +28,13 @@ const SLACK: usize = 1024;
 pub(super) struct Lines {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) range: TimeRange,
+    /// Ends where the useful lines do, once there are enough; the source looks at it, too.
+    pub(super) useful: Arc<Narrowing>,
     pub(super) direction: Direction,
     /// No more than so many lines of the slice are of use.
     pub(super) most: usize,
+    /// Bytes that may be held.
+    pub(super) max_bytes: usize,
     pub(super) cancel: CancelFlag,
     pub(super) state: Mutex<State>,
 }
@@ -39,10 +43,12 @@ pub(super) struct Lines {
 pub(super) struct State {
     idle: Vec<Work>,
     found: Vec<Found>,
+    /// Bytes of what was found.
+    n_bytes: usize,
+    /// These were too many.
+    is_full: bool,
     /// Lines found so far, dropped ones too.
     n_found: usize,
-    /// Where the useful lines end, once there are enough.
-    last_ns: Option<i64>,
     stats: Stats,
     /// How often the source began anew; what older threads bring back is void.
     round: usize,
@@ -69,6 +75,9 @@ impl Lines {
             return Err(QueryError::Cancelled);
         }
         let mut state = std::mem::take(&mut *self.state.lock());
+        if state.is_full {
+            return Err(too_many_bytes(self.max_bytes));
+        }
         self.keep_useful(&mut state.found);
         let mut out = Slice { streams: Vec::new(), lines: Vec::new(), stats: state.stats };
         out.stats.selects = 1;
@@ -100,6 +109,15 @@ impl Lines {
         };
         found.sort_unstable_by(order);
         found.truncate(self.most);
+        if found.len() == self.most
+            && let Some(last) = found.last()
+        {
+            let ns = last.entry.timestamp_ns;
+            match self.direction {
+                Direction::Forward => self.useful.lower_end(ns.saturating_add(1)),
+                Direction::Backward => self.useful.raise_start(ns),
+            }
+        }
     }
 
     /// The lines that pass; `None` when nobody waits for them any more.
@@ -107,22 +125,17 @@ impl Lines {
         &self,
         work: &mut Work,
         streams: &[StreamEntries],
-        last_ns: Option<i64>,
         stats: &mut Stats,
     ) -> Option<Vec<Found>> {
         let mut out = Vec::new();
+        let useful = self.range.intersect(self.useful.get());
         for stream in streams {
             work.start_stream(&stream.labels);
             for (i, entry) in stream.entries.iter().enumerate() {
                 if i % CHECK_EVERY == 0 && self.cancel.is_cancelled() {
                     return None;
                 }
-                let t = entry.timestamp_ns;
-                let too_far = |last: i64| match self.direction {
-                    Direction::Forward => t > last,
-                    Direction::Backward => t < last,
-                };
-                if !self.range.contains(t) || last_ns.is_some_and(too_far) {
+                if !useful.contains(entry.timestamp_ns) {
                     continue;
                 }
                 stats.lines_processed += 1;
@@ -143,6 +156,14 @@ impl Lines {
     }
 }
 
+/// The error of a query that holds more than it may.
+pub(super) fn too_many_bytes(max: usize) -> QueryError {
+    QueryError::Limit(format!(
+        "the query needs more than the limit of {max} bytes of memory (err-skald-max-query-memory); \
+         narrow the selector or the time range, lower limit, or raise max_query_memory"
+    ))
+}
+
 /// The same line in memory of its own: one line must not hold a page.
 fn copied(entry: ResultEntry) -> ResultEntry {
     let labels = |l: &Labels| {
@@ -160,10 +181,9 @@ impl EntrySink for Lines {
     fn take(&self, streams: Vec<StreamEntries>) -> ControlFlow<()> {
         let mut state = self.state.lock();
         let (mut work, round) = (state.idle.pop().unwrap_or_default(), state.round);
-        let last_ns = state.last_ns;
         drop(state);
         let mut stats = Stats::default();
-        let Some(found) = self.passing(&mut work, &streams, last_ns, &mut stats) else {
+        let Some(found) = self.passing(&mut work, &streams, &mut stats) else {
             return ControlFlow::Break(());
         };
         let mut state = self.state.lock();
@@ -174,18 +194,22 @@ impl EntrySink for Lines {
         state.stats.add(&stats);
         let first = state.n_found;
         state.n_found += found.len();
+        state.n_bytes += found.iter().map(|line| line.entry.size_bytes()).sum::<usize>();
         let numbered = found.into_iter().zip(first..);
         state.found.extend(numbered.map(|(line, number)| Found { number, ..line }));
-        if state.found.len() > self.most.saturating_mul(2).saturating_add(SLACK) {
+        let many = self.most.saturating_mul(2).saturating_add(SLACK);
+        if state.found.len() > many || state.n_bytes > self.max_bytes {
             self.keep_useful(&mut state.found);
-            state.last_ns = state.found.last().map(|line| line.entry.timestamp_ns);
+            state.n_bytes = state.found.iter().map(|line| line.entry.size_bytes()).sum();
+            state.is_full = state.n_bytes > self.max_bytes;
         }
-        ControlFlow::Continue(())
+        if state.is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn reset(&self) {
         let mut state = self.state.lock();
         let round = state.round + 1;
         *state = State { round, ..State::default() };
+        self.useful.reset(self.range);
     }
 }

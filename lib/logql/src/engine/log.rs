@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use skald_model::{Labels, StreamEntries, TimeRange};
+use skald_model::{Labels, Narrowing, StreamEntries, TimeRange};
 use skald_vector::CancelFlag;
 
 use super::lines::Lines;
@@ -67,6 +67,7 @@ pub(super) async fn run(
     let mut slices = Slices::new(params);
     while let Some(range) = slices.next() {
         let hint = pipeline.keeps_all() && params.interval_ns <= 0 && !distinct;
+        let useful = Arc::new(Narrowing::new(range));
         let req = SelectEntries {
             matchers: log.matchers.clone(),
             range,
@@ -77,16 +78,19 @@ pub(super) async fn run(
             metadata: None,
             fields: None,
             early: EarlyTest::of(&pipeline),
+            useful: Some(Arc::clone(&useful)),
             needles_decide: false,
         };
         // Without an interval no more than what is missing can come from any one stream.
         let most =
             if params.interval_ns > 0 || distinct { usize::MAX } else { limit - out.n_lines };
         let (pipeline, cancel, direction) = (Arc::clone(&pipeline), guard.flag(), params.direction);
-        let slice = if pipeline.drops_behind_stages() {
-            // What is dropped only here need not be held until all is read.
+        let slice = if pipeline.drops_behind_stages() || most < usize::MAX {
+            // What is dropped only here, or comes behind enough others, need not be held until all is read.
             let state = Mutex::default();
-            let sink = Arc::new(Lines { pipeline, range, direction, most, cancel, state });
+            let max_bytes = options.max_line_bytes.saturating_sub(out.n_bytes);
+            let sink = Lines { pipeline, range, useful, direction, most, max_bytes, cancel, state };
+            let sink = Arc::new(sink);
             source.scan(&req, Arc::clone(&sink) as Arc<dyn EntrySink>).await?;
             blocking(move || sink.finish()).await?
         } else {
@@ -211,6 +215,7 @@ struct Collected<'a> {
     streams: Vec<ResultStream>,
     index: HashMap<Labels, usize>,
     n_lines: usize,
+    n_bytes: usize,
     limit: usize,
     interval_ns: i64,
     last_ns: Option<i64>,
@@ -225,6 +230,7 @@ impl<'a> Collected<'a> {
             streams: Vec::new(),
             index: HashMap::new(),
             n_lines: 0,
+            n_bytes: 0,
             limit: params.limit,
             interval_ns: params.interval_ns,
             last_ns: None,
@@ -253,6 +259,7 @@ impl<'a> Collected<'a> {
             }
             self.last_ns = Some(t);
             self.n_lines += 1;
+            self.n_bytes += line.entry.size_bytes();
             let streams = &mut self.streams;
             let at =
                 *self.index.entry(slice.streams[line.stream].clone()).or_insert_with_key(|l| {
