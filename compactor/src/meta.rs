@@ -6,7 +6,7 @@ use skald_model::Signal;
 
 /// What the catalog says that no block can be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadMeta {
+pub enum BadMeta {
     #[error(transparent)]
     Id(#[from] InvalidBlockId),
     #[error("unknown signal")]
@@ -21,7 +21,8 @@ pub(crate) fn signal(signal: WireSignal) -> Option<Signal> {
     }
 }
 
-pub(crate) fn from_catalog(meta: &skald_catalog::BlockMeta) -> Result<BlockMeta, BadMeta> {
+/// What the block reader must know of a block of the catalog.
+pub fn from_catalog(meta: &skald_catalog::BlockMeta) -> Result<BlockMeta, BadMeta> {
     Ok(BlockMeta {
         id: BlockId::parse(&meta.id)?,
         signal: signal(meta.signal()).ok_or(BadMeta::Signal)?,

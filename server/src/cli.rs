@@ -5,12 +5,15 @@ use std::path::PathBuf;
 
 use lexopt::prelude::*;
 
+use crate::inspect::Inspect;
+
 /// What was asked for.
 #[derive(Debug)]
 pub(crate) enum Command {
     Server(Options),
     StorageServe(Options),
     StorageCheck(Options),
+    Inspect(Inspect, Options),
     Print(String),
 }
 
@@ -36,6 +39,10 @@ skald: metrics and logs for many tenants, in one binary
 usage: skald [server] [flags]
        skald storage serve --backend URL [--listen ADDR]   serve any storage over gRPC
        skald storage check URL                             run the storage conformance suite
+       skald catalog show [TENANT]                         list the blocks of a tenant, or of all
+       skald catalog verify [TENANT]                       read all of them and say which are bad
+       skald block show|verify TENANT ID                   a block's layout, or whether it can be read
+       skald wal inspect                                   segments and records below --data-dir
        skald version
 
   --config.file FILE     YAML configuration (docs/configuration.md)
@@ -94,6 +101,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
     }
     options = Options { config_file, expand_env: expand, check, print, ..options };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let one = |words: &[&str]| words.first().map(|&word| word.to_owned());
     match words.as_slice() {
         [] | ["server"] => Ok(Command::Server(options)),
         ["version"] => Ok(version()),
@@ -102,6 +110,21 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
             options.set.push(("storage.url".to_owned(), (*url).to_owned(), "argument"));
             Ok(Command::StorageCheck(options))
         }
+        ["catalog", "show", rest @ ..] if rest.len() < 2 => {
+            Ok(Command::Inspect(Inspect::CatalogShow(one(rest)), options))
+        }
+        ["catalog", "verify", rest @ ..] if rest.len() < 2 => {
+            Ok(Command::Inspect(Inspect::CatalogVerify(one(rest)), options))
+        }
+        ["block", "show", tenant, id] => Ok(Command::Inspect(
+            Inspect::BlockShow((*tenant).to_owned(), (*id).to_owned()),
+            options,
+        )),
+        ["block", "verify", tenant, id] => Ok(Command::Inspect(
+            Inspect::BlockVerify((*tenant).to_owned(), (*id).to_owned()),
+            options,
+        )),
+        ["wal", "inspect"] => Ok(Command::Inspect(Inspect::Wal, options)),
         other => Err(CliError(format!("unknown command {:?}", other.join(" ")))),
     }
 }
@@ -134,6 +157,22 @@ mod tests {
         for args in [&["--no-such"][..], &["--set", "novalue"], &["frobnicate"], &["--target"]] {
             assert!(parsed(args).is_err(), "{args:?}");
         }
+    }
+
+    #[test]
+    fn what_is_looked_at_is_named() {
+        let what = |args: &[&str]| match parsed(args) {
+            Ok(Command::Inspect(what, _)) => what,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(what(&["catalog", "show"]), Inspect::CatalogShow(None));
+        assert_eq!(what(&["catalog", "verify", "t"]), Inspect::CatalogVerify(Some("t".to_owned())));
+        let block = Inspect::BlockVerify("t".to_owned(), "id".to_owned());
+        assert_eq!(what(&["block", "verify", "t", "id"]), block);
+        assert_eq!(what(&["wal", "inspect", "--data-dir", "/x"]), Inspect::Wal);
+        assert!(
+            parsed(&["catalog", "show", "a", "b"]).is_err() && parsed(&["block", "show"]).is_err()
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod addresses;
 mod auth;
 mod cli;
 mod config;
+mod inspect;
 mod listen;
 mod ops;
 mod process_metrics;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Server(options) => exit_code(serve::run(&options)),
         Command::StorageServe(options) => exit_code(storage_command::serve(&options)),
         Command::StorageCheck(options) => exit_code(storage_command::check(&options)),
+        Command::Inspect(what, options) => exit_code(inspect::run(&what, &options)),
         Command::Print(text) => {
             print(&text);
             ExitCode::SUCCESS

@@ -16,6 +16,7 @@ mod chunks;
 mod columns;
 mod error;
 mod export;
+mod inspect;
 mod integrity;
 pub mod log;
 mod lru;
@@ -29,6 +30,7 @@ mod stats;
 pub use crate::cache::{CacheSizes, FooterCache};
 pub use crate::error::Error;
 pub use crate::export::{ExportLine, ExportWriter};
+pub use crate::inspect::{BlockCounts, BlockReport, ColumnReport, inspect_block, read_block};
 pub use crate::log::{
     Early, EntryTest, LogBlockWriter, LogPiece, LogReader, LogRows, LogSearch, LogSelect, LogSpan,
     LogStats, Metadata, PackedEntries, Streams, Test,

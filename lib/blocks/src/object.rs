@@ -5,7 +5,7 @@
 
 mod load;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,6 +105,11 @@ impl Footer {
 
     pub(crate) fn n_rows(&self) -> usize {
         self.n_rows
+    }
+
+    /// All keys of the footer.
+    pub(crate) fn keys(&self) -> BTreeMap<String, String> {
+        self.keys.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     pub(crate) fn text(&self, key: &str) -> Option<&str> {

@@ -5,6 +5,7 @@ mod encoded;
 mod foreign;
 mod golden;
 mod grids;
+mod inspect;
 mod log;
 mod metric;
 

@@ -78,10 +78,7 @@ impl Directory {
 
     /// The first sequence numbers of all segment files, ascending.
     pub(crate) fn segments(&self) -> Result<Vec<u64>, Error> {
-        let mut found: Vec<u64> =
-            self.list()?.iter().filter_map(|n| format::parse_segment_name(n)).collect();
-        found.sort_unstable();
-        Ok(found)
+        list_segments(&*self.fs, &self.path)
     }
 
     pub(crate) fn space(&self) -> Option<Space> {
@@ -136,13 +133,9 @@ impl Directory {
         names.iter().take(surplus).try_for_each(|n| self.fs.remove(&self.path.join(n)))
     }
 
-    fn list(&self) -> Result<Vec<String>, Error> {
-        self.fs.list(&self.path).map_err(|e| Error::io("list", &self.path, e))
-    }
-
     /// The uuid from its file, else from the newest segment, else a new one.
     fn identity(&self, rng: &Rng) -> Result<Uuid, Error> {
-        if let Some(uuid) = self.read_identity() {
+        if let Some(uuid) = read_identity(&*self.fs, &self.path) {
             return Ok(uuid);
         }
         let old = self.segments()?.into_iter().rev().find_map(|seq| self.header(seq));
@@ -150,14 +143,6 @@ impl Directory {
         self.write_identity(&uuid).map_err(|e| Error::io("write", &self.path.join(ID), e))?;
         info!(dir = %self.path.display(), known = old.is_some(), "log directory set up");
         Ok(uuid)
-    }
-
-    fn read_identity(&self) -> Option<Uuid> {
-        let file = self.fs.open(&self.path.join(ID)).ok()?;
-        let mut hex = [0; 33];
-        (file.read_at(&mut hex, 0).ok()? == 32).then_some(())?;
-        let hex = std::str::from_utf8(&hex[..32]).ok()?;
-        Some(u128::from_str_radix(hex, 16).ok()?.to_be_bytes())
     }
 
     fn write_identity(&self, uuid: &Uuid) -> io::Result<()> {
@@ -220,4 +205,21 @@ impl Directory {
 
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The first sequence numbers of all segment files in a directory, ascending.
+pub(crate) fn list_segments(fs: &dyn Filesystem, path: &Path) -> Result<Vec<u64>, Error> {
+    let names = fs.list(path).map_err(|e| Error::io("list", path, e))?;
+    let mut found: Vec<u64> = names.iter().filter_map(|n| format::parse_segment_name(n)).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The uuid that a directory says it has.
+pub(crate) fn read_identity(fs: &dyn Filesystem, path: &Path) -> Option<Uuid> {
+    let file = fs.open(&path.join(ID)).ok()?;
+    let mut hex = [0; 33];
+    (file.read_at(&mut hex, 0).ok()? == 32).then_some(())?;
+    let hex = std::str::from_utf8(&hex[..32]).ok()?;
+    Some(u128::from_str_radix(hex, 16).ok()?.to_be_bytes())
 }

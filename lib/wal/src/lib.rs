@@ -14,6 +14,7 @@
 pub mod config;
 pub mod error;
 pub mod fs;
+pub mod inspect;
 pub mod metrics;
 
 mod batch;

@@ -4,6 +4,7 @@ mod crash;
 mod disk;
 mod golden;
 mod group;
+mod inspect;
 mod kept;
 
 use std::path::Path;

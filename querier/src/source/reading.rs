@@ -241,9 +241,9 @@ impl Reading {
                 TimeRange::new(rest.start, rest.start.saturating_add(width).min(rest.end))
             };
             if self.select.backward {
-                rest.end = slice.start
+                rest.end = slice.start;
             } else {
-                rest.start = slice.end
+                rest.start = slice.end;
             }
             rest = self.still_useful(rest);
             let read = |block: Block| {

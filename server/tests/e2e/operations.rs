@@ -67,6 +67,42 @@ async fn termination_keeps_everything_and_exits_clean() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_can_be_looked_at_while_the_server_runs() {
+    let builder = skald();
+    let server = builder.start().await;
+    let push = async |name: &str| {
+        let body =
+            payload::write_v1(vec![payload::series(&[("__name__", name)], &[(now_ms(), 7.0)])]);
+        let reply = server.client.post("/api/v1/push", &REMOTE_WRITE_V1, body).await;
+        assert!(reply.status.is_success(), "{}", reply.text());
+    };
+    push("stored").await;
+    assert!(server.client.post("/flush", &[], "").await.status.is_success());
+    push("logged").await;
+    let dir = builder.data_dir().display().to_string();
+    let look = |args: &[&str]| run(&[args, &["--data-dir", &dir]].concat());
+    let (ok, out, err) = look(&["catalog", "show", "default"]);
+    assert!(ok && out.contains("1 blocks") && out.contains("metrics"), "{out}{err}");
+    let id = out.lines().last().unwrap().split_whitespace().next().unwrap().to_owned();
+    let (ok, out, err) = look(&["block", "show", "default", &id]);
+    assert!(ok && out.contains("metric-block") && out.contains("floats"), "{out}{err}");
+    let (ok, out, err) = look(&["block", "verify", "default", &id]);
+    assert!(ok && out == "ok: 1 series, 1 samples\n", "{out}{err}");
+    let (ok, out, err) = look(&["catalog", "verify"]);
+    assert!(ok && out == "1 blocks read, 0 of them bad\n", "{out}{err}");
+    let (ok, out, err) = look(&["wal", "inspect"]);
+    assert!(ok && out.contains("clean") && out.contains("default"), "{out}{err}");
+    let (ok, _, err) = look(&["block", "show", "default", "01M8G7Z8GB0MJ7MT34449FZM1G"]);
+    assert!(!ok && err.contains("has no block"), "{err}");
+    let data = builder.data_dir().join("store/t/default/b").join(&id).join("data.parquet");
+    let mut bytes = std::fs::read(&data).unwrap();
+    bytes[8] ^= 1;
+    std::fs::write(&data, bytes).unwrap();
+    let (ok, out, err) = look(&["catalog", "verify"]);
+    assert!(!ok && out.contains(&id) && err.contains("1 blocks are damaged"), "{out}{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_the_same_directory_is_refused() {
     let builder = skald();
     let server = builder.start().await;

@@ -38,7 +38,7 @@ const SHORT_DIRECTORY: usize = 16 << 10;
 /// Dropping a future stops it at the next GET; nothing is left behind.
 #[derive(Clone, Debug)]
 pub struct LogReader {
-    pub(super) object: Object,
+    pub(crate) object: Object,
 }
 
 /// What of an entry is wanted; what is not read comes back empty.

@@ -38,7 +38,7 @@ const INLINE_SETS: usize = 512;
 /// Dropping a future stops it at the next GET; nothing is left behind.
 #[derive(Clone, Debug)]
 pub struct MetricReader {
-    object: Object,
+    pub(crate) object: Object,
 }
 
 /// Which labels a caller looks at.
