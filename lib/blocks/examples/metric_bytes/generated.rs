@@ -8,7 +8,7 @@ use skald_model::Labels;
 use crate::{Made, T0};
 
 const INTERVAL: i64 = 15_000;
-const LES: [&str; 11] =
+pub(crate) const LES: [&str; 11] =
     ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "+Inf"];
 const SHARES: [f64; 11] = [0.08, 0.21, 0.42, 0.61, 0.78, 0.9, 0.955, 0.981, 0.994, 0.998, 1.0];
 

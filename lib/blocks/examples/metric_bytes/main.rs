@@ -13,6 +13,7 @@
 #![expect(clippy::print_stdout, reason = "a program that prints figures")]
 #![expect(clippy::disallowed_types, reason = "measures real time outside any runtime")]
 
+mod cross;
 mod generated;
 mod recorded;
 
@@ -86,6 +87,7 @@ fn main() -> Outcome<()> {
     }
     print("all", &all);
     codec(&rows)?;
+    cross::print(&rows)?;
     let mut writer = MetricBlockWriter::new(WriterOptions::new(BlockId::new(T0, 1)));
     rows.into_iter().try_for_each(|made| writer.push(made.row))?;
     let start = Instant::now();
