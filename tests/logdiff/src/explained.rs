@@ -29,7 +29,7 @@ pub const KINDS: &str = "Kinds of labels";
 pub const EQUAL_LINES: &str = "Equal lines";
 
 /// All that is told by what both say.
-pub const EXPLAINED: [Explained; 20] = [
+pub const EXPLAINED: [Explained; 24] = [
     Explained {
         heading: "Words of syntax errors",
         fits: |_, d| {
@@ -92,6 +92,43 @@ pub const EXPLAINED: [Explained; 20] = [
         fits: |query, d| {
             let literals = matches!(parse(query), Ok(expr @ Expr::Metric(_)) if expr.selector_matchers().is_empty());
             d.kind == Kind::Samples && literals
+        },
+    },
+    Explained {
+        heading: "Series made equal",
+        fits: |query, d| {
+            d.kind == Kind::Status
+                && d.theirs.starts_with("200")
+                && d.ours.contains("metrics with the same labelset")
+                && query.contains("label_replace(")
+        },
+    },
+    Explained {
+        heading: "All labels of a template",
+        fits: |query, d| {
+            d.kind == Kind::Status
+                && d.theirs.starts_with("200")
+                && d.ours.contains("pipeline error: ")
+                && query.contains("{{.}}")
+                && !query.starts_with(['{', '('])
+        },
+    },
+    Explained {
+        heading: "Labels that are not text",
+        fits: |query, d| {
+            d.kind == Kind::ResultType
+                && d.theirs == "null"
+                && query.contains("label_format")
+                && ["b64dec", "slice", "substr", "trunc"].iter().any(|f| query.contains(f))
+        },
+    },
+    Explained {
+        heading: "Strict logfmt",
+        fits: |query, d| {
+            d.kind == Kind::Series
+                && query.contains("| logfmt --strict ")
+                && !query.starts_with(['{', '('])
+                && d.ours.starts_with("0 of ")
         },
     },
     Explained {

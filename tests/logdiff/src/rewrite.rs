@@ -21,7 +21,8 @@ const HOUR_NS: i64 = 3_600_000_000_000;
 type Change = fn(&mut LogExpr, Option<(RangeOp, Option<&mut Unwrap>)>);
 
 /// Headings of the document, and how each changes the stages of a query.
-const REWRITES: [(&str, Change); 5] = [
+const REWRITES: [(&str, Change); 6] = [
+    ("Empty alternatives", without_empty),
     ("Filters by beginnings", unanchored),
     ("Early filters", early),
     ("Rounded sizes", rounded),
@@ -170,6 +171,31 @@ fn unanchored(log: &mut LogExpr, _: Option<(RangeOp, Option<&mut Unwrap>)>) {
                     (is_literal, Matcher::new(m.op, &m.name, &format!(".*{}", m.value)))
                 {
                     *m = wider;
+                }
+            }
+            _ => {}
+        }
+    }
+    for stage in &mut log.stages {
+        if let Stage::LabelFilter(filter) = stage {
+            change(filter);
+        }
+    }
+}
+
+/// Of the alternatives of a label filter an empty one counts nothing.
+fn without_empty(log: &mut LogExpr, _: Option<(RangeOp, Option<&mut Unwrap>)>) {
+    fn change(filter: &mut LabelFilter) {
+        match filter {
+            LabelFilter::And(parts) | LabelFilter::Or(parts) => parts.iter_mut().for_each(change),
+            LabelFilter::String(m) if m.op == MatchOp::Regex || m.op == MatchOp::NotRegex => {
+                let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'|';
+                let others: Vec<&str> =
+                    m.value.split('|').filter(|part| !part.is_empty()).collect();
+                if m.value.bytes().all(is_plain)
+                    && let Ok(narrower) = Matcher::new(m.op, &m.name, &others.join("|"))
+                {
+                    *m = narrower;
                 }
             }
             _ => {}

@@ -24,10 +24,16 @@ pub(super) fn parse_int(text: &str) -> Option<i64> {
     Some(if text.starts_with('-') { value.checked_neg()? } else { value })
 }
 
+/// As Go does it on most machines: what has no place among the numbers is the least of them.
+fn whole(f: f64) -> i64 {
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if (-END..END).contains(&f) { f as i64 } else { i64::MIN }
+}
+
 pub(super) fn to_int(value: &Value) -> i64 {
     match value {
         Value::Int(i) => *i,
-        Value::Float(f) => *f as i64,
+        Value::Float(f) => whole(*f),
         Value::Bool(b) => i64::from(*b),
         Value::Str(s) => {
             let trimmed = s.trim_start_matches('0');

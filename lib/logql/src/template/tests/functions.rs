@@ -95,6 +95,16 @@ fn numbers() {
 }
 
 #[test]
+fn what_is_no_whole_number_is_the_least_as_in_go() {
+    check(&[
+        (r#"int (float64 "+Inf")"#, "-9223372036854775808"),
+        (r#"int (float64 "NaN")"#, "-9223372036854775808"),
+        (r#"int (float64 "-9e18")"#, "-9000000000000000000"),
+        (r#"mod (int (float64 "-Inf")) 5"#, "-3"),
+    ]);
+}
+
+#[test]
 fn times_are_told_by_their_digits_and_printed_by_layout() {
     check(&[
         (r#"unixToTime "19675" | date "2006-01-02""#, "2023-11-14"),
