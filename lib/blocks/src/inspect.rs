@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
+use object_store::path::Path;
 use skald_model::{Signal, TenantId};
 
 use crate::{BlockMeta, Error, FooterCache, LogReader, MetricReader};
@@ -81,7 +82,7 @@ pub async fn read_block(
     let counts = match meta.signal {
         Signal::Metrics => {
             let reader = MetricReader::open(Arc::clone(store), tenant, meta, cache).await?;
-            samples(reader, meta).await?
+            samples(reader, &crate::path(tenant, meta.id)).await?
         }
         Signal::Logs => {
             lines(LogReader::open(Arc::clone(store), tenant, meta, cache).await?).await?
@@ -95,7 +96,7 @@ pub async fn read_block(
     Err(Error::corrupt(&crate::path(tenant, meta.id), reason))
 }
 
-async fn samples(reader: MetricReader, meta: &BlockMeta) -> Result<BlockCounts, Error> {
+async fn samples(reader: MetricReader, path: &Path) -> Result<BlockCounts, Error> {
     let mut rows = reader.rows();
     let mut counts = BlockCounts::default();
     let mut series = skald_model::Series::default();
@@ -105,10 +106,8 @@ async fn samples(reader: MetricReader, meta: &BlockMeta) -> Result<BlockCounts, 
             for chunk in row.floats.iter().chain(&row.histograms) {
                 (series.timestamps, series.values, series.histograms) = Default::default();
                 let all = skald_model::TimeRange::ALL;
-                skald_codec::chunk::decode_into(chunk, all, &mut series).map_err(|e| {
-                    let reason = format!("chunk of {:?}: {e}", row.labels);
-                    Error::Invalid(format!("block {}: {reason}", meta.id))
-                })?;
+                skald_codec::chunk::decode_into(chunk, all, &mut series)
+                    .map_err(|e| Error::corrupt(path, format!("chunk of {:?}: {e}", row.labels)))?;
                 counts.rows += (series.timestamps.len() + series.histograms.len()) as u64;
             }
         }

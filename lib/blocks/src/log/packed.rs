@@ -198,11 +198,7 @@ impl PackedLines {
     }
 
     fn open_bytes(&self, rows: Range<usize>, bytes: Bytes) -> Result<Open, ParquetError> {
-        let lines = Lines::open(bytes).map_err(bad)?;
-        if lines.len() != rows.len() {
-            return Err(bad("pack with another number of lines"));
-        }
-        lines.unpack_strings().map_err(bad)?;
+        let lines = open_lines(bytes, rows.len())?;
         let mut matches = Vec::new();
         for needle in &self.needles {
             let found = lines.search(needle);
@@ -240,6 +236,16 @@ where
         let found = std::mem::take(&mut self.entries.out);
         Ok(if found.is_empty() { ControlFlow::Continue(()) } else { (self.each)(found) })
     }
+}
+
+/// Opens a pack of `n` lines.
+pub(super) fn open_lines(bytes: Bytes, n: usize) -> Result<Lines, ParquetError> {
+    let lines = Lines::open(bytes).map_err(bad)?;
+    if lines.len() != n {
+        return Err(bad("pack with another number of lines"));
+    }
+    lines.unpack_strings().map_err(bad)?;
+    Ok(lines)
 }
 
 /// The first `n` packs that meet `range`, and what is behind them.

@@ -3,10 +3,9 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use skald_codec::lines::Lines;
 use skald_model::{Labels, LogEntry, StreamEntries};
 
-use crate::Error;
+use super::packed::open_lines;
 
 /// Entries of one stream, and all lines of one pack.
 #[derive(Clone, Debug)]
@@ -26,6 +25,11 @@ pub(super) struct PackBytes {
     /// Length of all lines.
     pub(super) text_len: usize,
 }
+
+/// Lines that cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a damaged pack of lines: {0}")]
+pub struct DamagedPack(String);
 
 /// What comes next in a block.
 #[derive(Clone, Debug)]
@@ -66,20 +70,17 @@ impl PackedEntries {
         entries + self.pack.lines.len() + self.pack.grams.len()
     }
 
-    /// The entries with their lines. Fails when the pack is damaged.
-    pub fn unpack(mut self) -> Result<StreamEntries, Error> {
-        let lines = Lines::open(self.pack.lines).map_err(invalid)?;
-        lines.unpack_strings().map_err(invalid)?;
-        if lines.len() != self.entries.len() {
-            return Err(invalid("pack with another number of lines"));
-        }
+    /// The entries with their lines.
+    pub fn unpack(mut self) -> Result<StreamEntries, DamagedPack> {
+        let lines = open_lines(self.pack.lines, self.entries.len());
+        let lines = lines.map_err(|e| DamagedPack(e.to_string()))?;
         let mut text = Vec::with_capacity(lines.text_len());
         let mut ranges: Vec<Range<usize>> = Vec::with_capacity(lines.len());
         for (row, entry) in self.entries.iter().enumerate() {
             let start = text.len();
             lines.append(row, entry.timestamp_ns, &mut text);
             if text.len() > lines.text_len() {
-                return Err(invalid("lines longer than their pack says"));
+                return Err(DamagedPack("lines longer than it says".to_owned()));
             }
             ranges.push(start..text.len());
         }
@@ -128,8 +129,4 @@ impl Run {
             None => self.entries.iter().map(|e| e.line.len() as u64).sum(),
         }
     }
-}
-
-fn invalid(e: impl ToString) -> Error {
-    Error::Invalid(e.to_string())
 }

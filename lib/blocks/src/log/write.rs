@@ -100,7 +100,7 @@ impl LogBlockWriter {
     /// is unpacked. Entries at its first or last time must differ from those in it.
     pub fn push_packed(&mut self, packed: PackedEntries) -> Result<(), Error> {
         if self.opts.lines == LineForm::Plain {
-            let StreamEntries { labels, entries } = packed.unpack()?;
+            let StreamEntries { labels, entries } = unpacked(packed)?;
             return self.push(labels, entries);
         }
         self.n_entries += packed.entries.len();
@@ -233,6 +233,10 @@ fn sort(streams: HashMap<Labels, Vec<Run>>) -> Result<Sorted, Error> {
     Ok(Sorted { streams, directory: directory.finish()?, plans, header })
 }
 
+fn unpacked(packed: PackedEntries) -> Result<StreamEntries, Error> {
+    packed.unpack().map_err(|e| Error::Invalid(e.to_string()))
+}
+
 /// Puts what was pushed of a stream in time order, each entry once.
 fn in_order(stream: &Labels, mut runs: Vec<Run>) -> Result<Vec<Run>, Error> {
     for run in runs.iter_mut().filter(|run| run.pack.is_none()) {
@@ -244,7 +248,7 @@ fn in_order(stream: &Labels, mut runs: Vec<Run>) -> Result<Vec<Run>, Error> {
             entries.extend(match pack {
                 Some(pack) => {
                     let packed = PackedEntries { labels: stream.clone(), entries: some, pack };
-                    packed.unpack()?.entries
+                    unpacked(packed)?.entries
                 }
                 None => some,
             });

@@ -157,7 +157,7 @@ impl Lines {
 }
 
 /// The error of a query that holds more than it may.
-pub(super) fn too_many_bytes(max: usize) -> QueryError {
+fn too_many_bytes(max: usize) -> QueryError {
     QueryError::Limit(format!(
         "the query needs more than the limit of {max} bytes of memory (err-skald-max-query-memory); \
          narrow the selector or the time range, lower limit, or raise max_query_memory"
