@@ -80,35 +80,31 @@ impl LogMerger {
         self
     }
 
-    /// The pieces at the front of all inputs.
-    fn fronts(&self) -> impl Iterator<Item = &Piece> {
-        self.inputs.iter().filter_map(|input| input.pieces.front())
+    /// The pieces at the front of all inputs, with the numbers of these.
+    fn fronts(&self) -> impl Iterator<Item = (usize, &Piece)> {
+        let fronts = self.inputs.iter().map(|input| input.pieces.front()).enumerate();
+        fronts.filter_map(|(i, piece)| Some((i, piece?)))
+    }
+
+    /// Those of them that are of `stream`.
+    fn fronts_of(&self, stream: &Labels) -> impl Iterator<Item = (usize, &Piece)> {
+        self.fronts().filter(move |(_, piece)| piece.labels() == stream)
     }
 
     /// Whether what comes next in `stream` may go to another output than what went before.
     fn may_close(&self, stream: &Labels) -> bool {
         let Some(last) = &self.last else { return false };
-        let of_stream = self.fronts().filter(|piece| piece.labels() == stream);
-        let next_ns = of_stream.filter_map(Piece::first_ns).min();
+        let next_ns = self.fronts_of(stream).filter_map(|(_, piece)| piece.first_ns()).min();
         *stream != last.stream || next_ns.is_some_and(|ns| ns > last.ns)
     }
 
     /// Takes a pack that goes out as it is, if one comes next in `stream`.
     fn take_packed(&mut self, stream: &Labels) -> Option<PackedEntries> {
-        let of_stream = || {
-            self.inputs.iter().enumerate().filter_map(|(i, input)| {
-                input
-                    .pieces
-                    .front()
-                    .filter(|piece| piece.labels() == stream)
-                    .map(|piece| (i, piece))
-            })
-        };
-        let (input, piece) = of_stream().min_by_key(|(_, piece)| piece.first_ns())?;
+        let (input, piece) = self.fronts_of(stream).min_by_key(|(_, piece)| piece.first_ns())?;
         let Piece::Packed(packed) = piece else { return None };
         let (first, last) = packed.times();
         // Entries of one input differ from each other: those of one time may be on both sides.
-        let others = of_stream().filter(|(i, _)| *i != input);
+        let others = self.fronts_of(stream).filter(|(i, _)| *i != input);
         let is_alone = others.filter_map(|(_, piece)| piece.first_ns()).all(|ns| ns > last);
         let follows = self.last.as_ref().is_none_or(|last| {
             let is_same = last.ns == first && last.input == Some(input);
@@ -134,8 +130,8 @@ impl LogMerger {
 
     /// The time that every input with `stream` has reached.
     fn horizon(&self, stream: &Labels) -> i64 {
-        let of_stream = self.fronts().filter(|piece| piece.labels() == stream);
-        of_stream.filter_map(Piece::last_ns).min().unwrap_or(i64::MAX)
+        let ends = self.fronts_of(stream).filter_map(|(_, piece)| piece.last_ns());
+        ends.min().unwrap_or(i64::MAX)
     }
 
     /// Opens the packs at the front of the inputs that have entries of `stream` up to its horizon.
@@ -159,7 +155,7 @@ impl LogMerger {
     /// Takes all entries of `stream` up to the time that every input with that stream has reached.
     fn take_entries(&mut self, stream: &Labels) -> Vec<LogEntry> {
         let horizon = self.horizon(stream);
-        let n_inputs = self.fronts().filter(|piece| piece.labels() == stream).count();
+        let n_inputs = self.fronts_of(stream).count();
         let mut taken: Vec<LogEntry> = Vec::new();
         let mut last_of = Vec::new();
         for (i, input) in self.inputs.iter_mut().enumerate() {
@@ -214,7 +210,7 @@ impl Merger for LogMerger {
             if let Some(hungry) = self.inputs.iter().position(|i| i.pieces.is_empty() && !i.ended) {
                 return Ok(Step::Feed(hungry));
             }
-            let Some(stream) = self.fronts().map(Piece::labels).min().cloned() else {
+            let Some(stream) = self.fronts().map(|(_, piece)| piece.labels()).min().cloned() else {
                 return Ok(Step::Done);
             };
             let is_full = !self.out.is_empty() && self.out_bytes >= self.memory;
