@@ -160,7 +160,13 @@ impl IngesterDirectory for Nowhere {
 }
 
 fn router() -> Result<Router, Box<dyn std::error::Error>> {
-    let replica = Replica { id: ReplicaId("a".into()), addr: String::new(), zone: String::new() };
+    let replica = Replica {
+        id: ReplicaId("a".into()),
+        addr: String::new(),
+        zone: String::new(),
+        epoch: 0,
+        rebuilding: false,
+    };
     let partition = Partition { id: 0, state: PartitionState::Active, replicas: vec![replica] };
     let coordinator = StaticCoordinator::new(vec![partition])?;
     let config = Config { decode_inline_max: ByteSize(1 << 30), ..Config::default() };

@@ -44,7 +44,7 @@ pub(crate) struct Open<B> {
 pub(crate) struct Parts<B> {
     tenant: TenantId,
     view: Arc<View>,
-    /// Partition ids in the order of the view: what is searched for every series.
+    /// Ids of the writable partitions in the order of the view: what is searched for every series.
     ids: Vec<u32>,
     open: Vec<Option<Open<B>>>,
     base: i64,
@@ -92,7 +92,7 @@ impl Item {
 
 impl<B: Builder> Parts<B> {
     pub(crate) fn new(tenant: TenantId, view: Arc<View>, base: i64, memory: Memory) -> Self {
-        let ids: Vec<u32> = view.partitions.iter().map(|p| p.id).collect();
+        let ids: Vec<u32> = view.writable().map(|p| p.id).collect();
         let open = ids.iter().map(|_| None).collect();
         let n_bytes = memory.n_bytes / ids.len().max(1);
         Self { tenant, view, ids, open, base, memory: Memory { n_bytes, ..memory } }
@@ -119,7 +119,7 @@ impl<B: Builder> Parts<B> {
 
     /// The finished parts.
     pub(crate) fn finish(self) -> Vec<Part> {
-        let parts = self.view.partitions.iter().zip(self.open);
+        let parts = self.view.writable().zip(self.open);
         let memory = &self.memory;
         let finish = |(partition, open): (&Arc<Partition>, Option<Open<B>>)| {
             open.map(|open| Part {

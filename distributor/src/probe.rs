@@ -21,8 +21,13 @@ pub struct Decoders(Context);
 
 impl Decoders {
     pub fn new() -> Result<Self, ViewError> {
-        let replica =
-            Replica { id: ReplicaId("a".into()), addr: String::new(), zone: String::new() };
+        let replica = Replica {
+            id: ReplicaId("a".into()),
+            addr: String::new(),
+            zone: String::new(),
+            epoch: 0,
+            rebuilding: false,
+        };
         let partition = Partition { id: 0, state: PartitionState::Active, replicas: vec![replica] };
         Ok(Self(Context {
             tenant: TenantId::single(),

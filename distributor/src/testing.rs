@@ -292,6 +292,8 @@ impl Cluster {
             id: ReplicaId(format!("ingester-{p}-{r}")),
             addr: String::new(),
             zone: format!("zone-{r}"),
+            epoch: 0,
+            rebuilding: false,
         };
         let partition = |p| Partition {
             id: p + 10,
@@ -378,7 +380,13 @@ impl Answer {
 
 /// What decoding needs, without a distributor.
 pub(crate) fn context(limits: Limits) -> Context {
-    let replica = Replica { id: ReplicaId("a".into()), addr: String::new(), zone: String::new() };
+    let replica = Replica {
+        id: ReplicaId("a".into()),
+        addr: String::new(),
+        zone: String::new(),
+        epoch: 0,
+        rebuilding: false,
+    };
     let partition = Partition { id: 0, state: PartitionState::Active, replicas: vec![replica] };
     Context {
         tenant: TenantId::single(),

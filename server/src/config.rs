@@ -269,7 +269,7 @@ impl Config {
         self.querier.validate().map_err(|e| invalid("querier")(e.to_string()))?;
         self.compactor.validate().map_err(|e| invalid("compactor")(e.to_string()))?;
         if !self.cluster.partitions.is_empty() {
-            skald_ring::View::new(1, self.cluster.partitions.clone())
+            skald_ring::StaticCoordinator::new(self.cluster.partitions.clone())
                 .map_err(|e| invalid("cluster.partitions")(e.to_string()))?;
         } else if roles.needs_cluster() {
             return Err(ConfigError::Invalid {

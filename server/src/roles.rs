@@ -192,7 +192,8 @@ fn partitions(config: &Config) -> Vec<Partition> {
         return config.cluster.partitions.clone();
     }
     let id = ReplicaId(config.cluster.replica_id.clone());
-    let replica = Replica { id, addr: String::new(), zone: String::new() };
+    let replica =
+        Replica { id, addr: String::new(), zone: String::new(), epoch: 0, rebuilding: false };
     vec![Partition { id: 0, state: PartitionState::Active, replicas: vec![replica] }]
 }
 

@@ -29,15 +29,26 @@ pub struct Replica {
     /// Failure domain. Replicas of one partition must differ in it.
     #[serde(default)]
     pub zone: String,
+    /// The incarnation that calls are meant for: an ingester refuses those for another one. 0 = any.
+    #[serde(default)]
+    pub epoch: u64,
+    /// It lost its disk and its neighbours have not yet flushed what it lacks: it takes writes, and
+    /// its answers to reads count for nothing.
+    #[serde(default)]
+    pub rebuilding: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PartitionState {
+    /// Gathers its replicas; neither written nor read.
     Pending,
     #[default]
     Active,
+    /// Takes no new data; read until all of it is in blocks.
     ReadOnly,
+    /// Everything it had is in blocks: nobody asks it.
+    Removed,
 }
 
 /// A replica group: RF ingesters that all hold the same data.
@@ -53,6 +64,7 @@ pub struct Partition {
 /// What the coordinator knows at one moment.
 #[derive(Debug)]
 pub struct View {
+    /// Grows with every change of partitions or epochs, and is the same in all processes that see the same.
     pub version: u64,
     pub partitions: Vec<Arc<Partition>>,
     slots: SlotTable,
@@ -78,14 +90,12 @@ impl View {
     pub fn new(version: u64, partitions: Vec<Partition>) -> Result<Self, ViewError> {
         let active: Vec<u32> =
             partitions.iter().filter(|p| p.state == PartitionState::Active).map(|p| p.id).collect();
-        if active.is_empty() {
-            return Err(ViewError::NoPartition);
-        }
         for (i, p) in partitions.iter().enumerate() {
             if partitions[..i].iter().any(|q| q.id == p.id) {
                 return Err(ViewError::Duplicate(p.id));
             }
-            if p.replicas.len() != 1 && p.replicas.len() != 3 {
+            let gathers = p.state == PartitionState::Pending && p.replicas.len() == 2;
+            if p.replicas.len() != 1 && p.replicas.len() != 3 && !gathers {
                 return Err(ViewError::ReplicationFactor { id: p.id, n: p.replicas.len() });
             }
             let clash = |a: &Replica, b: &Replica| a.id == b.id || a.zone == b.zone;
@@ -100,7 +110,17 @@ impl View {
         Ok(Self { version, partitions: partitions.into_iter().map(Arc::new).collect(), slots })
     }
 
-    /// The partition that owns a series or stream of a tenant.
+    /// Nothing known yet: version 0, no partitions.
+    pub fn empty() -> Self {
+        Self { version: 0, partitions: Vec::new(), slots: SlotTable::build(&[]) }
+    }
+
+    /// Partitions that new data goes to.
+    pub fn writable(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.partitions.iter().filter(|p| p.state == PartitionState::Active)
+    }
+
+    /// The partition that owns a series or stream of a tenant; meaningless when none is writable.
     pub fn owner(&self, tenant: &TenantId, id: SeriesId) -> u32 {
         self.slots.owner(tenant.hash64(), id)
     }
@@ -109,8 +129,11 @@ impl View {
         self.partitions.iter().find(|p| p.id == id)
     }
 
-    /// Partitions that may hold recent data: all but those that never took a write.
+    /// Partitions that may hold recent data: not those that never took a write, nor those that flushed all.
     pub fn readable(&self) -> impl Iterator<Item = &Arc<Partition>> {
-        self.partitions.iter().filter(|p| p.state != PartitionState::Pending)
+        let holds = |p: &&Arc<Partition>| {
+            matches!(p.state, PartitionState::Active | PartitionState::ReadOnly)
+        };
+        self.partitions.iter().filter(holds)
     }
 }

@@ -109,7 +109,13 @@ impl World {
                 by_id.insert(id.clone(), Arc::clone(&fake));
                 fakes.push(fake);
                 let (id, zone) = (ReplicaId(id), format!("zone-{r}"));
-                replicas.push(Replica { id, addr: String::new(), zone });
+                replicas.push(Replica {
+                    id,
+                    addr: String::new(),
+                    zone,
+                    epoch: 0,
+                    rebuilding: false,
+                });
             }
             ingesters.push(fakes);
             partitions.push(Partition { id: p, state: PartitionState::Active, replicas });

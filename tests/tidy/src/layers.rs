@@ -16,6 +16,7 @@ const LAYERS: &[(u32, &[&str])] = &[
             "skald-logql",
             "skald-store",
             "skald-rpc",
+            "skald-coord",
             "skald-catalog",
             "skald-blocks",
         ],
