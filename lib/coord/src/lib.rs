@@ -9,9 +9,24 @@
 //! /<cluster>/epochs/<replica>   the incarnation that is meant, and the disk it has
 //! ```
 
+mod claim;
+mod cluster;
 pub mod conformance;
+mod disk;
+mod drain;
 pub mod memory;
+mod picture;
+mod plan;
+pub mod record;
+mod run;
 mod store;
+#[cfg(test)]
+mod tests;
 
+pub use crate::claim::{ClaimError, Incarnation, claim};
+pub use crate::cluster::{Cluster, JoinError, Neighbours, Process, Timing};
+pub use crate::drain::DrainError;
 pub use crate::memory::MemoryStore;
+pub use crate::picture::{At, Picture, SharedPicture};
+pub use crate::plan::Me;
 pub use crate::store::{Entry, KeyStore, LeaseId, MAX_VALUE, Snapshot, StoreError};

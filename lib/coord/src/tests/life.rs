@@ -1,0 +1,125 @@
+//! Joining, restarting, draining, coming back.
+
+use skald_ring::{Coordinator, PartitionState};
+
+use super::world::{World, name};
+use crate::JoinError;
+use crate::drain::DrainError;
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_takes_data_once_all_its_replicas_are_ready() {
+    let mut world = World::default();
+    world.start('a', 0).await;
+    world.start('b', 0).await;
+    world.pass(40).await;
+    assert_eq!(world.state("ingester-a-0", 0), Some(PartitionState::Pending));
+    assert_eq!(world.of("ingester-a-0").view().writable().count(), 0);
+    world.start('c', 0).await;
+    world.pass(40).await;
+    for key in ["ingester-a-0", "ingester-b-0", "ingester-c-0"] {
+        assert_eq!(world.state(key, 0), Some(PartitionState::Active), "{key}");
+        assert_eq!(world.of(key).view().partitions[0].replicas.len(), 3);
+    }
+    let versions: Vec<u64> = world.nodes.values().map(|n| n.cluster.view().version).collect();
+    assert!(versions.windows(2).all(|w| w[0] == w[1]), "{versions:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_takes_a_new_epoch_and_keeps_its_seat() {
+    let mut world = World::of_three().await;
+    let before = world.replica("ingester-a-0", "ingester-b-0").epoch;
+    world.stop("ingester-b-0").await;
+    world.pass(20).await;
+    assert!(!world.of("ingester-a-0").picture().members.contains_key("ingester-b-0"));
+    assert_eq!(world.state("ingester-a-0", 0), Some(PartitionState::Active));
+    world.start('b', 0).await;
+    world.pass(20).await;
+    let after = world.replica("ingester-a-0", "ingester-b-0");
+    assert_eq!((after.epoch, after.rebuilding), (before + 1, false));
+    assert!(world.told.flushes.lock().is_empty(), "nobody had anything to make up for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_dies_is_gone_after_its_lease_and_its_partition_stays() {
+    let mut world = World::of_three().await;
+    world.kill("ingester-c-0").await;
+    world.pass(30).await;
+    let picture = world.of("ingester-a-0").picture();
+    assert!(!picture.members.contains_key("ingester-c-0"));
+    assert_eq!(world.of("ingester-a-0").view().partitions[0].replicas.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_partition_is_flushed_and_then_left_out() {
+    let mut world = World::of_three().await;
+    assert_eq!(world.of("ingester-a-0").drain(0).await, Err(DrainError::LastActive(0)));
+    for zone in ['a', 'b', 'c'] {
+        world.start(zone, 1).await;
+    }
+    world.pass(40).await;
+    assert_eq!(world.state("ingester-a-0", 1), Some(PartitionState::Active));
+    world.told.dead.lock().extend([name('a', 0), name('b', 0)]);
+    let drained = world.of("ingester-c-1").drain(0).await;
+    assert_eq!(drained, Ok(PartitionState::ReadOnly));
+    let bar = world.of("ingester-c-1").view().version;
+    world.pass(60).await;
+    let view = world.of("ingester-a-1").view();
+    assert_eq!(
+        world.state("ingester-a-1", 0),
+        Some(PartitionState::ReadOnly),
+        "one of three flushed"
+    );
+    assert_eq!((view.writable().count(), view.readable().count()), (1, 2));
+
+    world.told.dead.lock().clear();
+    let expired = *world.told.expired.lock();
+    world.pass(60).await;
+    assert_eq!(world.state("ingester-a-1", 0), Some(PartitionState::Removed));
+    assert!(world.told.flushes.lock().iter().all(|(_, min_view)| *min_view >= bar));
+    assert!(*world.told.expired.lock() >= expired + 6, "all six read their manifests anew");
+    assert_eq!(world.of("ingester-b-0").view().readable().count(), 1);
+    world.pass(60).await;
+    assert_eq!(world.state("ingester-a-1", 0), Some(PartitionState::Removed), "and stays out");
+
+    // Started again, its ingesters make it a new partition.
+    for zone in ['a', 'b', 'c'] {
+        world.stop(&name(zone, 0)).await;
+        world.start(zone, 0).await;
+    }
+    world.pass(40).await;
+    assert_eq!(world.state("ingester-a-1", 0), Some(PartitionState::Active));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_can_be_taken_back() {
+    let mut world = World::of_three().await;
+    for zone in ['a', 'b', 'c'] {
+        world.start(zone, 1).await;
+    }
+    world.pass(40).await;
+    world.told.dead.lock().extend(['a', 'b', 'c'].map(|z| name(z, 1)));
+    world.of("ingester-a-0").drain(1).await.unwrap();
+    world.pass(20).await;
+    assert_eq!(world.of("ingester-a-0").undrain(1).await, Ok(PartitionState::Active));
+    world.told.dead.lock().clear();
+    world.pass(40).await;
+    assert_eq!(world.state("ingester-b-1", 1), Some(PartitionState::Active));
+    assert_eq!(world.of("ingester-a-0").drain(7).await, Err(DrainError::Unknown(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_agree_on_the_number_of_replicas() {
+    let world = World::of_three().await;
+    let process = crate::Process {
+        id: "distributor-x".to_owned(),
+        member: world.of("ingester-a-0").0.member.lock().clone(),
+        replication_factor: 1,
+        data_dir: tempfile::tempdir().unwrap().path().to_owned(),
+    };
+    let store = std::sync::Arc::clone(&world.store) as _;
+    let clock = std::sync::Arc::new(skald_runtime::SystemClock);
+    let prefix = super::world::PREFIX.to_owned();
+    let opened =
+        crate::Cluster::open(store, prefix, crate::Timing::default(), process, clock).await;
+    assert!(matches!(opened, Err(JoinError::ReplicationFactor { ours: 1, theirs: 3 })));
+}
