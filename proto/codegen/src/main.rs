@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "skald/catalog/v1/catalog.proto",
     "skald/ingest/v1/ingest.proto",
     "skald/storage/v1/storage.proto",
+    "public/etcd.proto",
     "public/loki.proto",
     "public/otlp.proto",
     "public/prometheus.proto",

@@ -8,6 +8,7 @@
     reason = "test support: a broken assumption ends the test"
 )]
 
+pub mod etcd;
 pub mod http;
 pub mod payload;
 pub mod peer;
@@ -16,6 +17,7 @@ pub mod rng;
 pub mod shrink;
 pub mod wait;
 
+pub use crate::etcd::Etcd;
 pub use crate::http::{Client, Reply};
 pub use crate::peer::Peer;
 pub use crate::process::{Server, ServerBuilder};
