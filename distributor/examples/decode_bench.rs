@@ -148,7 +148,7 @@ impl IngesterApi for Nowhere {
         not_here()
     }
 
-    async fn flush(&self) -> Result<(), RpcError> {
+    async fn flush(&self, _: u64) -> Result<(), RpcError> {
         Ok(())
     }
 }

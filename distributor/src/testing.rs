@@ -246,7 +246,7 @@ impl IngesterApi for FakeIngester {
         Err(not_asked())
     }
 
-    async fn flush(&self) -> Result<(), RpcError> {
+    async fn flush(&self, _: u64) -> Result<(), RpcError> {
         Err(not_asked())
     }
 }

@@ -50,6 +50,7 @@ async fn main() {
         fs: Arc::new(StdFs),
         wal_dir: dir.path().to_owned(),
         replica: "bench".to_owned(),
+        partition: None,
         n_partitions: 1,
     };
     let ingester = Ingester::open(Config::default(), deps, &mut Registry::default()).await.unwrap();

@@ -17,6 +17,7 @@ use skald_runtime::{CpuPool, Rng, SharedClock, Shutdown};
 use skald_wal::{Filesystem, Wal};
 use tokio::sync::Notify;
 
+use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -36,6 +37,8 @@ pub struct Dependencies {
     pub wal_dir: PathBuf,
     /// The stable name of this ingester: the key of its watermarks.
     pub replica: String,
+    /// The partition that this replica is one of: pushes for another are refused. `None`: not checked.
+    pub partition: Option<u32>,
     /// Partitions that divide a tenant's global limits among them; 1 in one process.
     pub n_partitions: u64,
 }
@@ -48,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) deps: Dependencies,
     pub(crate) wal: Wal,
+    pub(crate) admission: Admission,
     pub(crate) tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
     pub(crate) memory: Memory,
     pub(crate) memory_limit: u64,
@@ -89,6 +93,7 @@ impl Ingester {
             .await??;
         let ingester = Self(Arc::new(Inner {
             memory_limit: config.memory_limit(),
+            admission: Admission::new(deps.partition),
             config,
             deps,
             wal,
@@ -112,6 +117,13 @@ impl Ingester {
             e = self.0.wal.failed() => e.into(),
             () = self.0.fenced.wait() => Error::Fenced,
         }
+    }
+
+    /// Refuses pushes made for views of the cluster older than this one from now on, and completes when
+    /// those that were taken before have ended. A restarted ingester knows nothing of the flushes that
+    /// were asked of it before: whoever starts one whose partition takes no new data calls this first.
+    pub async fn refuse_older_than(&self, view_version: u64) {
+        self.0.admission.raise(view_version).await;
     }
 
     /// Bytes that recent data takes.

@@ -11,6 +11,7 @@
 //! flush → cut → blocks → manifest commit → truncate WAL
 //! ```
 
+mod admission;
 mod apply;
 pub mod config;
 mod error;

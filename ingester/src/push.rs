@@ -36,7 +36,11 @@ struct Logged {
 impl Ingester {
     /// Stores a batch; answers once it is on stable storage.
     pub(crate) async fn store(&self, request: PushRequest) -> Result<PushOutcome, RpcError> {
-        self.admit(&request)?;
+        self.check(&request)?;
+        // Held until the answer: a flush that raises the bar has all that was let in before.
+        let _inside = self.0.admission.enter(&request).inspect_err(|e| {
+            self.0.metrics.rejected(id_of(e), 1);
+        })?;
         let parsed = Parsed::parse(&request.batch).map_err(|e| invalid_batch(&e))?;
         let tenant = self.tenant(&request.tenant);
         let now_ms = self.0.deps.clock.now_ms();
@@ -64,8 +68,8 @@ impl Ingester {
         Ok(logged.outcome)
     }
 
-    /// Whether a push may be taken at all. Ownership of the partition will be checked here.
-    fn admit(&self, request: &PushRequest) -> Result<(), RpcError> {
+    /// Whether there is room for a push.
+    fn check(&self, request: &PushRequest) -> Result<(), RpcError> {
         if self.is_stopping() {
             return Err(RpcError::new(
                 ErrorKind::Unavailable,
@@ -211,6 +215,11 @@ fn unlog_batch(head: &mut MetricsHead, batch: &MetricsBatch) {
             head.index.set_logged(r, NEVER);
         }
     }
+}
+
+/// The stable id that an error begins with.
+fn id_of(e: &RpcError) -> &str {
+    e.message.split(':').next().unwrap_or_default()
 }
 
 fn wal_error(e: &skald_wal::Error) -> RpcError {

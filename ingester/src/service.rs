@@ -98,7 +98,10 @@ impl IngesterApi for Ingester {
         Ok(self.tenant(tenant).tails.add(matchers, self.0.config.tail_buffer))
     }
 
-    async fn flush(&self) -> Result<(), RpcError> {
+    async fn flush(&self, min_view_version: u64) -> Result<(), RpcError> {
+        if min_view_version > 0 {
+            self.refuse_older_than(min_view_version).await;
+        }
         self.flush_all().await.map_err(RpcError::from)
     }
 }

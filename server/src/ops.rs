@@ -134,7 +134,7 @@ async fn flush(State(ops): State<Ops>) -> Response {
     let Some(ingester) = ops.ingester.get() else {
         return (StatusCode::NOT_FOUND, "no ingester in this process\n").into_response();
     };
-    match ingester.flush().await {
+    match ingester.flush(0).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => {
             error!(error = %Chain(&error), "flush on request failed");

@@ -19,7 +19,7 @@ use skald_limits::Overrides;
 use skald_model::Chain;
 use skald_querier::Querier;
 use skald_ring::{Coordinator, Partition, PartitionState, Replica, ReplicaId, StaticCoordinator};
-use skald_rpc::{Clients, IngesterApi, IngesterService};
+use skald_rpc::{Clients, Incarnation, IngesterApi, IngesterService};
 use skald_runtime::{CpuPool, Rng, SharedClock, Shutdown, SystemClock};
 use skald_store::metrics::CountingStore;
 use skald_store::server::StorageService;
@@ -242,10 +242,10 @@ impl Running {
         let config = &common.config;
         let replica = config.cluster.replica_id.clone();
         let view = common.coordinator.view();
-        let known = view.partitions.iter().flat_map(|p| &p.replicas).any(|r| r.id.0 == replica);
-        if !known {
+        let holds = |p: &&Arc<Partition>| p.replicas.iter().any(|r| r.id.0 == replica);
+        let Some(partition) = view.partitions.iter().find(holds).map(|p| p.id) else {
             return Err(StartError::UnknownReplica(replica));
-        }
+        };
         let deps = skald_ingester::Dependencies {
             store: Arc::clone(&common.store),
             catalog: common.catalog.clone(),
@@ -255,6 +255,7 @@ impl Running {
             fs: Arc::new(StdFs),
             wal_dir: config.data_dir.join("wal"),
             replica,
+            partition: Some(partition),
             n_partitions: common.n_partitions(),
         };
         let mut registry = Registry::with_prefix("skald");
@@ -316,7 +317,8 @@ impl Running {
         stop: Shutdown,
     ) -> JoinHandle<Result<(), tonic::transport::Error>> {
         let (_, health) = tonic_health::server::health_reporter();
-        let ingester = self.ingester().map(IngesterService::server);
+        let ingester = self.ingester();
+        let ingester = ingester.map(|i| IngesterService::server(i, Incarnation::unchecked()));
         let storage = self.storage.clone().map(StorageService::into_server);
         skald_runtime::spawn("grpc", async move {
             Server::builder()

@@ -49,10 +49,10 @@ async fn a_crash_at_any_step_of_a_flush_keeps_everything_once() {
         let mut machine = Machine::new();
         let node = machine.start().await;
         push_both(&node, 0..5, 1, Send::Labels).await;
-        node.ingester.flush().await.unwrap();
+        node.ingester.flush(0).await.unwrap();
         push_both(&node, 0..5, 2, Send::Ids).await;
         machine.store.set(trap);
-        node.ingester.flush().await.unwrap_err();
+        node.ingester.flush(0).await.unwrap_err();
         // Served while the store is away, and acknowledged behind the cut.
         push_both(&node, 0..5, 3, Send::Ids).await;
         machine.kill(node);
@@ -60,7 +60,7 @@ async fn a_crash_at_any_step_of_a_flush_keeps_everything_once() {
         let node = machine.start().await;
         assert_once(&node, 0..5, &[1, 2, 3]).await;
         push_both(&node, 0..5, 4, Send::Ids).await;
-        node.ingester.flush().await.unwrap();
+        node.ingester.flush(0).await.unwrap();
         assert_once(&node, 0..5, &[1, 2, 3, 4]).await;
         machine.cut_power(node);
         let node = machine.start().await;
@@ -76,11 +76,11 @@ async fn a_flush_that_failed_is_resumed() {
         let node = machine.start().await;
         push_both(&node, 0..5, 1, Send::Labels).await;
         machine.store.set(trap);
-        node.ingester.flush().await.unwrap_err();
+        node.ingester.flush(0).await.unwrap_err();
         assert!(machine.store.is_down());
         push_both(&node, 0..5, 2, Send::Ids).await;
         machine.store.heal();
-        node.ingester.flush().await.unwrap();
+        node.ingester.flush(0).await.unwrap();
         assert_once(&node, 0..5, &[1, 2]).await;
         assert!(node.head().await.is_empty(), "{trap:?}");
     }
@@ -92,11 +92,11 @@ async fn labels_are_logged_again_behind_a_flush() {
     let node = machine.start().await;
     push_both(&node, 0..50, 1, Send::Labels).await;
     let before = machine.fs.used();
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     // The labels' first records are gone from the log.
     push_both(&node, 0..1, 2, Send::Ids).await;
     while machine.fs.used() >= before {
-        node.ingester.flush().await.unwrap();
+        node.ingester.flush(0).await.unwrap();
         tokio::task::yield_now().await;
     }
     push_both(&node, 0..1, 3, Send::Ids).await;
@@ -134,7 +134,7 @@ async fn a_log_larger_than_memory_is_replayed() {
     machine.kill(node);
     let node = machine.start().await;
     assert_once(&node, 0..20, &times).await;
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     push_both(&node, 0..20, 99, Send::Ids).await;
     machine.kill(node);
     let node = machine.start().await;
@@ -159,16 +159,16 @@ async fn the_log_is_kept_whole_after_a_flush_in_the_middle_of_a_replay() {
     node.push_as(&other, samples(0..1, 1, Send::Labels)).await.unwrap();
     // The next flush fails for this tenant and truncates for the other.
     machine.store.refuse("t/default/b/");
-    node.ingester.flush().await.unwrap_err();
+    node.ingester.flush(0).await.unwrap_err();
     assert!(!node.head().await.is_empty());
     machine.kill(node);
     let node = machine.start().await;
     assert_once(&node, 0..20, &times).await;
     let unflushed = machine.fs.used();
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     node.push(samples(0..1, 99, Send::Ids)).await.unwrap();
     while machine.fs.used() >= unflushed {
-        node.ingester.flush().await.unwrap();
+        node.ingester.flush(0).await.unwrap();
         tokio::task::yield_now().await;
     }
 }
@@ -180,10 +180,10 @@ async fn pushes_go_on_while_the_store_is_away() {
     push_both(&node, 0..3, 1, Send::Labels).await;
     assert_once(&node, 0..3, &[1]).await;
     machine.store.fail();
-    node.ingester.flush().await.unwrap_err();
+    node.ingester.flush(0).await.unwrap_err();
     for t in 2..5 {
         push_both(&node, 0..3, t, Send::Ids).await;
-        node.ingester.flush().await.unwrap_err();
+        node.ingester.flush(0).await.unwrap_err();
     }
     assert_eq!(node.head().await.iter().map(|s| s.timestamps.len()).sum::<usize>(), 12);
     machine.kill(node);
@@ -198,7 +198,7 @@ async fn a_lost_disk_does_not_make_new_records_look_flushed() {
     for t in 0..10 {
         push_both(&node, 0..3, t, Send::Labels).await;
     }
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     drop(node);
     machine.fs = skald_wal::MemFs::new();
     machine.clock.advance_ms(1000);
@@ -218,8 +218,8 @@ async fn a_second_process_of_the_same_name_fences_the_first() {
     machine.fs = skald_wal::MemFs::new();
     let new = machine.start().await;
     push_both(&new, 0..3, 2, Send::Labels).await;
-    new.ingester.flush().await.unwrap();
-    old.ingester.flush().await.unwrap_err();
+    new.ingester.flush(0).await.unwrap();
+    old.ingester.flush(0).await.unwrap_err();
     old.ingester.failed().await;
     let refused = old.push(samples(0..3, 3, Send::Ids)).await.unwrap_err();
     assert_eq!(refused.kind, skald_model::ErrorKind::Unavailable);

@@ -31,7 +31,7 @@ async fn readers_see_every_acknowledged_sample_once_through_all_flushes() {
         skald_runtime::spawn("flusher", async move {
             let mut n = 0;
             while !done.load(Ordering::SeqCst) {
-                node.ingester.flush().await.unwrap();
+                node.ingester.flush(0).await.unwrap();
                 n += 1;
             }
             n
@@ -60,7 +60,7 @@ async fn readers_see_every_acknowledged_sample_once_through_all_flushes() {
     done.store(true, Ordering::SeqCst);
     reader.await.unwrap();
     assert!(flusher.await.unwrap() > 0);
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     let times: Vec<i64> = (1..=ROUNDS).collect();
     assert_eq!(node.floats_once().await, floats(0..7, &times));
     assert_eq!(node.lines().await.len(), 7 * times.len());

@@ -86,7 +86,7 @@ async fn pushes_are_refused_at_the_memory_limit_until_a_flush() {
     assert_eq!(refusal.kind, ErrorKind::Unavailable);
     assert!(refusal.message.starts_with("err-skald-ingester-memory"), "{}", refusal.message);
     assert!(node.ingester.memory_used() <= 96 << 10, "{}", node.ingester.memory_used());
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     node.push(lines(0..10, t, Send::Labels)).await.unwrap();
     assert_eq!(node.lines().await.len(), usize::try_from(t).unwrap() * 100 + 10);
 }
@@ -133,7 +133,7 @@ async fn a_push_that_the_full_log_refused_can_be_repeated_later() {
     };
     assert_eq!(refusal.kind, ErrorKind::Unavailable);
     node.push(samples(50..60, t, Send::Labels)).await.unwrap_err();
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     // The retry comes without labels: to the sender they are known.
     let again = loop {
         match node.push(samples(50..60, t, Send::Ids)).await {

@@ -7,3 +7,4 @@ mod limits;
 mod push;
 mod stored;
 mod support;
+mod view;

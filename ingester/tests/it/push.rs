@@ -57,7 +57,7 @@ async fn a_retry_changes_nothing() {
     }
     assert_eq!(node.floats_once().await, floats(0..5, &[1]));
     assert_eq!(node.lines().await.len(), 5);
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     // The newest sample is known after a flush, too.
     assert_eq!(node.push(samples(0..5, 1, Send::Labels)).await.unwrap().samples, 5);
     assert_eq!(node.floats_once().await, floats(0..5, &[1]));
@@ -77,7 +77,7 @@ async fn a_push_of_many_samples_can_be_repeated_behind_a_flush_and_a_crash() {
         b.finish()
     };
     node.push(batch(0..5)).await.unwrap();
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     node.push(batch(5..10)).await.unwrap();
     assert_eq!(node.push(batch(0..10)).await.unwrap().samples, 10);
     machine.kill(node);
@@ -247,7 +247,7 @@ async fn histograms_exemplars_and_metadata_survive_a_crash_and_a_flush() {
     for _ in 0..2 {
         assert_eq!(node.histograms().await, histograms);
         assert_eq!(node.exemplar_times().await, [1, 2]);
-        node.ingester.flush().await.unwrap();
+        node.ingester.flush(0).await.unwrap();
     }
     assert!(node.head().await.is_empty());
     let view = node.catalog.refresh(&tenant).await.unwrap();

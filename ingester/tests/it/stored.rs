@@ -79,7 +79,7 @@ async fn a_stream_larger_than_a_block_is_flushed_in_parts() {
         node.push(lines(1..4, round, Send::Labels)).await.unwrap();
     }
     let before = node.lines().await;
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     assert_eq!(node.lines().await, before);
     let view = node.catalog.refresh(&TenantId::single()).await.unwrap();
     assert!((3..8).contains(&view.blocks.len()), "{} blocks", view.blocks.len());
@@ -129,7 +129,7 @@ async fn a_damaged_line_fails_queries_and_costs_a_flush_no_other() {
     let undamaged = SelectEntries { range: TimeRange::new(8, 9), ..everything() };
     let found = node.ingester.select_entries(&tenant, &undamaged).await.unwrap().data;
     assert_eq!(found[0].entries[0].text(), line(1, 8));
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     let texts: Vec<String> = node.lines().await.into_iter().map(|(_, _, text)| text).collect();
     assert_eq!(texts, [line(0, 7), line(1, 8), line(2, 7)]);
 }
@@ -143,6 +143,6 @@ async fn a_disk_that_cannot_be_read_for_a_moment_costs_nothing() {
     let failed = node.ingester.select_entries(&TenantId::single(), &everything()).await;
     assert_eq!(failed.unwrap_err().kind, ErrorKind::Unavailable);
     machine.fs.fail_next(Op::Read, io::ErrorKind::Other);
-    node.ingester.flush().await.unwrap();
+    node.ingester.flush(0).await.unwrap();
     assert_eq!(node.lines().await.len(), 3);
 }

@@ -92,6 +92,7 @@ impl Machine {
             fs: Arc::new(self.fs.clone()),
             wal_dir: PathBuf::from("/wal"),
             replica: "ingester-0".to_owned(),
+            partition: Some(0),
             n_partitions: 1,
         };
         let ingester =

@@ -1,4 +1,5 @@
-//! Ingesters behind gRPC: lazily connected channels, one per address, with a deadline on every call.
+//! Ingesters behind gRPC: lazily connected channels, one per address, with a deadline on every call,
+//! and in each call the incarnation of the replica that it is meant for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,9 +17,11 @@ use skald_proto::ingest as pb;
 use skald_proto::ingest::ingester_client::IngesterClient;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tracing::debug;
 
+use crate::incarnation::Addressee;
 use crate::ingester::{
     Head, IngesterApi, PushOutcome, PushRequest, SelectEntries, SelectSeries, StreamStats,
     TenantUsage,
@@ -34,56 +37,85 @@ const TAIL_QUEUE: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Clients {
     timeout: Duration,
-    by_addr: Arc<Mutex<HashMap<String, Arc<RemoteIngester>>>>,
+    by_addr: Arc<Mutex<HashMap<String, Connection>>>,
 }
 
-/// An ingester at an address.
+/// An address with the replica that was last called there.
+#[derive(Debug)]
+struct Connection {
+    channel: Result<Channel, RpcError>,
+    replica: String,
+    epoch: u64,
+    ingester: Arc<RemoteIngester>,
+}
+
+type Client = IngesterClient<InterceptedService<Channel, Addressee>>;
+
+/// An incarnation of an ingester at an address.
 #[derive(Debug)]
 pub struct RemoteIngester {
     addr: String,
     timeout: Duration,
-    client: Result<IngesterClient<Channel>, RpcError>,
+    client: Result<Client, RpcError>,
 }
 
 // === impl Clients ===
 
 impl Clients {
-    /// `timeout` bounds each call as a whole; tails are not bounded.
+    /// `timeout` bounds each call as a whole; tails and flushes are not bounded.
     pub fn new(timeout: Duration) -> Self {
         Self { timeout, by_addr: Arc::default() }
     }
 
-    /// The client of `addr` (`host:port`). Connects on first use and again when the connection was lost;
-    /// an address that is none shows as an error of each call.
-    pub fn ingester(&self, addr: &str) -> Arc<RemoteIngester> {
+    /// The client of `epoch` of `replica`, thought to be at `addr` (`host:port`); epoch 0 = of whoever
+    /// is there. Connects on first use and again when the connection was lost; an address that is none
+    /// shows as an error of each call.
+    pub fn ingester(&self, addr: &str, replica: &str, epoch: u64) -> Arc<RemoteIngester> {
         let mut by_addr = self.by_addr.lock();
-        if let Some(client) = by_addr.get(addr) {
-            return Arc::clone(client);
+        if let Some(known) = by_addr.get_mut(addr) {
+            if known.replica != replica || known.epoch != epoch {
+                let channel = known.channel.clone();
+                let ingester = RemoteIngester::new(addr, channel, replica, epoch, self.timeout);
+                known.ingester = Arc::new(ingester);
+                (known.replica, known.epoch) = (replica.to_owned(), epoch);
+            }
+            return Arc::clone(&known.ingester);
         }
-        let client = Arc::new(RemoteIngester::new(addr, self.timeout));
-        by_addr.insert(addr.to_owned(), Arc::clone(&client));
-        client
+        let channel = connect(addr);
+        let ingester = RemoteIngester::new(addr, channel.clone(), replica, epoch, self.timeout);
+        let ingester = Arc::new(ingester);
+        let (replica, known) = (replica.to_owned(), Arc::clone(&ingester));
+        by_addr.insert(addr.to_owned(), Connection { channel, replica, epoch, ingester });
+        known
     }
+}
+
+fn connect(addr: &str) -> Result<Channel, RpcError> {
+    let invalid = |e| RpcError::new(ErrorKind::Invalid, format!("ingester address {addr:?}: {e}"));
+    let endpoint = Endpoint::from_shared(format!("http://{addr}")).map_err(invalid)?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .tcp_nodelay(true);
+    Ok(endpoint.connect_lazy())
 }
 
 // === impl RemoteIngester ===
 
 impl RemoteIngester {
-    fn new(addr: &str, timeout: Duration) -> Self {
-        let client = Endpoint::from_shared(format!("http://{addr}")).map(|endpoint| {
-            let channel = endpoint
-                .connect_timeout(CONNECT_TIMEOUT)
-                .http2_keep_alive_interval(KEEPALIVE)
-                .keep_alive_timeout(KEEPALIVE)
-                .tcp_nodelay(true)
-                .connect_lazy();
-            IngesterClient::new(channel)
-                .max_decoding_message_size(MAX_MESSAGE)
-                .max_encoding_message_size(MAX_MESSAGE)
+    fn new(
+        addr: &str,
+        channel: Result<Channel, RpcError>,
+        replica: &str,
+        epoch: u64,
+        timeout: Duration,
+    ) -> Self {
+        let client = channel.and_then(|channel| {
+            let client = IngesterClient::with_interceptor(channel, Addressee::new(replica, epoch)?);
+            Ok(client.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE))
         });
-        let invalid =
-            |e| RpcError::new(ErrorKind::Invalid, format!("ingester address {addr:?}: {e}"));
-        Self { addr: addr.to_owned(), timeout, client: client.map_err(invalid) }
+        Self { addr: addr.to_owned(), timeout, client }
     }
 
     /// Runs `call` within the deadline and names the peer in its error.
@@ -315,9 +347,9 @@ impl IngesterApi for RemoteIngester {
         Ok(ReceiverStream::new(rx))
     }
 
-    async fn flush(&self) -> Result<(), RpcError> {
+    async fn flush(&self, min_view_version: u64) -> Result<(), RpcError> {
         let mut client = self.client.clone()?;
-        let call = client.flush(pb::FlushRequest {});
+        let call = client.flush(pb::FlushRequest { min_view_version });
         call.await.map(drop).map_err(RpcError::from)
     }
 }

@@ -202,5 +202,8 @@ pub trait IngesterApi: Debug + Send + Sync {
     ) -> Result<ReceiverStream<Vec<StreamEntries>>, RpcError>;
 
     /// Flushes every head; answers once all is in the store and committed.
-    async fn flush(&self) -> Result<(), RpcError>;
+    ///
+    /// With `min_view_version` above 0, pushes made for an older view of the cluster are refused from
+    /// then on, and every push that was taken before is in what is flushed.
+    async fn flush(&self, min_view_version: u64) -> Result<(), RpcError>;
 }

@@ -6,11 +6,13 @@
 mod client;
 mod convert;
 mod error;
+mod incarnation;
 pub mod ingester;
 mod server;
 pub mod status;
 
 pub use crate::client::{Clients, RemoteIngester};
 pub use crate::error::RpcError;
+pub use crate::incarnation::{Gate, Incarnation};
 pub use crate::ingester::IngesterApi;
 pub use crate::server::IngesterService;

@@ -9,8 +9,10 @@ use skald_codec::encoded;
 use skald_model::{ErrorKind, TimeRange};
 use skald_proto::ingest as pb;
 use skald_proto::ingest::ingester_server::{Ingester, IngesterServer};
+use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status};
 
+use crate::incarnation::{Gate, Incarnation};
 use crate::ingester::{IngesterApi, PushRequest, SelectEntries, SelectSeries};
 use crate::{RpcError, convert};
 
@@ -24,11 +26,15 @@ pub struct IngesterService(Arc<dyn IngesterApi>);
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl IngesterService {
-    /// The tonic service over `ingester`.
-    pub fn server(ingester: Arc<dyn IngesterApi>) -> IngesterServer<Self> {
-        IngesterServer::new(Self(ingester))
+    /// The tonic service over `ingester`, for calls that are meant for `incarnation`.
+    pub fn server(
+        ingester: Arc<dyn IngesterApi>,
+        incarnation: Incarnation,
+    ) -> InterceptedService<IngesterServer<Self>, Gate> {
+        let server = IngesterServer::new(Self(ingester))
             .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        InterceptedService::new(server, Gate::new(incarnation))
     }
 }
 
@@ -196,9 +202,9 @@ impl Ingester for IngesterService {
 
     async fn flush(
         &self,
-        _request: Request<pb::FlushRequest>,
+        request: Request<pb::FlushRequest>,
     ) -> Result<Response<pb::FlushResponse>, Status> {
-        self.0.flush().await?;
+        self.0.flush(request.into_inner().min_view_version).await?;
         Ok(Response::new(pb::FlushResponse {}))
     }
 }

@@ -18,7 +18,7 @@ pub struct Mapping {
 const TABLE: [Mapping; 9] = [
     row(ErrorKind::Invalid, Code::InvalidArgument, StatusCode::BAD_REQUEST, false),
     row(ErrorKind::NotFound, Code::NotFound, StatusCode::NOT_FOUND, false),
-    row(ErrorKind::Conflict, Code::Aborted, StatusCode::CONFLICT, true),
+    row(ErrorKind::Conflict, Code::FailedPrecondition, StatusCode::CONFLICT, true),
     row(ErrorKind::LimitExceeded, Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, true),
     row(ErrorKind::Unavailable, Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, true),
     row(ErrorKind::Timeout, Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT, true),

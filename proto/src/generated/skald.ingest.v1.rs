@@ -306,7 +306,11 @@ pub struct TailRequest {
     pub matchers: ::prost::alloc::vec::Vec<Matcher>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FlushRequest {}
+pub struct FlushRequest {
+    /// pushes made for an older view are refused from then on; 0: none
+    #[prost(uint64, tag = "1")]
+    pub min_view_version: u64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FlushResponse {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

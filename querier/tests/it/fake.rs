@@ -189,7 +189,7 @@ impl IngesterApi for FakeIngester {
         Ok(ReceiverStream::new(rx))
     }
 
-    async fn flush(&self) -> Result<(), RpcError> {
+    async fn flush(&self, _: u64) -> Result<(), RpcError> {
         Ok(())
     }
 }

@@ -22,7 +22,7 @@ impl Directory {
     fn find(&self, replica: &Replica) -> Arc<dyn IngesterApi> {
         match &self.local {
             Some((id, ingester)) if *id == replica.id => Arc::clone(ingester),
-            _ => self.clients.ingester(&replica.addr),
+            _ => self.clients.ingester(&replica.addr, &replica.id.0, replica.epoch),
         }
     }
 }
