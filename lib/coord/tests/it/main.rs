@@ -2,3 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod etcd;
+mod failures;
+mod fake;
+mod secure;
