@@ -36,7 +36,7 @@ if found helm; then
             >"$out/helm-$case.yaml"
     done
     # What cannot work must be refused.
-    for bad in replicationFactor=2 'zones=null' 'etcd.endpoints=null' 'storage.url='; do
+    for bad in replicationFactor=2 ingester.replcas=2 'zones=null' 'etcd.endpoints=null' 'storage.url='; do
         if helm template skald helm/skald --kube-version "$version.0" --values helm/skald/ci/production-values.yaml \
             --set "$bad" >/dev/null 2>&1; then
             echo "helm takes $bad" >&2
