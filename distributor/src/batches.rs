@@ -93,7 +93,8 @@ impl Item {
 impl<B: Builder> Parts<B> {
     pub(crate) fn new(tenant: TenantId, view: Arc<View>, base: i64, memory: Memory) -> Self {
         let ids: Vec<u32> = view.writable().map(|p| p.id).collect();
-        let open = ids.iter().map(|_| None).collect();
+        debug_assert!(!ids.is_empty(), "nothing is decoded where nothing can be stored");
+        let open = (0..ids.len().max(1)).map(|_| None).collect();
         let n_bytes = memory.n_bytes / ids.len().max(1);
         Self { tenant, view, ids, open, base, memory: Memory { n_bytes, ..memory } }
     }

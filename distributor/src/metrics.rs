@@ -65,6 +65,28 @@ pub(crate) enum Dropped {
     shutdown,
 }
 
+/// Why a partition had no quorum for a push.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue,
+)]
+#[expect(non_camel_case_types, reason = "the names are the label's values")]
+pub(crate) enum NoQuorum {
+    timeout,
+    unavailable,
+    /// A replica said that the view of the cluster is old.
+    stale,
+    internal,
+    /// A quorum said that some limit is reached.
+    limit,
+    /// A quorum refused the batch for good.
+    invalid,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoQuorumLabels {
+    reason: NoQuorum,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DroppedLabels {
     protocol: Protocol,
@@ -91,8 +113,16 @@ pub struct Metrics {
     pub(crate) label_resends: Counter,
     pub(crate) replica_failures: Counter,
     pub(crate) background_dropped: Counter,
+    quorum_failures: Family<NoQuorumLabels, Counter>,
     dropped: Family<DroppedLabels, Counter>,
     discarded: Family<DiscardLabels, Counter>,
+}
+
+// === impl NoQuorum ===
+
+impl NoQuorum {
+    const ALL: [Self; 6] =
+        [Self::timeout, Self::unavailable, Self::stale, Self::internal, Self::limit, Self::invalid];
 }
 
 // === impl Metrics ===
@@ -112,6 +142,7 @@ impl Metrics {
             label_resends: Counter::default(),
             replica_failures: Counter::default(),
             background_dropped: Counter::default(),
+            quorum_failures: Family::default(),
             dropped: Family::default(),
             discarded: Family::default(),
         };
@@ -134,6 +165,8 @@ impl Metrics {
         reg.register("replica_push_failures", help, this.replica_failures.clone());
         let help = "Pushes to a last replica given up because too many ran in the background";
         reg.register("background_pushes_dropped", help, this.background_dropped.clone());
+        let help = "Parts of pushes that too few replicas of their partition took, by reason";
+        reg.register("quorum_failures", help, this.quorum_failures.clone());
         let help = "Messages of syslog and forward that were dropped or cut";
         reg.register("dropped_messages", help, this.dropped.clone());
         // Shown from the start, so that the first drop is a rise.
@@ -148,6 +181,9 @@ impl Metrics {
         ] {
             drop(this.dropped.get_or_create(&DroppedLabels { protocol, reason }));
         }
+        for reason in NoQuorum::ALL {
+            drop(this.quorum_failures.get_or_create(&NoQuorumLabels { reason }));
+        }
         this
     }
 
@@ -155,6 +191,10 @@ impl Metrics {
         if n > 0 {
             self.dropped.get_or_create(&DroppedLabels { protocol, reason }).inc_by(n);
         }
+    }
+
+    pub(crate) fn no_quorum(&self, reason: NoQuorum) {
+        self.quorum_failures.get_or_create(&NoQuorumLabels { reason }).inc();
     }
 
     pub(crate) fn answered(&self, protocol: Protocol, code: u16) {

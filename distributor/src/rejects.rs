@@ -27,6 +27,7 @@ pub(crate) mod ids {
     pub(crate) const MALFORMED: &str = "err-skald-malformed-request";
     pub(crate) const UNSUPPORTED: &str = "err-skald-unsupported-media-type";
     pub(crate) const NO_QUORUM: &str = "err-skald-no-write-quorum";
+    pub(crate) const NO_PARTITION: &str = "err-skald-no-partition";
     pub(crate) const NO_TENANT: &str = "err-skald-no-org-id";
     pub(crate) const NO_STREAMS: &str = "err-skald-no-streams";
     pub(crate) const SLOW_BODY: &str = "err-skald-body-timeout";

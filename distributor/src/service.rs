@@ -1,8 +1,10 @@
 //! The HTTP edge: reads a push, decodes it, takes it through the tenant's limits, ships it, answers.
 
+mod again;
 mod body;
 mod headers;
 mod push;
+mod rate;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -15,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::registry::Registry;
 use skald_limits::{Overrides, RateLimiter};
 use skald_model::TenantId;
-use skald_ring::Coordinator;
+use skald_ring::{Coordinator, Refresher};
 use skald_runtime::{CpuPool, MemoryBudget, Rng, SharedClock};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -64,7 +66,7 @@ struct Answer {
 }
 
 /// What a request says beside its body.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Hints {
     /// Of documents that name none.
     index: String,
@@ -91,6 +93,7 @@ impl Distributor {
             cache: Arc::clone(&cache),
             background: Arc::new(Semaphore::new(config.max_background_pushes)),
             timeout: config.push_timeout.0,
+            refresher: Refresher::new(Arc::clone(&coordinator)),
             metrics: metrics.clone(),
         };
         Self(Arc::new(Inner {

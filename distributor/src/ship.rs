@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use skald_model::{ErrorKind, TenantId};
-use skald_ring::Replica;
+use skald_ring::{Refresher, Replica};
 use skald_rpc::ingester::{PushOutcome, PushRequest};
 use skald_rpc::{IngesterApi, RpcError};
 use skald_runtime::MemoryPermit;
@@ -26,10 +26,10 @@ use tokio::task::JoinHandle;
 
 use crate::batches::Part;
 use crate::cache::SeriesCache;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, NoQuorum};
 use crate::rejects::Rejects;
 use crate::source::Source;
-use decide::{Decision, decide, worse};
+use decide::{Decision, Failed, decide, worse};
 
 /// Times that items are sent again with their labels.
 const MAX_RESENDS: usize = 2;
@@ -58,6 +58,8 @@ pub(crate) struct Stored {
     pub(crate) outcome: PushOutcome,
     pub(crate) rejects: Rejects,
     pub(crate) error: Option<RpcError>,
+    /// A partition had no quorum, and one of its replicas said that the view is old.
+    pub(crate) is_stale: bool,
 }
 
 /// Sends shipments. Clones share everything.
@@ -67,6 +69,7 @@ pub(crate) struct Shipper {
     pub(crate) cache: Arc<SeriesCache>,
     pub(crate) background: Arc<Semaphore>,
     pub(crate) timeout: Duration,
+    pub(crate) refresher: Refresher,
     pub(crate) metrics: Metrics,
 }
 
@@ -85,20 +88,24 @@ impl Shipper {
                     stored.rejects.merge(&outcome.rejections);
                     add(&mut stored.outcome, &outcome);
                 }
-                Err(e) => stored.error = Some(worse(stored.error.take(), e)),
+                Err(Failed { error, reason }) => {
+                    self.metrics.no_quorum(reason);
+                    stored.is_stale |= reason == NoQuorum::stale;
+                    stored.error = Some(worse(stored.error.take(), error));
+                }
             }
         }
         stored
     }
 
-    async fn push_part(&self, shipment: Arc<Shipment>, at: usize) -> Result<PushOutcome, RpcError> {
+    async fn push_part(&self, shipment: Arc<Shipment>, at: usize) -> Result<PushOutcome, Failed> {
         let replicas = &shipment.parts[at].partition.replicas;
         if let [only] = replicas.as_slice() {
             let answer = self.push_replica(&shipment, at, only).await;
             return match decide(1, &[answer]) {
                 Decision::Stored(outcome) => Ok(outcome),
-                Decision::Failed(e) => Err(e),
-                Decision::Wait => Err(RpcError::new(ErrorKind::Internal, "one answer of one")),
+                Decision::Failed(failed) => Err(failed),
+                Decision::Wait => Err(Failed::internal("one answer of one")),
             };
         }
         let mut pending = FuturesUnordered::new();
@@ -119,10 +126,10 @@ impl Shipper {
                     pending.into_iter().for_each(|rest| self.leave_in_background(rest));
                     return Ok(outcome);
                 }
-                Decision::Failed(e) => return Err(e),
+                Decision::Failed(failed) => return Err(failed),
             }
         }
-        Err(RpcError::new(ErrorKind::Internal, "all replicas answered without a decision"))
+        Err(Failed::internal("all replicas answered without a decision"))
     }
 
     /// Lets the push to a last replica end on its own, unless too many do.
@@ -159,6 +166,10 @@ impl Shipper {
         });
         if let Err(e) = &answer {
             self.metrics.replica_failures.inc();
+            if e.kind == ErrorKind::Conflict {
+                // Although the others may have taken it.
+                self.refresher.hint(shipment.view_version);
+            }
             tracing::debug!(instance = %replica.id, error = %e, "push to replica failed");
         }
         answer

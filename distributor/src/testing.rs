@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -17,7 +18,9 @@ use skald_model::{
     ErrorKind, Exemplar, Histogram, Labels, Matcher, MetricMetadata, Series, SeriesId, Signal,
     StreamEntries, TenantId, TimeRange,
 };
-use skald_ring::{Coordinator, Partition, PartitionState, Replica, ReplicaId, StaticCoordinator};
+use skald_ring::{
+    Coordinator, Partition, PartitionState, Replica, ReplicaId, StaticCoordinator, View,
+};
 use skald_rpc::ingester::{
     Head, PushOutcome, PushRequest, Rejection, SelectEntries, StreamStats, TenantUsage,
 };
@@ -39,6 +42,8 @@ pub(crate) enum Mode {
     #[default]
     Normal,
     Fail(ErrorKind),
+    /// Pushes made for older views of the cluster are a conflict.
+    From(u64),
     Hang,
     /// Asks for labels for ever.
     Forgetful,
@@ -173,6 +178,10 @@ impl IngesterApi for FakeIngester {
         let mode = self.mode.lock().clone();
         match mode {
             Mode::Normal => Ok(self.data.lock().store(&request, false)),
+            Mode::From(view) if request.view_version < view => {
+                Err(RpcError::new(ErrorKind::Conflict, "err-skald-stale-view: told to refuse"))
+            }
+            Mode::From(_) => Ok(self.data.lock().store(&request, false)),
             Mode::Fail(kind) => Err(RpcError::new(kind, "told to fail")),
             Mode::Hang => std::future::pending().await,
             Mode::Forgetful => Ok(self.data.lock().store(&request, true)),
@@ -260,11 +269,35 @@ impl IngesterDirectory for Directory {
     }
 }
 
+/// Knows of a newer view only once it looks.
+#[derive(Debug)]
+pub(crate) struct Changing {
+    view: Mutex<Arc<View>>,
+    pub(crate) next: Mutex<Option<View>>,
+    pub(crate) looks: AtomicUsize,
+}
+
+#[async_trait]
+impl Coordinator for Changing {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.lock())
+    }
+
+    async fn refresh(&self) {
+        tokio::task::yield_now().await;
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        if let Some(next) = self.next.lock().take() {
+            *self.view.lock() = Arc::new(next);
+        }
+    }
+}
+
 /// A distributor and its ingesters, partition by partition.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) distributor: Distributor,
     pub(crate) ingesters: Vec<Arc<FakeIngester>>,
+    pub(crate) coordinator: Arc<Changing>,
     pub(crate) registry: Registry,
     pub(crate) clock: Arc<ManualClock>,
 }
@@ -290,7 +323,7 @@ impl Cluster {
     pub(crate) fn new(n_partitions: u32, rf: u32, limits: Limits, config: Config) -> Self {
         let replica = |p: u32, r: u32| Replica {
             id: ReplicaId(format!("ingester-{p}-{r}")),
-            addr: String::new(),
+            addr: format!("ingester-{p}-{r}:1"),
             zone: format!("zone-{r}"),
             epoch: 0,
             rebuilding: false,
@@ -309,16 +342,29 @@ impl Cluster {
             ingesters.push(ingester);
         }
         let clock = ManualClock::at_ms(NOW_MS);
+        let coordinator = Arc::new(Changing {
+            view: Mutex::new(Arc::new(View::new(1, partitions).unwrap())),
+            next: Mutex::default(),
+            looks: AtomicUsize::default(),
+        });
         let mut registry = Registry::default();
         let distributor = Distributor::new(
             config,
-            Arc::new(StaticCoordinator::new(partitions).unwrap()),
+            Arc::<Changing>::clone(&coordinator),
             Arc::new(directory),
             Overrides::fixed(limits),
             Arc::<ManualClock>::clone(&clock),
             &mut registry,
         );
-        Self { distributor, ingesters, registry, clock }
+        Self { distributor, ingesters, coordinator, registry, clock }
+    }
+
+    /// What will be seen of the cluster after a look: the first view's partitions in these states.
+    pub(crate) fn will_be(&self, version: u64, states: &[PartitionState]) {
+        let partitions = self.coordinator.view().partitions.clone();
+        let changed = partitions.iter().zip(states);
+        let changed = changed.map(|(p, s)| Partition { state: *s, ..Partition::clone(p) });
+        *self.coordinator.next.lock() = Some(View::new(version, changed.collect()).unwrap());
     }
 
     /// A push of tenant `t`.

@@ -1,7 +1,8 @@
 //! Asks ingesters: every readable partition, as many of its replicas as make a quorum.
 //!
 //! Invariant: the answer of a partition meets every acknowledged write, or the request fails naming
-//! the partition. Data is never silently left out.
+//! the partition. Data is never silently left out. A replica that lost its data and rebuilds counts
+//! among the replicas of its partition, but is not asked.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,13 +10,13 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use skald_model::ErrorKind;
-use skald_ring::{Coordinator, Partition, Replica, quorum};
+use skald_ring::{Coordinator, Partition, Refresher, Replica, View, quorum};
 use skald_rpc::ingester::Head;
 use skald_rpc::{IngesterApi, RpcError};
 use tracing::debug;
 
 use crate::Error;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, NoQuorum};
 use crate::scope::Scope;
 
 /// Finds the ingester behind a replica of the cluster view: in this process or elsewhere.
@@ -42,10 +43,14 @@ impl<T> Heads<T> {
     }
 }
 
+/// An ingester with the number of its partition.
+type Placed = (u32, Arc<dyn IngesterApi>);
+
 /// Who is asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Ingesters {
     coordinator: Arc<dyn Coordinator>,
+    refresher: Refresher,
     directory: Arc<dyn IngesterDirectory>,
     metrics: Metrics,
 }
@@ -58,7 +63,8 @@ impl Ingesters {
         directory: Arc<dyn IngesterDirectory>,
         metrics: Metrics,
     ) -> Self {
-        Self { coordinator, directory, metrics }
+        let refresher = Refresher::new(Arc::clone(&coordinator));
+        Self { coordinator, refresher, directory, metrics }
     }
 
     /// Calls replicas of every readable partition and returns as soon as each has its quorum.
@@ -67,8 +73,8 @@ impl Ingesters {
         scope: &Scope,
         call: impl Fn(Arc<dyn IngesterApi>) -> BoxFuture<'static, Result<Head<T>, RpcError>> + Sync,
     ) -> Result<Heads<T>, Error> {
-        let view = self.coordinator.view();
-        let partitions = view.readable().map(|p| self.ask_partition(scope, p, &call));
+        let view = self.view()?;
+        let partitions = view.readable().map(|p| self.ask_partition(scope, &view, p, &call));
         let answers = try_join_all(partitions).await?;
         let newest = answers.iter().flatten().map(|head| head.manifest_version).max();
         let manifest_version = newest.unwrap_or(0);
@@ -77,23 +83,66 @@ impl Ingesters {
         Ok(Heads { manifest_version, partitions })
     }
 
+    /// The cluster as far as it is known; an error when nothing is, because there may be recent data.
+    fn view(&self) -> Result<Arc<View>, Error> {
+        let view = self.coordinator.view();
+        if view.version == 0 {
+            return Err(Error::Unavailable("the cluster is not known yet: retry".to_owned()));
+        }
+        Ok(view)
+    }
+
+    /// Asks a partition, and once more if its replicas turn out to be others than the view says.
     async fn ask_partition<T: Send>(
         &self,
         scope: &Scope,
+        view: &View,
         partition: &Partition,
         call: &(impl Fn(Arc<dyn IngesterApi>) -> BoxFuture<'static, Result<Head<T>, RpcError>> + Sync),
     ) -> Result<Vec<Head<T>>, Error> {
-        let n = partition.replicas.len();
-        let needed = quorum::read(n);
+        let mut failed = match self.ask_replicas(scope, view, partition, call).await {
+            Ok(answers) => return Ok(answers),
+            Err(failed) => failed,
+        };
+        if failed.reason() == NoQuorum::stale
+            && let Some(view) = self.refresher.other(view.version).await
+            && let Some(now) = view.readable().find(|p| p.id == partition.id)
+            && now.replicas != partition.replicas
+        {
+            self.metrics.no_quorum(failed.reason());
+            match self.ask_replicas(scope, &view, now, call).await {
+                Ok(answers) => return Ok(answers),
+                Err(again) => failed = again,
+            }
+        }
+        self.metrics.no_quorum(failed.reason());
+        Err(failed.into_error(partition))
+    }
+
+    /// Asks all replicas that can answer, until enough have.
+    async fn ask_replicas<T: Send>(
+        &self,
+        scope: &Scope,
+        view: &View,
+        partition: &Partition,
+        call: &(impl Fn(Arc<dyn IngesterApi>) -> BoxFuture<'static, Result<Head<T>, RpcError>> + Sync),
+    ) -> Result<Vec<Head<T>>, Failed> {
+        let needed = quorum::read(partition.replicas.len());
         let one = |replica: &Replica| {
             let id = replica.id.clone();
             let answer = call(self.directory.ingester(replica));
             async move { (id, answer.await) }
         };
-        let mut pending: FuturesUnordered<_> = partition.replicas.iter().map(one).collect();
+        // What a replica lacks that rebuilds, another one of the quorum must have.
+        let complete: Vec<&Replica> = partition.replicas.iter().filter(|r| !r.rebuilding).collect();
+        let n_complete = complete.len();
+        let mut failed = Failed { needed, n_complete, errors: Vec::new() };
+        if n_complete < needed {
+            return Err(failed);
+        }
+        let mut pending: FuturesUnordered<_> = complete.into_iter().map(one).collect();
         let mut answers = Vec::with_capacity(needed);
-        let mut failed: Option<RpcError> = None;
-        while answers.len() < needed {
+        while answers.len() < needed && answers.len() + pending.len() >= needed {
             match pending.next().await {
                 Some((_, Ok(head))) => {
                     scope.add_head();
@@ -102,10 +151,10 @@ impl Ingesters {
                 Some((replica, Err(error))) => {
                     self.metrics.replica_failures.inc();
                     debug!(partition = partition.id, %replica, %error, "replica did not answer");
-                    failed = Some(error);
-                    if answers.len() + pending.len() < needed {
-                        break;
+                    if error.kind == ErrorKind::Conflict {
+                        self.refresher.hint(view.version);
                     }
+                    failed.errors.push(error);
                 }
                 None => break,
             }
@@ -113,7 +162,7 @@ impl Ingesters {
         if answers.len() >= needed {
             return Ok(answers);
         }
-        Err(no_quorum(partition.id, answers.len(), needed, failed))
+        Err(failed)
     }
 
     /// Whether one answer is all there is to get: one partition of which one replica is asked.
@@ -124,25 +173,76 @@ impl Ingesters {
         first.is_some_and(|p| quorum::read(p.replicas.len()) == 1) && partitions.next().is_none()
     }
 
-    /// All replicas of all readable partitions, for calls that have no quorum.
-    pub(crate) fn all(&self) -> Vec<(u32, Arc<dyn IngesterApi>)> {
-        let view = self.coordinator.view();
+    /// All replicas of all readable partitions, for live tails: what arrives from now on arrives at those
+    /// that rebuild, too.
+    pub(crate) fn all(&self) -> Result<Vec<Placed>, Error> {
+        let view = self.view()?;
         let partition = |p: &Arc<Partition>| {
             let ingesters: Vec<_> =
                 p.replicas.iter().map(|r| (p.id, self.directory.ingester(r))).collect();
             ingesters
         };
-        view.readable().flat_map(partition).collect()
+        let all: Vec<_> = view.readable().flat_map(partition).collect();
+        if all.is_empty() {
+            return Err(Error::Unavailable("no partition takes data now: retry".to_owned()));
+        }
+        Ok(all)
     }
 }
 
-fn no_quorum(partition: u32, got: usize, needed: usize, last: Option<RpcError>) -> Error {
-    let cause = last.as_ref().map_or("no replica", |e| e.message.as_str());
-    match last.as_ref().map(|e| e.kind) {
-        // Every replica would refuse it alike.
-        Some(kind @ (ErrorKind::Invalid | ErrorKind::LimitExceeded)) => Error::of_kind(kind, cause),
-        _ => Error::Unavailable(format!(
-            "partition {partition}: only {got} of the {needed} replicas needed answered: {cause}"
-        )),
+/// A partition of which too few replicas answered.
+#[derive(Debug)]
+struct Failed {
+    needed: usize,
+    /// Replicas that do not rebuild.
+    n_complete: usize,
+    errors: Vec<RpcError>,
+}
+
+// === impl Failed ===
+
+impl Failed {
+    fn reason(&self) -> NoQuorum {
+        if self.n_complete < self.needed {
+            return NoQuorum::rebuilding;
+        }
+        if self.errors.iter().any(|e| e.kind == ErrorKind::Conflict) {
+            return NoQuorum::stale;
+        }
+        match self.errors.last().map(|e| e.kind) {
+            Some(ErrorKind::Invalid | ErrorKind::NotFound) => NoQuorum::invalid,
+            Some(ErrorKind::LimitExceeded) => NoQuorum::limit,
+            Some(ErrorKind::Timeout) => NoQuorum::timeout,
+            Some(ErrorKind::Internal | ErrorKind::Corrupt) => NoQuorum::internal,
+            _ => NoQuorum::unavailable,
+        }
+    }
+
+    fn into_error(self, partition: &Partition) -> Error {
+        let (id, needed, n) = (partition.id, self.needed, partition.replicas.len());
+        let n_rebuild = n - self.n_complete;
+        if self.n_complete < needed {
+            return Error::Unavailable(format!(
+                "partition {id}: {n_rebuild} of its {n} replicas rebuild after they lost their data, \
+                 and {needed} complete ones are needed"
+            ));
+        }
+        let cause = self.errors.last().map_or("no replica", |e| e.message.as_str());
+        match self.errors.last().map(|e| e.kind) {
+            // Every replica would refuse it alike.
+            Some(kind @ (ErrorKind::Invalid | ErrorKind::LimitExceeded)) => {
+                Error::of_kind(kind, cause)
+            }
+            _ => {
+                let rebuild = match n_rebuild {
+                    0 => String::new(),
+                    n => format!(" ({n} more rebuild after they lost their data)"),
+                };
+                Error::Unavailable(format!(
+                    "partition {id}: only {} of the {needed} replicas needed can answer{rebuild}: {cause}",
+                    self.n_complete.saturating_sub(self.errors.len()),
+                ))
+            }
+        }
     }
 }

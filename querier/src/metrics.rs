@@ -18,6 +18,29 @@ pub(crate) struct RequestLabels {
     pub(crate) outcome: &'static str,
 }
 
+/// Why too few replicas of a partition answered.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue,
+)]
+#[expect(non_camel_case_types, reason = "the names are the label's values")]
+pub(crate) enum NoQuorum {
+    timeout,
+    unavailable,
+    /// A replica said that the view of the cluster is old.
+    stale,
+    /// Too many replicas have lost their data.
+    rebuilding,
+    internal,
+    /// Replicas refused the request.
+    limit,
+    invalid,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoQuorumLabels {
+    reason: NoQuorum,
+}
+
 /// Cloned into all parts of the querier.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -32,6 +55,7 @@ pub(crate) struct Metrics {
     pub(crate) page_misses: Counter,
     pub(crate) view_retries: Counter,
     pub(crate) replica_failures: Counter,
+    quorum_failures: Family<NoQuorumLabels, Counter>,
     pub(crate) refused: Counter,
     pub(crate) queue: Gauges,
     pub(crate) queued: Histogram,
@@ -63,6 +87,7 @@ impl Metrics {
             page_misses: Counter::default(),
             view_retries: Counter::default(),
             replica_failures: Counter::default(),
+            quorum_failures: Family::default(),
             refused: Counter::default(),
             queue: Gauges::default(),
             queued: latency_histogram(),
@@ -115,7 +140,22 @@ impl Metrics {
         let help = "Memory that the data of a request took";
         registry.register_with_unit("request_memory", help, Unit::Bytes, this.memory.clone());
         registry.register("tails", "Live tails now", this.tails.clone());
+        this.register_quorum_failures(registry);
         this
+    }
+
+    fn register_quorum_failures(&self, registry: &mut Registry) {
+        use NoQuorum::{internal, invalid, limit, rebuilding, stale, timeout, unavailable};
+        let help = "Partitions of which too few replicas answered a request, by reason";
+        registry.register("quorum_failures", help, self.quorum_failures.clone());
+        // Shown from the start, so that the first one is a rise.
+        for reason in [timeout, unavailable, stale, rebuilding, internal, limit, invalid] {
+            drop(self.quorum_failures.get_or_create(&NoQuorumLabels { reason }));
+        }
+    }
+
+    pub(crate) fn no_quorum(&self, reason: NoQuorum) {
+        self.quorum_failures.get_or_create(&NoQuorumLabels { reason }).inc();
     }
 
     pub(crate) fn add_work(&self, series: u64, samples: u64, pieces: u64) {

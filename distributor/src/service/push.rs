@@ -9,6 +9,7 @@ use http::StatusCode;
 use skald_model::TenantId;
 use skald_runtime::{MemoryBudget, MemoryPermit};
 
+use super::again::{Shipped, Spare};
 use super::headers::{Encoding, Written};
 use super::{Answer, Hints, Inner, body, headers};
 use crate::config::Config;
@@ -31,22 +32,22 @@ const MAX_RATIO: u64 = 8;
 const ITEM_BYTES: u64 = 256;
 
 /// A body that was read, and what is needed to decode it on any thread.
-struct Job {
-    protocol: Protocol,
-    encoding: Encoding,
-    body: Bytes,
+pub(super) struct Job {
+    pub(super) protocol: Protocol,
+    pub(super) encoding: Encoding,
+    pub(super) body: Bytes,
     permit: MemoryPermit,
     budget: MemoryBudget,
     max_decoded: u64,
-    hints: Hints,
+    pub(super) hints: Hints,
 }
 
 /// What came of a body.
-struct Unpacked {
-    decoded: Decoded,
-    permit: MemoryPermit,
+pub(super) struct Unpacked {
+    pub(super) decoded: Decoded,
+    pub(super) permit: MemoryPermit,
     /// Of a bulk request.
-    items: Vec<Item>,
+    pub(super) items: Vec<Item>,
 }
 
 impl Job {
@@ -88,19 +89,13 @@ impl Inner {
         let (body, permit) = body::read(&self.config, &self.budget, &head.headers, body).await?;
         let labels = ProtocolLabel { protocol };
         self.metrics.bytes.get_or_create(&labels).inc_by(body.len() as u64);
-        let job = Job {
-            protocol,
-            encoding,
-            body,
-            permit,
-            budget: self.budget.clone(),
-            max_decoded: max_decoded(&self.config, protocol),
-            hints,
-        };
+        let job = self.job(protocol, encoding, body, permit, hints);
         let ctx = self.context(tenant);
+        self.writable(&ctx)?;
+        let spare = Spare::of(&job, &ctx);
         let view_version = ctx.view.version;
-        let Unpacked { decoded, permit, items } = self.decode(job, ctx).await?;
-        let Decoded { parts, source, counts, rejects } = decoded;
+        let unpacked = self.decode(job, ctx).await?;
+        let counts = unpacked.decoded.counts;
         self.metrics.samples.get_or_create(&labels).inc_by(counts.samples + counts.histograms);
         self.metrics.lines.get_or_create(&labels).inc_by(counts.lines);
         if let Some(over) = self.over_rate(tenant, &counts) {
@@ -108,14 +103,31 @@ impl Inner {
             self.metrics.discard_one(tenant, reason, over.count);
             return Err(over.refusal);
         }
-        let mut all = rejects;
-        let mut stored = Stored::default();
-        if !parts.is_empty() {
-            let tag = crate::cache::tag_of(view_version);
-            let tenant = tenant.clone();
-            let shipment = Shipment { tenant, view_version, tag, parts, source, _permit: permit };
-            stored = self.shipper.ship(Arc::new(shipment)).await;
+        let mut shipped = self.ship(tenant, view_version, unpacked).await;
+        if shipped.stored.is_stale
+            && let Some(spare) = spare
+            && let Some(again) = self.ship_again(tenant, spare).await
+        {
+            shipped = again;
         }
+        Ok(self.conclude(protocol, tenant, shipped))
+    }
+
+    pub(super) fn job(
+        &self,
+        protocol: Protocol,
+        encoding: Encoding,
+        body: Bytes,
+        permit: MemoryPermit,
+        hints: Hints,
+    ) -> Job {
+        let max_decoded = max_decoded(&self.config, protocol);
+        Job { protocol, encoding, body, permit, budget: self.budget.clone(), max_decoded, hints }
+    }
+
+    /// Counts what was refused and says what became of a push.
+    fn conclude(&self, protocol: Protocol, tenant: &TenantId, shipped: Shipped) -> Answer {
+        let Shipped { counts, rejects: mut all, items, mut stored } = shipped;
         self.metrics.discard(tenant, &all);
         self.metrics.discard(tenant, &stored.rejects);
         self.metrics.cache_entries.set(i64::try_from(self.cache.len()).unwrap_or(i64::MAX));
@@ -125,11 +137,26 @@ impl Inner {
             Bulk { items, early, late, took_ms: 0 }
         });
         all.append(late);
-        Ok(Answer { bulk, ..answer(protocol, tenant, &counts, &all, &stored) })
+        Answer { bulk, ..answer(protocol, tenant, &counts, &all, &stored) }
+    }
+
+    /// Whether anybody takes data now.
+    fn writable(&self, ctx: &Context) -> Result<(), Refusal> {
+        if ctx.view.writable().next().is_some() {
+            return Ok(());
+        }
+        self.shipper.refresher.hint(ctx.view.version);
+        let id = ids::NO_PARTITION;
+        let text = format!(
+            "{id}: no partition takes data now (of {} in view {} of the cluster): retry",
+            ctx.view.partitions.len(),
+            ctx.view.version,
+        );
+        Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, id, text))
     }
 
     /// Unpacks and decodes, on the CPU pool when the body is long.
-    async fn decode(&self, job: Job, ctx: Context) -> Result<Unpacked, Refusal> {
+    pub(super) async fn decode(&self, job: Job, ctx: Context) -> Result<Unpacked, Refusal> {
         if !job.is_long(self.config.decode_inline_max.0) {
             return decode(job, &ctx);
         }
@@ -150,6 +177,7 @@ impl Inner {
         let bytes = job.body.len() as u64;
         let Ok(mut permit) = self.budget.try_take(bytes) else { return Err(0) };
         let ctx = Context { now_ns: received_ns, ..self.context(tenant) };
+        self.writable(&ctx).map_err(|_| 0u64)?;
         let view_version = ctx.view.version;
         let decoded = if bytes > self.config.decode_inline_max.0 {
             let job = Arc::clone(job);
@@ -181,6 +209,10 @@ impl Inner {
         let shipment =
             Shipment { tenant: tenant_id, view_version, tag, parts, source, _permit: permit };
         let mut stored = self.shipper.ship(Arc::new(shipment)).await;
+        if stored.is_stale {
+            // The next attempt is made with it.
+            self.shipper.refresher.other(view_version).await;
+        }
         let mut all = rejects;
         all.append(std::mem::take(&mut stored.rejects));
         match stored.error.map(|e| Refusal::from_rpc(&e)) {
@@ -201,47 +233,6 @@ impl Inner {
         done(&all);
         Ok(())
     }
-
-    fn over_rate(&self, tenant: &TenantId, counts: &Counts) -> Option<OverRate> {
-        let limits = self.limits.get(tenant);
-        let now = self.clock.now_ns();
-        let refuse = |id: &'static str, count, text, for_ever| {
-            let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, id, text);
-            Some(OverRate { refusal, count, for_ever })
-        };
-        let n = counts.samples + counts.histograms;
-        let (rate, burst) = (limits.ingestion_rate, limits.sample_burst());
-        if !self.sample_rates.try_take(tenant, float(n + counts.metadata), rate, burst, now) {
-            let id = ids::INGESTION_RATE;
-            let text = format!(
-                "{id}: ingestion rate limit ({rate}) exceeded while adding {n} samples and {} \
-                 metadata (tenant {tenant}, burst {burst}, setting ingestion_rate)",
-                counts.metadata
-            );
-            return refuse(id, n, text, false);
-        }
-        let (rate, burst) = (limits.line_rate_bytes(), limits.line_burst_bytes());
-        if !self.line_rates.try_take(tenant, float(counts.line_bytes), rate, burst, now) {
-            let id = ids::RATE_LIMITED;
-            let text = format!(
-                "ingestion rate limit exceeded for user {tenant} (limit: {rate:.0} bytes/sec) while \
-                 attempting to ingest '{}' lines totaling '{}' bytes, reduce log volume or contact \
-                 your Loki administrator to see if the limit can be increased ({id}, setting \
-                 ingestion_rate_mb)",
-                counts.lines, counts.line_bytes
-            );
-            return refuse(id, counts.lines, text, float(counts.line_bytes) > burst);
-        }
-        None
-    }
-}
-
-/// A push above the tenant's rate.
-struct OverRate {
-    refusal: Refusal,
-    count: u64,
-    /// It is more than may come at once, ever.
-    for_ever: bool,
 }
 
 fn max_decoded(config: &Config, protocol: Protocol) -> u64 {
@@ -250,11 +241,6 @@ fn max_decoded(config: &Config, protocol: Protocol) -> u64 {
     } else {
         config.max_decoded_logs_size.0
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of one push are far below 2^53")]
-fn float(n: u64) -> f64 {
-    n as f64
 }
 
 fn decode(job: Job, ctx: &Context) -> Result<Unpacked, Refusal> {

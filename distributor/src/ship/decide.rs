@@ -4,22 +4,41 @@
 //! |-----------------------------------------------------------|---------------------------------------|
 //! | a quorum stored everything                                | stored                                |
 //! | a quorum stored, its members refuse the same things       | stored, with what they refused        |
-//! | a quorum stored, others may still have stored more        | wait; at the end the quorum's worst    |
+//! | a quorum stored, others may still have stored more        | wait; at the end see below            |
 //! | no quorum possible, a quorum says invalid                 | invalid: the client must not retry    |
 //! | … a quorum says invalid or over a limit                   | over a limit: the client may retry    |
 //! | … and that cannot happen any more                         | unavailable, timeout or internal      |
+//!
+//! Where replicas that stored refuse different things, a thing counts as refused if so many refuse it
+//! that no quorum has it. For one reason those who refuse more are taken to refuse what the others do.
 
 use skald_model::ErrorKind;
 use skald_ring::quorum;
 use skald_rpc::RpcError;
-use skald_rpc::ingester::PushOutcome;
+use skald_rpc::ingester::{PushOutcome, Rejection};
+
+use crate::metrics::NoQuorum;
 
 /// What to do now.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Decision {
     Wait,
     Stored(PushOutcome),
-    Failed(RpcError),
+    Failed(Failed),
+}
+
+/// Why a partition did not take a part.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Failed {
+    pub(super) error: RpcError,
+    pub(super) reason: NoQuorum,
+}
+
+impl Failed {
+    pub(super) fn internal(what: &str) -> Self {
+        let error = RpcError::new(ErrorKind::Internal, what);
+        Self { error, reason: NoQuorum::internal }
+    }
 }
 
 /// Decides on the `answers` that came so far of `n` replicas.
@@ -29,11 +48,11 @@ pub(super) fn decide(n: usize, answers: &[Result<PushOutcome, RpcError>]) -> Dec
     let mut stored: Vec<&PushOutcome> = answers.iter().filter_map(|a| a.as_ref().ok()).collect();
     if stored.len() >= need {
         stored.sort_by_key(|o| refused(o));
-        // Of the best quorum, the member that refused most: what it has, all have.
+        // Of the best quorum, the member that refused most.
         let worst = stored[need - 1];
         let agree = stored.iter().filter(|o| same_refusals(o, worst)).count() >= need;
         return if refused(worst) == 0 || agree || pending == 0 {
-            Decision::Stored(worst.clone())
+            Decision::Stored(common(&stored, need))
         } else {
             Decision::Wait
         };
@@ -46,13 +65,25 @@ pub(super) fn decide(n: usize, answers: &[Result<PushOutcome, RpcError>]) -> Dec
     let n_invalid = of(ErrorKind::Invalid).count();
     let n_refused = n_invalid + of(ErrorKind::LimitExceeded).count();
     if n_refused >= need {
-        let kind = if n_invalid >= need { ErrorKind::Invalid } else { ErrorKind::LimitExceeded };
-        return of(kind).next().map_or(Decision::Wait, |e| Decision::Failed(e.clone()));
+        let (kind, reason) = if n_invalid >= need {
+            (ErrorKind::Invalid, NoQuorum::invalid)
+        } else {
+            (ErrorKind::LimitExceeded, NoQuorum::limit)
+        };
+        let failed = |e: &RpcError| Decision::Failed(Failed { error: e.clone(), reason });
+        return of(kind).next().map_or(Decision::Wait, failed);
     }
     if n_refused + pending >= need {
         return Decision::Wait;
     }
-    Decision::Failed(no_quorum(&errors, need, n))
+    let error = no_quorum(&errors, need, n);
+    let reason = match error.kind {
+        _ if of(ErrorKind::Conflict).next().is_some() => NoQuorum::stale,
+        ErrorKind::Timeout => NoQuorum::timeout,
+        ErrorKind::Internal => NoQuorum::internal,
+        _ => NoQuorum::unavailable,
+    };
+    Decision::Failed(Failed { error, reason })
 }
 
 /// The error of two that the client must hear about: a transient one before a final one.
@@ -84,6 +115,30 @@ fn no_quorum(errors: &[&RpcError], need: usize, n: usize) -> RpcError {
     RpcError::new(kind, format!("fewer than {need} of {n} replicas took the push: {first}"))
 }
 
+/// What those who stored have done as a quorum. `stored` is sorted by how much each refused.
+fn common(stored: &[&PushOutcome], need: usize) -> PushOutcome {
+    let mut rejections: Vec<Rejection> = Vec::new();
+    for r in stored.iter().flat_map(|o| &o.rejections) {
+        if rejections.iter().any(|known| known.id == r.id) {
+            continue;
+        }
+        let of = |o: &&PushOutcome| {
+            let same = o.rejections.iter().filter(|other| other.id == r.id);
+            same.map(|other| other.count).sum::<u64>()
+        };
+        let mut counts: Vec<u64> = stored.iter().map(of).collect();
+        counts.sort_unstable();
+        match counts.get(need - 1) {
+            None | Some(0) => {}
+            Some(count) => rejections.push(Rejection { count: *count, ..r.clone() }),
+        }
+    }
+    let n: u64 = rejections.iter().map(|r| r.count).sum();
+    let like = stored.iter().rev().find(|o| refused(o) <= n).or(stored.first());
+    let counts = like.map_or_else(PushOutcome::default, |o| PushOutcome::clone(o));
+    PushOutcome { rejections, ..counts }
+}
+
 fn refused(outcome: &PushOutcome) -> u64 {
     outcome.rejections.iter().map(|r| r.count).sum()
 }
@@ -98,117 +153,4 @@ fn same_refusals(a: &PushOutcome, b: &PushOutcome) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use skald_rpc::ingester::Rejection;
-
-    use super::*;
-
-    type Answer = Result<PushOutcome, RpcError>;
-
-    fn ok(refused: u64) -> Answer {
-        let rejections = if refused == 0 {
-            vec![]
-        } else {
-            let message = "late".to_owned();
-            let id = "err-skald-sample-out-of-order".to_owned();
-            vec![Rejection { id, kind: ErrorKind::Invalid, count: refused, message }]
-        };
-        Ok(PushOutcome { samples: 10 - refused, rejections, ..PushOutcome::default() })
-    }
-
-    fn err(kind: ErrorKind) -> Answer {
-        Err(RpcError::new(kind, "no"))
-    }
-
-    fn word(n: usize, answers: &[Answer]) -> String {
-        match decide(n, answers) {
-            Decision::Wait => "wait".to_owned(),
-            Decision::Stored(o) => format!("stored {}", o.samples),
-            Decision::Failed(e) => format!("{:?}", e.kind),
-        }
-    }
-
-    #[test]
-    fn one_replica_decides_alone() {
-        assert_eq!(word(1, &[]), "wait");
-        assert_eq!(word(1, &[ok(0)]), "stored 10");
-        assert_eq!(word(1, &[ok(3)]), "stored 7");
-        assert_eq!(word(1, &[err(ErrorKind::Invalid)]), "Invalid");
-        assert_eq!(word(1, &[err(ErrorKind::LimitExceeded)]), "LimitExceeded");
-        for kind in [ErrorKind::Unavailable, ErrorKind::Conflict, ErrorKind::NotFound] {
-            assert_eq!(word(1, &[err(kind)]), "Unavailable");
-        }
-        assert_eq!(word(1, &[err(ErrorKind::Timeout)]), "Timeout");
-        assert_eq!(word(1, &[err(ErrorKind::Internal)]), "Internal");
-    }
-
-    #[test]
-    fn two_of_three_are_a_quorum() {
-        assert_eq!(word(3, &[ok(0)]), "wait");
-        assert_eq!(word(3, &[ok(0), ok(0)]), "stored 10");
-        assert_eq!(word(3, &[err(ErrorKind::Unavailable), ok(0)]), "wait");
-        assert_eq!(word(3, &[err(ErrorKind::Unavailable), ok(0), ok(0)]), "stored 10");
-    }
-
-    #[test]
-    fn what_only_one_replica_has_is_not_stored() {
-        assert_eq!(word(3, &[ok(0), ok(2)]), "wait");
-        assert_eq!(word(3, &[ok(0), ok(2), ok(0)]), "stored 10");
-        assert_eq!(word(3, &[ok(0), ok(2), err(ErrorKind::Timeout)]), "stored 8");
-        assert_eq!(word(3, &[ok(2), ok(2)]), "stored 8", "they agree: no need to wait");
-    }
-
-    #[test]
-    fn a_4xx_needs_a_quorum_of_its_own() {
-        use ErrorKind::{Invalid, LimitExceeded, Timeout, Unavailable};
-        assert_eq!(word(3, &[err(Invalid), err(Invalid)]), "Invalid");
-        assert_eq!(word(3, &[err(Invalid), err(LimitExceeded)]), "LimitExceeded");
-        assert_eq!(word(3, &[err(Invalid), err(Unavailable)]), "wait");
-        assert_eq!(word(3, &[err(Invalid), err(Unavailable), err(Invalid)]), "Invalid");
-        assert_eq!(word(3, &[err(Invalid), err(Unavailable), err(Timeout)]), "Unavailable");
-        assert_eq!(word(3, &[err(Invalid), err(Unavailable), ok(0)]), "Unavailable");
-        assert_eq!(word(3, &[err(Timeout), err(Timeout)]), "Timeout");
-    }
-
-    /// Every combination of three answers: success iff two succeeded, never 4xx unless two said so, never `wait` at the end.
-    #[test]
-    fn all_combinations_end_in_a_decision() {
-        let kinds = [
-            ErrorKind::Invalid,
-            ErrorKind::LimitExceeded,
-            ErrorKind::Unavailable,
-            ErrorKind::Timeout,
-            ErrorKind::Internal,
-            ErrorKind::Conflict,
-        ];
-        let mut options = vec![ok(0), ok(1)];
-        options.extend(kinds.map(err));
-        let is_4xx = |a: &Answer| matches!(a, Err(e) if matches!(e.kind, ErrorKind::Invalid | ErrorKind::LimitExceeded));
-        for a in &options {
-            for b in &options {
-                for c in &options {
-                    let answers = [a.clone(), b.clone(), c.clone()];
-                    let n_ok = answers.iter().filter(|a| a.is_ok()).count();
-                    let n_4xx = answers.iter().filter(|a| is_4xx(a)).count();
-                    match decide(3, &answers) {
-                        Decision::Wait => panic!("{answers:?}"),
-                        Decision::Stored(_) => assert!(n_ok >= 2),
-                        Decision::Failed(e) => {
-                            assert!(n_ok < 2);
-                            assert_eq!(n_4xx >= 2, is_4xx(&Err(e)), "{answers:?}");
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn transient_errors_are_reported_before_final_ones() {
-        let e = |kind| RpcError::new(kind, "x");
-        let both = worse(Some(e(ErrorKind::Invalid)), e(ErrorKind::Unavailable));
-        assert_eq!(both.kind, ErrorKind::Unavailable);
-        let both = worse(Some(e(ErrorKind::Timeout)), e(ErrorKind::Invalid));
-        assert_eq!(both.kind, ErrorKind::Timeout);
-    }
-}
+mod tests;

@@ -5,8 +5,10 @@
 
 mod coordinator;
 pub mod quorum;
+mod refresh;
 pub mod slots;
 mod view;
 
 pub use crate::coordinator::{Coordinator, StaticCoordinator};
+pub use crate::refresh::Refresher;
 pub use crate::view::{Partition, PartitionState, Replica, ReplicaId, View, ViewError};

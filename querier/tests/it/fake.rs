@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use skald_model::{
     TimeRange,
 };
 use skald_querier::IngesterDirectory;
-use skald_ring::Replica;
+use skald_ring::{Coordinator, Replica, View};
 use skald_rpc::ingester::{
     Head, PushOutcome, PushRequest, SelectEntries, StreamStats, TenantUsage,
 };
@@ -35,6 +36,8 @@ pub(crate) struct FakeIngester {
     pub(crate) recent: Mutex<HashMap<TenantId, Recent>>,
     pub(crate) manifest_version: Mutex<u64>,
     pub(crate) dead: Mutex<bool>,
+    /// Answers that calls are meant for another incarnation.
+    pub(crate) replaced: Mutex<bool>,
     /// While set, reads wait for its notification.
     pub(crate) gate: Mutex<Option<Arc<Notify>>>,
     pub(crate) tails: Mutex<Vec<Tail>>,
@@ -69,6 +72,12 @@ impl FakeIngester {
         }
         if *self.dead.lock() {
             return Err(RpcError::new(ErrorKind::Unavailable, "connection refused"));
+        }
+        if *self.replaced.lock() {
+            return Err(RpcError::new(
+                ErrorKind::Conflict,
+                "err-skald-stale-epoch: told to refuse",
+            ));
         }
         Ok(self.recent.lock().get(tenant).cloned().unwrap_or_default())
     }
@@ -191,6 +200,40 @@ impl IngesterApi for FakeIngester {
 
     async fn flush(&self, _: u64) -> Result<(), RpcError> {
         Ok(())
+    }
+}
+
+/// Knows of a newer view only once it looks.
+#[derive(Debug)]
+pub(crate) struct Changing {
+    view: Mutex<Arc<View>>,
+    pub(crate) next: Mutex<Option<View>>,
+    pub(crate) looks: AtomicUsize,
+}
+
+impl Changing {
+    pub(crate) fn new(view: View) -> Self {
+        let (next, looks) = (Mutex::default(), AtomicUsize::default());
+        Self { view: Mutex::new(Arc::new(view)), next, looks }
+    }
+
+    pub(crate) fn set(&self, view: View) {
+        *self.view.lock() = Arc::new(view);
+    }
+}
+
+#[async_trait]
+impl Coordinator for Changing {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.lock())
+    }
+
+    async fn refresh(&self) {
+        tokio::task::yield_now().await;
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        if let Some(next) = self.next.lock().take() {
+            self.set(next);
+        }
     }
 }
 

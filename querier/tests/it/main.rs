@@ -6,6 +6,7 @@
     reason = "helpers of tests fail the test"
 )]
 
+mod cluster;
 mod deletes;
 mod explain;
 mod export;

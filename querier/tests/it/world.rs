@@ -19,11 +19,11 @@ use skald_catalog::{Author, Catalog, Change};
 use skald_limits::{Limits, Overrides};
 use skald_model::{Labels, LogEntry, Series, Signal, StreamEntries, TenantId};
 use skald_querier::{Config, Dependencies, Querier, loki_router, prometheus_router};
-use skald_ring::{Partition, PartitionState, Replica, ReplicaId, StaticCoordinator};
+use skald_ring::{Partition, PartitionState, Replica, ReplicaId, View};
 use skald_runtime::{ManualClock, Rng};
 use tower::ServiceExt;
 
-use crate::fake::{Directory, FakeIngester};
+use crate::fake::{Changing, Directory, FakeIngester};
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const BASE_S: i64 = 1_767_225_600;
@@ -36,6 +36,9 @@ pub(crate) type Refusal<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 pub(crate) struct World {
     /// By partition, then replica.
     pub(crate) ingesters: Vec<Vec<Arc<FakeIngester>>>,
+    pub(crate) coordinator: Arc<Changing>,
+    /// Of the first view.
+    pub(crate) partitions: Vec<Partition>,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) catalog: Catalog,
     pub(crate) router: Router,
@@ -120,8 +123,10 @@ impl World {
             ingesters.push(fakes);
             partitions.push(Partition { id: p, state: PartitionState::Active, replicas });
         }
+        let view = View::new(1, partitions.clone()).unwrap();
+        let coordinator = Arc::new(Changing::new(view));
         let parts = Dependencies {
-            coordinator: Arc::new(StaticCoordinator::new(partitions).unwrap()),
+            coordinator: Arc::<Changing>::clone(&coordinator),
             directory: Arc::new(Directory(by_id)),
             catalog: readers,
             store: Arc::clone(&store),
@@ -134,7 +139,7 @@ impl World {
             .merge(Router::new().nest("/prometheus", prometheus_router()))
             .merge(loki_router())
             .with_state(querier);
-        Self { ingesters, store, catalog, router, parts, registry, rng }
+        Self { ingesters, coordinator, partitions, store, catalog, router, parts, registry, rng }
     }
 
     /// One more querier over the same data.

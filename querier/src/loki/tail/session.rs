@@ -203,7 +203,7 @@ async fn open(
     let tenant = &order.scope.tenant;
     let matchers = &order.log.matchers;
     let calls =
-        querier.fanout().ingesters.all().into_iter().map(|(partition, ingester)| async move {
+        querier.fanout().ingesters.all()?.into_iter().map(|(partition, ingester)| async move {
             (partition, ingester.tail(tenant, matchers).await)
         });
     let mut total: HashMap<u32, usize> = HashMap::new();
