@@ -6,6 +6,7 @@ mod golden;
 mod group;
 mod inspect;
 mod kept;
+mod states;
 
 use std::path::Path;
 use std::sync::Arc;
