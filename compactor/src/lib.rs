@@ -23,4 +23,4 @@ mod testing;
 pub use crate::config::{Config, ConfigError, DeletionDelay};
 pub use crate::meta::{BadMeta, from_catalog as block_meta};
 pub use crate::plan::{Effort, Merge, Plan, Rules, plan};
-pub use crate::service::{CompactError, Compactor, Parts, Report};
+pub use crate::service::{CompactError, Compactor, Parts, Report, Share};

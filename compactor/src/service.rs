@@ -27,6 +27,12 @@ use crate::plan::Effort;
 use crate::quarantine::Quarantine;
 use crate::rules::Clean;
 
+/// How several compactors divide the tenants among them.
+pub trait Share: fmt::Debug + Send + Sync {
+    /// Whether this one does the routine work for a tenant. Two may think so for a while: commits tell who was first.
+    fn is_mine(&self, tenant: &TenantId) -> bool;
+}
+
 /// What a compactor works with.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -36,6 +42,8 @@ pub struct Parts {
     pub clock: SharedClock,
     pub rng: Rng,
     pub cpu: CpuPool,
+    /// `None`: this is the only one.
+    pub share: Option<Arc<dyn Share>>,
     /// What `deletion_delay: auto` means: zero when all readers are in this process, where the catalog
     /// knows which blocks they hold, else 12 h.
     pub auto_deletion_delay: Duration,
@@ -139,7 +147,11 @@ impl Compactor {
     }
 
     async fn all_tenants(&self, effort: Effort) -> Result<Report, CompactError> {
-        let tenants = self.inner.parts.catalog.tenants().await?;
+        let mut tenants = self.inner.parts.catalog.tenants().await?;
+        // On demand, whoever is asked does all.
+        if let (Some(share), Effort::Routine) = (&self.inner.parts.share, effort) {
+            tenants.retain(|tenant| share.is_mine(tenant));
+        }
         let each = tenants.into_iter().map(|tenant| async move {
             let done = self.inner.tenant(&tenant, effort).await;
             (tenant, done)

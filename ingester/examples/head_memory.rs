@@ -51,7 +51,7 @@ async fn main() {
         wal_dir: dir.path().to_owned(),
         replica: "bench".to_owned(),
         partition: None,
-        n_partitions: 1,
+        coordinator: Arc::new(skald_ring::StaticCoordinator::alone("ingester-0")),
     };
     let ingester = Ingester::open(Config::default(), deps, &mut Registry::default()).await.unwrap();
     let tenant = TenantId::single();

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use skald_catalog::Catalog;
 use skald_limits::Overrides;
 use skald_model::TenantId;
+use skald_ring::Coordinator;
 use skald_runtime::{CpuPool, Rng, SharedClock, Shutdown};
 use skald_wal::{Filesystem, Wal};
 use tokio::sync::Notify;
@@ -39,8 +40,8 @@ pub struct Dependencies {
     pub replica: String,
     /// The partition that this replica is one of: pushes for another are refused. `None`: not checked.
     pub partition: Option<u32>,
-    /// Partitions that divide a tenant's global limits among them; 1 in one process.
-    pub n_partitions: u64,
+    /// Says how many partitions divide a tenant's global limits among them.
+    pub coordinator: Arc<dyn Coordinator>,
 }
 
 /// An ingester. Clones share it.

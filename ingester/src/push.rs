@@ -45,7 +45,8 @@ impl Ingester {
         let tenant = self.tenant(&request.tenant);
         let now_ms = self.0.deps.clock.now_ms();
         let limits = self.0.deps.limits.get(&request.tenant);
-        let mode = Mode::Push { share: self.0.deps.n_partitions };
+        let share = self.0.deps.coordinator.view().writable().count().max(1) as u64;
+        let mode = Mode::Push { share };
         let rules = Rules { tenant: &request.tenant, limits: &limits, mode };
         let (logged, tail) = match parsed {
             Parsed::Metrics(batch) => {

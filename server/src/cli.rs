@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use lexopt::prelude::*;
 
+use crate::drain_command::Drain;
 use crate::inspect::Inspect;
 
 /// What was asked for.
@@ -14,6 +15,7 @@ pub(crate) enum Command {
     StorageServe(Options),
     StorageCheck(Options),
     Inspect(Inspect, Options),
+    Drain(Drain),
     Print(String),
 }
 
@@ -42,6 +44,7 @@ usage: skald [server] [flags]
        skald catalog show [TENANT]                         list the blocks of a tenant, or of all
        skald catalog verify [TENANT]                       read all of them and say which are bad
        skald block show|verify TENANT ID                   a block's layout, or whether it can be read
+       skald drain --url URL [--partition N] [--undo]      move a partition's data to the store before it leaves
        skald wal inspect                                   segments and records below --data-dir
        skald version
 
@@ -72,6 +75,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
         options.set.push((key.to_owned(), value, origin));
     };
     let (mut check, mut print, mut expand) = (false, false, false);
+    let mut drain = Drain { url: "http://127.0.0.1:3100".to_owned(), ..Drain::default() };
     let mut config_file = None;
     while let Some(arg) = parser.next()? {
         match arg {
@@ -86,6 +90,9 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
             Long("listen") => set("grpc_listen", parser.value()?.string()?, "--listen"),
             Long("storage") => set("storage.url", parser.value()?.string()?, "--storage"),
             Long("backend") => set("storage.url", parser.value()?.string()?, "--backend"),
+            Long("url") => drain.url = parser.value()?.string()?,
+            Long("partition") => drain.partition = Some(parser.value()?.parse()?),
+            Long("undo") => drain.undo = true,
             Long("set") => {
                 let pair = parser.value()?.string()?;
                 let (key, value) = pair
@@ -105,6 +112,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
     match words.as_slice() {
         [] | ["server"] => Ok(Command::Server(options)),
         ["version"] => Ok(version()),
+        ["drain"] => Ok(Command::Drain(drain)),
         ["storage", "serve"] => Ok(Command::StorageServe(options)),
         ["storage", "check", url] => {
             options.set.push(("storage.url".to_owned(), (*url).to_owned(), "argument"));

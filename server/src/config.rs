@@ -3,6 +3,7 @@
 //! Order: defaults ← `--config.file` (YAML) ← environment `SKALD_INGESTER__FLUSH_INTERVAL` ← flags and
 //! `--set ingester.flush_interval=…`. An unknown key is an error that names key and origin.
 
+mod cluster;
 mod merge;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use skald_coord::{EtcdConfig, Timing};
 use skald_limits::Limits;
 use skald_ring::Partition;
 use skald_runtime::{HumanDuration, trace};
@@ -101,9 +103,23 @@ pub(crate) struct StorageConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ClusterConfig {
-    /// Stable name of this ingester. Default ingester-0.
+    /// Name of the cluster: all its keys in etcd begin with it. Default skald.
+    pub(crate) name: String,
+    /// Stable name of this ingester, e.g. ingester-zone-a-3. Default ingester-0.
     pub(crate) replica_id: String,
-    /// Partitions with their replicas; empty = one partition held by the ingester in this process.
+    /// Failure domain of this process. The replicas of a partition are in different ones. Default none.
+    pub(crate) zone: String,
+    /// Partition of this ingester. Default: the number at the end of `replica_id`.
+    pub(crate) partition: Option<u32>,
+    /// Ingesters that hold each partition: 1 or 3, the same for all processes. Default 1.
+    pub(crate) replication_factor: usize,
+    /// `host:port` at which others reach gRPC here. Default: where it listens.
+    pub(crate) advertise: String,
+    /// Where the cluster agrees on who is who; no endpoints = no etcd.
+    pub(crate) etcd: EtcdConfig,
+    /// Leases and looks.
+    pub(crate) timing: Timing,
+    /// Without etcd, partitions with their replicas; empty = one partition held by the ingester in this process.
     /// Each: `{id, state: active|readonly|pending, replicas: [{id, addr, zone}]}`.
     pub(crate) partitions: Vec<Partition>,
     /// Deadline of calls between roles. Default 2m.
@@ -184,7 +200,14 @@ impl Default for AuthConfig {
 impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
+            name: "skald".to_owned(),
             replica_id: "ingester-0".to_owned(),
+            zone: String::new(),
+            partition: None,
+            replication_factor: 1,
+            advertise: String::new(),
+            etcd: EtcdConfig::default(),
+            timing: Timing::default(),
             partitions: Vec::new(),
             rpc_timeout: HumanDuration::from_secs(120),
         }
@@ -268,16 +291,7 @@ impl Config {
         self.ingester.validate().map_err(|e| invalid("ingester")(e.to_string()))?;
         self.querier.validate().map_err(|e| invalid("querier")(e.to_string()))?;
         self.compactor.validate().map_err(|e| invalid("compactor")(e.to_string()))?;
-        if !self.cluster.partitions.is_empty() {
-            skald_ring::StaticCoordinator::new(self.cluster.partitions.clone())
-                .map_err(|e| invalid("cluster.partitions")(e.to_string()))?;
-        } else if roles.needs_cluster() {
-            return Err(ConfigError::Invalid {
-                key: "cluster.partitions",
-                message: "must list the ingesters when they run in other processes".to_owned(),
-            });
-        }
-        Ok(())
+        self.cluster.validate(roles, &self.grpc_listen)
     }
 
     /// The roles in `target`.
@@ -334,7 +348,19 @@ impl Roles {
         self.distributor && self.ingester && self.querier && self.compactor
     }
 
-    fn needs_cluster(self) -> bool {
+    /// Their words in `target`.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let all = [
+            (self.distributor, "distributor"),
+            (self.ingester, "ingester"),
+            (self.querier, "querier"),
+            (self.compactor, "compactor"),
+            (self.storage, "storage"),
+        ];
+        all.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
+    }
+
+    pub(crate) fn needs_cluster(self) -> bool {
         (self.distributor || self.querier) && !self.ingester
     }
 }

@@ -3,7 +3,9 @@
 mod addresses;
 mod auth;
 mod cli;
+mod cluster;
 mod config;
+mod drain_command;
 mod inspect;
 mod listen;
 mod ops;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::StorageServe(options) => exit_code(storage_command::serve(&options)),
         Command::StorageCheck(options) => exit_code(storage_command::check(&options)),
         Command::Inspect(what, options) => exit_code(inspect::run(&what, &options)),
+        Command::Drain(what) => exit_code(drain_command::run(&what)),
         Command::Print(text) => {
             print(&text);
             ExitCode::SUCCESS

@@ -1,7 +1,9 @@
 //! Wires the roles of this process: the only place that knows whether a neighbour is here or behind gRPC.
 
 mod directory;
+mod membership;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use skald_ingester::Ingester;
 use skald_limits::Overrides;
 use skald_model::Chain;
 use skald_querier::Querier;
-use skald_ring::{Coordinator, Partition, PartitionState, Replica, ReplicaId, StaticCoordinator};
+use skald_ring::{Coordinator, Replica, StaticCoordinator};
 use skald_rpc::{Clients, Incarnation, IngesterApi, IngesterService};
 use skald_runtime::{CpuPool, Rng, SharedClock, Shutdown, SystemClock};
 use skald_store::metrics::CountingStore;
@@ -30,9 +32,11 @@ use tonic::transport::Server;
 use tracing::error;
 
 use crate::auth;
+use crate::cluster::{self, Seat};
 use crate::config::{Config, Roles};
 use crate::registries::Registries;
-use crate::roles::directory::Directory;
+use crate::roles::directory::{Directory, Own};
+use crate::roles::membership::{DataPath, Membership};
 
 /// How long removed blocks stay for readers in other processes.
 const DELETION_DELAY: Duration = Duration::from_secs(12 * 3600);
@@ -54,6 +58,12 @@ pub(crate) enum StartError {
     Listen(#[from] skald_distributor::ListenError),
     #[error("compactor")]
     Compactor(#[from] skald_compactor::ConfigError),
+    #[error("cluster.etcd")]
+    Etcd(#[from] skald_coord::etcd::InvalidConfig),
+    #[error("join the cluster")]
+    Join(#[from] skald_coord::JoinError),
+    #[error("claim cluster.replica_id")]
+    Claim(#[from] skald_coord::ClaimError),
     #[error("cluster.replica_id {0:?} is in none of cluster.partitions")]
     UnknownReplica(String),
 }
@@ -77,6 +87,15 @@ struct Common {
     clock: SharedClock,
     rng: Rng,
     coordinator: Arc<dyn Coordinator>,
+    /// With etcd.
+    membership: Option<Membership>,
+}
+
+/// Where this process listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listening {
+    pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
 }
 
 /// The roles of this process, started.
@@ -89,6 +108,9 @@ pub(crate) struct Running {
     storage: Option<StorageService>,
     stop: Shutdown,
     loops: Vec<JoinHandle<()>>,
+    membership: Option<Membership>,
+    /// Whom calls to the ingester here must mean.
+    incarnation: Incarnation,
     /// Flushes at the end, so its outcome matters.
     flusher: Option<JoinHandle<Result<(), skald_ingester::Error>>>,
 }
@@ -97,9 +119,10 @@ pub(crate) struct Running {
 pub(crate) async fn start(
     config: &Arc<Config>,
     registries: &Registries,
+    at: Listening,
     stop: &Shutdown,
 ) -> Result<Running, StartError> {
-    let common = common(config, registries, stop).await?;
+    let common = common(config, registries, at, stop).await?;
     let mut running = Running {
         router: Router::new(),
         distributor: None,
@@ -107,6 +130,8 @@ pub(crate) async fn start(
         storage: None,
         stop: stop.clone(),
         loops: Vec::new(),
+        membership: common.membership.clone(),
+        incarnation: common.own_replica().incarnation(),
         flusher: None,
     };
     if common.roles.storage {
@@ -117,9 +142,13 @@ pub(crate) async fn start(
         running.start_ingester(&common, registries).await?;
     }
     let directory = Arc::new(Directory::new(
-        running.ingester.clone().map(|i| (ReplicaId(config.cluster.replica_id.clone()), i)),
+        running.ingester.clone().map(|i| (common.own_replica(), i)),
         Clients::new(config.cluster.rpc_timeout.0),
     ));
+    if let Some(membership) = &common.membership {
+        let (directory, catalog) = (Arc::clone(&directory), common.catalog.clone());
+        membership.cluster.set_neighbours(Arc::new(DataPath { directory, catalog }));
+    }
     let mut routes = Router::new();
     if common.roles.distributor {
         let distributor = common.distributor(&directory, registries);
@@ -138,12 +167,20 @@ pub(crate) async fn start(
     if common.roles.compactor {
         running.start_compactor(&common, registries)?;
     }
+    if let Some(Membership { cluster, .. }) = &common.membership {
+        let partition = config.cluster.partition().filter(|_| common.roles.ingester);
+        let seat = Seat { cluster: cluster.clone(), partition };
+        running.router = std::mem::take(&mut running.router).merge(cluster::router(seat));
+        let taking_part = cluster.clone().run(running.stop.child());
+        running.loops.push(skald_runtime::spawn("coordinator", taking_part));
+    }
     Ok(running)
 }
 
 async fn common(
     config: &Arc<Config>,
     registries: &Registries,
+    at: Listening,
     stop: &Shutdown,
 ) -> Result<Common, StartError> {
     let url = config.storage_url();
@@ -155,7 +192,13 @@ async fn common(
     let limits = overrides(config, registries, stop)?;
     let clock: SharedClock = Arc::new(SystemClock);
     let rng = Rng::from_entropy();
-    let author = Author { replica: config.cluster.replica_id.clone(), epoch: 0 };
+    let roles = config.roles().unwrap_or_default();
+    let membership = match config.cluster.uses_etcd() {
+        true => Some(Membership::join(config, roles, at, &clock, &rng).await?),
+        false => None,
+    };
+    let alone = || Author { replica: config.cluster.replica_id.clone(), epoch: 0 };
+    let author = membership.as_ref().map_or_else(alone, Membership::author);
     let catalog = Catalog::new(
         Arc::clone(&store),
         Arc::clone(&clock),
@@ -163,10 +206,12 @@ async fn common(
         author,
         config.catalog.clone(),
     );
-    let coordinator = Arc::new(StaticCoordinator::new(partitions(config))?);
-    let roles = config.roles().unwrap_or_default();
+    let coordinator: Arc<dyn Coordinator> = match &membership {
+        Some(membership) => Arc::new(membership.cluster.clone()),
+        None => Arc::new(fixed(config)?),
+    };
     let config = Arc::clone(config);
-    Ok(Common { config, roles, store, catalog, limits, clock, rng, coordinator })
+    Ok(Common { config, roles, store, catalog, limits, clock, rng, coordinator, membership })
 }
 
 fn overrides(
@@ -187,14 +232,11 @@ fn overrides(
 }
 
 /// The configured partitions, or one that the ingester of this process holds alone.
-fn partitions(config: &Config) -> Vec<Partition> {
-    if !config.cluster.partitions.is_empty() {
-        return config.cluster.partitions.clone();
+fn fixed(config: &Config) -> Result<StaticCoordinator, StartError> {
+    match config.cluster.partitions.as_slice() {
+        [] => Ok(StaticCoordinator::alone(&config.cluster.replica_id)),
+        given => Ok(StaticCoordinator::new(given.to_vec())?),
     }
-    let id = ReplicaId(config.cluster.replica_id.clone());
-    let replica =
-        Replica { id, addr: String::new(), zone: String::new(), epoch: 0, rebuilding: false };
-    vec![Partition { id: 0, state: PartitionState::Active, replicas: vec![replica] }]
 }
 
 // === impl Common ===
@@ -225,9 +267,23 @@ impl Common {
         registries.with("skald_querier", |r| Querier::new(self.config.querier.clone(), parts, r))
     }
 
-    /// How many partitions share a tenant's global limits.
-    fn n_partitions(&self) -> u64 {
-        self.coordinator.view().partitions.len() as u64
+    /// What the ingester of this process is called by others.
+    fn own_replica(&self) -> Own {
+        let incarnation = self.membership.as_ref().and_then(|m| m.incarnation.as_ref());
+        Own {
+            id: self.config.cluster.replica_id.clone(),
+            epoch: incarnation.map_or(0, |own| own.epoch),
+        }
+    }
+
+    /// The partition that the ingester of this process belongs to.
+    fn own_partition(&self) -> Option<u32> {
+        if self.membership.is_some() {
+            return self.config.cluster.partition();
+        }
+        let view = self.coordinator.view();
+        let is_own = |r: &Replica| r.id.0 == self.config.cluster.replica_id;
+        view.partitions.iter().find(|p| p.replicas.iter().any(is_own)).map(|p| p.id)
     }
 }
 
@@ -241,11 +297,8 @@ impl Running {
     ) -> Result<(), StartError> {
         let config = &common.config;
         let replica = config.cluster.replica_id.clone();
-        let view = common.coordinator.view();
-        let holds = |p: &&Arc<Partition>| p.replicas.iter().any(|r| r.id.0 == replica);
-        let Some(partition) = view.partitions.iter().find(holds).map(|p| p.id) else {
-            return Err(StartError::UnknownReplica(replica));
-        };
+        let partition =
+            common.own_partition().ok_or_else(|| StartError::UnknownReplica(replica.clone()))?;
         let deps = skald_ingester::Dependencies {
             store: Arc::clone(&common.store),
             catalog: common.catalog.clone(),
@@ -256,7 +309,7 @@ impl Running {
             wal_dir: config.data_dir.join("wal"),
             replica,
             partition: Some(partition),
-            n_partitions: common.n_partitions(),
+            coordinator: Arc::clone(&common.coordinator),
         };
         let mut registry = Registry::with_prefix("skald");
         let opened = Ingester::open(config.ingester.clone(), deps, &mut registry).await?;
@@ -272,8 +325,9 @@ impl Running {
         common: &Common,
         registries: &Registries,
     ) -> Result<(), StartError> {
-        let readers_are_here =
-            common.roles.is_whole() && common.config.cluster.partitions.is_empty();
+        let readers_are_here = common.roles.is_whole()
+            && common.config.cluster.partitions.is_empty()
+            && common.membership.is_none();
         let parts = skald_compactor::Parts {
             store: Arc::clone(&common.store),
             catalog: common.catalog.clone(),
@@ -281,6 +335,10 @@ impl Running {
             clock: Arc::clone(&common.clock),
             rng: common.rng.clone(),
             cpu: CpuPool::per_core(),
+            share: common
+                .membership
+                .as_ref()
+                .map(|m| Arc::new(m.clone()) as Arc<dyn skald_compactor::Share>),
             auto_deletion_delay: if readers_are_here { Duration::ZERO } else { DELETION_DELAY },
         };
         let config = common.config.compactor.clone();
@@ -317,8 +375,15 @@ impl Running {
         stop: Shutdown,
     ) -> JoinHandle<Result<(), tonic::transport::Error>> {
         let (_, health) = tonic_health::server::health_reporter();
-        let ingester = self.ingester();
-        let ingester = ingester.map(|i| IngesterService::server(i, Incarnation::unchecked()));
+        let incarnation = self.incarnation.clone();
+        if let Some(Membership { cluster, .. }) = &self.membership {
+            let (cluster, incarnation) = (cluster.clone(), incarnation.clone());
+            skald_runtime::spawn("superseded", async move {
+                incarnation.superseded().await;
+                cluster.suspect();
+            });
+        }
+        let ingester = self.ingester().map(|i| IngesterService::server(i, incarnation));
         let storage = self.storage.clone().map(StorageService::into_server);
         skald_runtime::spawn("grpc", async move {
             Server::builder()
@@ -335,15 +400,34 @@ impl Running {
         })
     }
 
+    /// Tells the cluster that this process serves.
+    pub(crate) fn set_ready(&self) {
+        if let Some(Membership { cluster, .. }) = &self.membership {
+            cluster.set_ready();
+        }
+    }
+
     /// Completes with the reason when the process must exit because it cannot keep its promises.
     pub(crate) async fn failed(&self) -> String {
-        match &self.ingester {
-            Some(ingester) => {
-                let error = ingester.failed().await;
-                error!(error = %Chain(&error), "write-ahead log failed");
-                error.to_string()
+        let log = async {
+            match &self.ingester {
+                Some(ingester) => {
+                    let error = ingester.failed().await;
+                    error!(error = %Chain(&error), "ingester failed");
+                    error.to_string()
+                }
+                None => std::future::pending().await,
             }
-            None => std::future::pending().await,
+        };
+        let fenced = async {
+            match &self.membership {
+                Some(Membership { cluster, .. }) => cluster.fenced().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            why = log => why,
+            () = fenced => "a newer process of this cluster.replica_id runs".to_owned(),
         }
     }
 

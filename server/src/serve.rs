@@ -22,7 +22,7 @@ use crate::config::{Config, ConfigError};
 use crate::listen;
 use crate::ops::{self, Ops, Readiness};
 use crate::registries::Registries;
-use crate::roles::{self, Running};
+use crate::roles::{self, Listening, Running};
 
 /// Why the server did not start or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +67,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     Addresses::remove_stale(data_dir);
     let http = bind(&config.http_listen, "http_listen").await?;
     let grpc = bind(&config.grpc_listen, "grpc_listen").await?;
-    let local =
-        |l: &TcpListener| l.local_addr().map_err(io("read the listener's address".to_owned()));
-    let (http_addr, grpc_addr) = (local(&http)?, local(&grpc)?);
+    let at = listening(&http, &grpc)?;
 
     let registries = Registries::default();
     let readiness = Readiness::starting();
@@ -90,14 +88,15 @@ async fn serve(config: Config) -> Result<(), ServeError> {
 
     let mut signals = Signals::new()?;
     let started = tokio::select! {
-        started = roles::start(&config, &registries, &stop_roles) => started?,
+        started = roles::start(&config, &registries, at, &stop_roles) => started?,
         () = signals.next() => return Ok(()),
     };
     let grpc_task = started.serve_grpc(grpc, stop_listening.clone());
     let listeners = started.listen(&stop_listening).await?;
-    let addresses = Addresses::new(http_addr, grpc_addr, &listeners);
+    let addresses = Addresses::new(at.http, at.grpc, &listeners);
     late.set(&started);
     addresses.write(data_dir).map_err(io("write addresses.json".to_owned()))?;
+    started.set_ready();
     readiness.set_ready();
     announce(&config, addresses);
 
@@ -106,8 +105,7 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         why = started.failed() => Some(why),
     };
     if let Some(why) = failure {
-        // Nothing can be made durable any more: leave at once and replay.
-        error!(reason = why, "storage of acknowledged data failed, exiting");
+        error!(reason = why, "exiting at once");
         return Err(ServeError::Failed(why));
     }
     info!("shutting down");
@@ -132,6 +130,12 @@ async fn serve(config: Config) -> Result<(), ServeError> {
         }
         () = signals.next() => Err(ServeError::Failed("second signal: stopped at once".to_owned())),
     }
+}
+
+fn listening(http: &TcpListener, grpc: &TcpListener) -> Result<Listening, ServeError> {
+    let what = || "read the listener's address".to_owned();
+    let io = |source| ServeError::Io { what: what(), source };
+    Ok(Listening { http: http.local_addr().map_err(io)?, grpc: grpc.local_addr().map_err(io)? })
 }
 
 async fn bind(addr: &str, key: &str) -> Result<TcpListener, ServeError> {

@@ -44,6 +44,7 @@ impl Process {
             clock: shared,
             rng,
             cpu: CpuPool::new(2),
+            share: None,
             auto_deletion_delay: Duration::ZERO,
         };
         let mut registry = Registry::default();

@@ -93,7 +93,7 @@ impl Machine {
             wal_dir: PathBuf::from("/wal"),
             replica: "ingester-0".to_owned(),
             partition: Some(0),
-            n_partitions: 1,
+            coordinator: Arc::new(skald_ring::StaticCoordinator::alone("ingester-0")),
         };
         let ingester =
             Ingester::open(self.config.clone(), deps, &mut Registry::default()).await.unwrap();

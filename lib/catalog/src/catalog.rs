@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) rng: Rng,
     pub(crate) config: Config,
     tenants: Mutex<HashMap<TenantId, Arc<Tenant>>>,
+    /// Views that were read before this are out of date, however young.
+    expired: Mutex<Option<Instant>>,
 }
 
 /// What this process knows of a tenant.
@@ -80,6 +82,12 @@ impl Stamp {
 impl Inner {
     pub(crate) fn now(&self) -> Stamp {
         Stamp { at: Instant::now(), wall_ms: self.clock.now_ms() }
+    }
+
+    /// Whether a view may be used that was read at `stamp` and may be `max_age` old.
+    fn is_fresh(&self, stamp: Stamp, max_age: Duration) -> bool {
+        let expired = *self.expired.lock();
+        expired.is_none_or(|at| stamp.at > at) && stamp.elapsed(self) <= max_age
     }
 
     /// Waits before the `n`-th retry: longer each time, never the same.
@@ -139,13 +147,20 @@ impl Catalog {
         config: Config,
     ) -> Self {
         let objects = Objects { store, timeout: config.request_timeout.0 };
-        let inner = Inner { objects, clock, rng, config, tenants: Mutex::default() };
+        let (tenants, expired) = (Mutex::default(), Mutex::default());
+        let inner = Inner { objects, clock, rng, config, tenants, expired };
         Self { inner: Arc::new(inner), author: Arc::new(author) }
     }
 
     /// The same catalog (caches, locks, pins) for another author.
     pub fn with_author(&self, author: Author) -> Self {
         Self { inner: Arc::clone(&self.inner), author: Arc::new(author) }
+    }
+
+    /// From now on only views that were read later are used: somebody relies on commits made before this
+    /// call, and does not know their numbers.
+    pub fn expire(&self) {
+        *self.inner.expired.lock() = Some(Instant::now());
     }
 
     pub fn author(&self) -> &Author {
@@ -176,7 +191,7 @@ impl Catalog {
             other => return other,
         };
         match self.tenant(tenant).cached() {
-            Some(c) if c.fresh_at.elapsed(&self.inner) <= config.max_staleness.0 => {
+            Some(c) if self.inner.is_fresh(c.fresh_at, config.max_staleness.0) => {
                 warn!(%tenant, error = %Chain(&error), "manifest not refreshed, using an older view");
                 Ok(c.view)
             }
@@ -193,7 +208,7 @@ impl Catalog {
         let state = self.tenant(tenant);
         if let Some(c) = state.cached()
             && !max_age.is_zero()
-            && c.fresh_at.elapsed(&self.inner) <= max_age
+            && self.inner.is_fresh(c.fresh_at, max_age)
         {
             return Ok(c.view);
         }

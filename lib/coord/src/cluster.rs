@@ -13,6 +13,7 @@ use skald_ring::{Coordinator, Replica, View};
 use skald_runtime::{HumanDuration, SharedClock, Shutdown};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::disk::Disk;
 use crate::picture::{Picture, SharedPicture};
@@ -255,6 +256,15 @@ impl Cluster {
     /// Why the store does not answer, if it does not.
     pub fn trouble(&self) -> Option<String> {
         Some(self.0.trouble.lock().clone()).filter(|t| !t.is_empty())
+    }
+
+    /// Whether `item`, a hash, falls to this process among the live members with a role, who share all items without
+    /// asking each other. While members come and go, two may think so of one item, or nobody for a moment.
+    pub fn shares(&self, role: &str, item: u64) -> bool {
+        let picture = self.picture();
+        let weight = |id: &str| xxh3_64_with_seed(id.as_bytes(), item);
+        let winner = picture.live(role).map(|(id, _)| (weight(id), id)).max();
+        winner.is_none_or(|(_, id)| id == self.0.id)
     }
 
     /// Completes when a newer incarnation of this ingester is known. Cancel-safe.

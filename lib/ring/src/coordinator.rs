@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::view::{Partition, View, ViewError};
+use crate::view::{Partition, Replica, ReplicaId, View, ViewError};
 
 /// Answers what the cluster looks like. When it is cut off from its source, the last view stays in force.
 #[async_trait]
@@ -23,6 +23,18 @@ pub trait Coordinator: Debug + Send + Sync {
 pub struct StaticCoordinator(Arc<View>);
 
 impl StaticCoordinator {
+    /// One partition, held by the ingester `id` of this process.
+    pub fn alone(id: &str) -> Self {
+        let replica = Replica {
+            id: ReplicaId(id.to_owned()),
+            addr: String::new(),
+            zone: String::new(),
+            epoch: 0,
+            rebuilding: false,
+        };
+        Self(Arc::new(View::alone(replica)))
+    }
+
     pub fn new(partitions: Vec<Partition>) -> Result<Self, ViewError> {
         let view = View::new(1, partitions)?;
         if view.writable().next().is_none() {

@@ -115,6 +115,13 @@ impl View {
         Self { version: 0, partitions: Vec::new(), slots: SlotTable::build(&[]) }
     }
 
+    /// One partition of one replica.
+    pub fn alone(replica: Replica) -> Self {
+        let partition = Partition { id: 0, state: PartitionState::Active, replicas: vec![replica] };
+        let slots = SlotTable::build(&[partition.id]);
+        Self { version: 1, partitions: vec![Arc::new(partition)], slots }
+    }
+
     /// Partitions that new data goes to.
     pub fn writable(&self) -> impl Iterator<Item = &Arc<Partition>> {
         self.partitions.iter().filter(|p| p.state == PartitionState::Active)

@@ -11,6 +11,7 @@ mod bad_input;
 mod cluster;
 mod crash;
 mod documents;
+mod etcd;
 mod grafana;
 mod hostile_query;
 mod logcli;

@@ -29,12 +29,12 @@ const PORTS: std::ops::Range<u16> = 20_001..32_000;
 // === impl Etcd ===
 
 impl Etcd {
-    /// Starts the etcd that `SKALD_ETCD` names or, without it, the one on the path. `None` where there is none,
+    /// Starts the etcd that `ETCD_BINARY` names or, without it, the one on the path. `None` where there is none,
     /// which is printed.
     #[expect(clippy::print_stdout, reason = "whoever runs the tests shall know")]
     pub async fn start() -> Option<Self> {
         let Some(binary) = find() else {
-            println!("skipped: no etcd on the path or in SKALD_ETCD");
+            println!("skipped: no etcd on the path or in ETCD_BINARY");
             return None;
         };
         let dir = tempfile::tempdir().expect("temporary directory");
@@ -108,7 +108,7 @@ impl Drop for Etcd {
 }
 
 fn find() -> Option<PathBuf> {
-    if let Some(named) = env::var_os("SKALD_ETCD") {
+    if let Some(named) = env::var_os("ETCD_BINARY") {
         return Some(named.into());
     }
     let path = env::var_os("PATH")?;

@@ -84,6 +84,22 @@ impl ServerBuilder {
         server
     }
 
+    /// Runs the process, which must end by itself with an error, and answers what it wrote.
+    pub async fn fails(&self) -> String {
+        let output = tokio::process::Command::new(&self.binary)
+            .args(["--http-listen", &self.http_listen, "--grpc-listen", &self.grpc_listen])
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .args(&self.args)
+            .env("SKALD_LOG", "warn")
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(crate::wait::PATIENCE, output).await;
+        let output = output.expect("the process ends").expect("start the server");
+        assert!(!output.status.success(), "it must not work");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// Starts the process and waits until it has told its addresses.
     async fn spawn(&self) -> Server {
         let addresses = self.data_dir.join("addresses.json");
@@ -129,6 +145,11 @@ impl Server {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
         assert!(sent.success());
+        self.exited().await
+    }
+
+    /// Waits until the process ends by itself; the exit code.
+    pub async fn exited(&mut self) -> Option<i32> {
         let child = &mut self.child;
         let status = until("process exits", || {
             let status = child.try_wait().expect("wait");

@@ -222,3 +222,21 @@ async fn works_on_a_local_directory() {
     assert_eq!((view.number, view.blocks.len(), view.removed.len()), (9, 6, 0));
     assert_eq!(again.tenants().await.unwrap(), [tenant]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_an_expiry_only_what_was_read_later_counts() {
+    let world = World::new(8);
+    let (writer, reader) = (world.catalog("ingester-0", 1), world.catalog("reader", 1));
+    writer.commit(&tenant(), add("b1")).await.unwrap();
+    reader.view(&tenant()).await.unwrap();
+    writer.commit(&tenant(), add("b2")).await.unwrap();
+    assert_eq!(reader.view(&tenant()).await.unwrap().number, 1, "young enough");
+    reader.expire();
+    world.advance_ms(1);
+    world.store.down.store(true, Ordering::SeqCst);
+    assert_eq!(reader.view(&tenant()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    world.store.down.store(false, Ordering::SeqCst);
+    let view = reader.view(&tenant()).await.unwrap();
+    assert_eq!(view.number, 2);
+    assert!(Arc::ptr_eq(&view, &reader.view(&tenant()).await.unwrap()), "and is kept again");
+}

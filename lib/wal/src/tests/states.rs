@@ -85,6 +85,7 @@ async fn check(fs: &MemFs, acked: u64, obsolete: u64, what: &str) {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "says how much was looked at")]
 async fn every_crash_state_starts_with_what_was_acknowledged() {
     let wanted = std::env::var("SKALD_CRASH_STATES").ok().and_then(|n| n.parse().ok());
     let wanted: usize = wanted.unwrap_or(3_000);
