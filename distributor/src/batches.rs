@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skald_codec::batch::{LogsBuilder, MetricsBuilder};
 use skald_model::{SeriesId, TenantId};
-use skald_ring::{Partition, View};
+use skald_ring::{Partition, View, slots};
 
 use crate::buffer::{Buffer, Buffers};
 use crate::cache::Key;
@@ -46,6 +46,8 @@ pub(crate) struct Parts<B> {
     view: Arc<View>,
     /// Ids of the writable partitions in the order of the view: what is searched for every series.
     ids: Vec<u32>,
+    /// The partitions of this tenant, when those are not all.
+    shard: Option<Vec<u32>>,
     open: Vec<Option<Open<B>>>,
     base: i64,
     memory: Memory,
@@ -91,12 +93,20 @@ impl Item {
 // === impl Parts ===
 
 impl<B: Builder> Parts<B> {
-    pub(crate) fn new(tenant: TenantId, view: Arc<View>, base: i64, memory: Memory) -> Self {
+    /// `shard_size` is the tenant's limit `ingestion_tenant_shard_size`.
+    pub(crate) fn new(
+        tenant: TenantId,
+        view: Arc<View>,
+        shard_size: usize,
+        base: i64,
+        memory: Memory,
+    ) -> Self {
         let ids: Vec<u32> = view.writable().map(|p| p.id).collect();
         debug_assert!(!ids.is_empty(), "nothing is decoded where nothing can be stored");
         let open = (0..ids.len().max(1)).map(|_| None).collect();
         let n_bytes = memory.n_bytes / ids.len().max(1);
-        Self { tenant, view, ids, open, base, memory: Memory { n_bytes, ..memory } }
+        let shard = view.shard(&tenant, shard_size);
+        Self { tenant, view, ids, shard, open, base, memory: Memory { n_bytes, ..memory } }
     }
 
     /// The part that a series or stream goes to.
@@ -105,7 +115,10 @@ impl<B: Builder> Parts<B> {
         let at = match self.ids.len() {
             1 => 0,
             _ => {
-                let owner = self.view.owner(&self.tenant, id);
+                let owner = match &self.shard {
+                    Some(shard) => slots::owner_of(shard, self.tenant.hash64(), id),
+                    None => self.view.owner(&self.tenant, id),
+                };
                 let found = self.ids.iter().position(|p| *p == owner);
                 debug_assert!(found.is_some(), "the owner is a partition of its view");
                 found.unwrap_or(0)

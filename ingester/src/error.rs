@@ -29,8 +29,8 @@ pub enum Error {
     #[error("computation was stopped: {0}")]
     Computation(String),
     /// A newer incarnation of this replica has committed.
-    #[error("another process has taken over this replica")]
-    Fenced,
+    #[error("another process has taken over this replica: epoch {recorded} has committed")]
+    Fenced { recorded: u64 },
 }
 
 // === impl Error ===
@@ -45,7 +45,7 @@ impl Error {
             Self::Commit(e) => e.kind(),
             Self::Block(e) => e.kind(),
             Self::Read(e) => e.kind(),
-            Self::Fenced => ErrorKind::Unavailable,
+            Self::Fenced { .. } => ErrorKind::Unavailable,
             Self::Buffer(_) | Self::Computation(_) => ErrorKind::Internal,
         }
     }

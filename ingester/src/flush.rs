@@ -13,6 +13,7 @@ mod encode;
 mod schedule;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use skald_blocks::{BlockId, Encoded, WriterOptions, put_block};
@@ -120,7 +121,8 @@ impl Ingester {
                 Ok(())
             }
             Err(e) => {
-                if let Error::Commit(CommitError::Fenced { .. }) = &e {
+                if let Error::Commit(CommitError::Fenced { recorded, .. }) = &e {
+                    self.0.fenced_by.store(*recorded, Ordering::Release);
                     self.0.fenced.trigger();
                 }
                 let mut retry = tenant.retry.lock();

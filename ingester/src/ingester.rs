@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use object_store::ObjectStore;
@@ -64,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) stopping: AtomicBool,
     /// Another process commits under this replica's name.
     pub(crate) fenced: Shutdown,
+    /// Its epoch.
+    pub(crate) fenced_by: AtomicU64,
 }
 
 impl fmt::Debug for Ingester {
@@ -106,6 +108,7 @@ impl Ingester {
             flush_soon: Notify::new(),
             stopping: AtomicBool::new(false),
             fenced: Shutdown::new(),
+            fenced_by: AtomicU64::new(0),
         }));
         ingester.replay(replay).await?;
         Ok(ingester)
@@ -116,7 +119,9 @@ impl Ingester {
     pub async fn failed(&self) -> Error {
         tokio::select! {
             e = self.0.wal.failed() => e.into(),
-            () = self.0.fenced.wait() => Error::Fenced,
+            () = self.0.fenced.wait() => {
+                Error::Fenced { recorded: self.0.fenced_by.load(Ordering::Acquire) }
+            }
         }
     }
 

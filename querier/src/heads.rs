@@ -89,6 +89,10 @@ impl Ingesters {
         if view.version == 0 {
             return Err(Error::Unavailable("the cluster is not known yet: retry".to_owned()));
         }
+        if view.readable().next().is_none() {
+            let message = "no partition is active yet: wait until the ingesters of one are ready";
+            return Err(Error::Unavailable(message.to_owned()));
+        }
         Ok(view)
     }
 

@@ -1,29 +1,23 @@
 //! Wires the roles of this process: the only place that knows whether a neighbour is here or behind gRPC.
 
+mod common;
 mod directory;
 mod membership;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use object_store::ObjectStore;
 use prometheus_client::registry::Registry;
-use skald_catalog::{Author, Catalog};
 use skald_compactor::Compactor;
 use skald_distributor::{Distributor, Listeners};
 use skald_ingester::Ingester;
-use skald_limits::Overrides;
 use skald_model::Chain;
-use skald_querier::Querier;
-use skald_ring::{Coordinator, Replica, StaticCoordinator};
 use skald_rpc::{Clients, Incarnation, IngesterApi, IngesterService};
-use skald_runtime::{CpuPool, Rng, SharedClock, Shutdown, SystemClock};
-use skald_store::metrics::CountingStore;
+use skald_runtime::{CpuPool, Shutdown};
 use skald_store::server::StorageService;
 use skald_wal::StdFs;
 use tokio::net::TcpListener;
@@ -33,9 +27,10 @@ use tracing::error;
 
 use crate::auth;
 use crate::cluster::{self, Seat};
-use crate::config::{Config, Roles};
+use crate::config::Config;
 use crate::registries::Registries;
-use crate::roles::directory::{Directory, Own};
+use crate::roles::common::{Common, common};
+use crate::roles::directory::Directory;
 use crate::roles::membership::{DataPath, Membership};
 
 /// How long removed blocks stay for readers in other processes.
@@ -75,20 +70,6 @@ pub(crate) enum StopError {
     Ingester(#[from] skald_ingester::Error),
     #[error("the ingester panicked")]
     Panicked(#[from] tokio::task::JoinError),
-}
-
-/// What every role stands on.
-struct Common {
-    config: Arc<Config>,
-    roles: Roles,
-    store: Arc<dyn ObjectStore>,
-    catalog: Catalog,
-    limits: Overrides,
-    clock: SharedClock,
-    rng: Rng,
-    coordinator: Arc<dyn Coordinator>,
-    /// With etcd.
-    membership: Option<Membership>,
 }
 
 /// Where this process listens.
@@ -175,116 +156,6 @@ pub(crate) async fn start(
         running.loops.push(skald_runtime::spawn("coordinator", taking_part));
     }
     Ok(running)
-}
-
-async fn common(
-    config: &Arc<Config>,
-    registries: &Registries,
-    at: Listening,
-    stop: &Shutdown,
-) -> Result<Common, StartError> {
-    let url = config.storage_url();
-    let store = skald_store::open(&url, &config.storage.options)
-        .map_err(|source| StartError::Open { url: url.clone(), source })?;
-    let metrics = registries.with("skald_store", skald_store::metrics::Metrics::register);
-    let store: Arc<dyn ObjectStore> = Arc::new(CountingStore::new(store, metrics));
-    skald_store::probe(store.as_ref()).await.map_err(|source| StartError::Probe { url, source })?;
-    let limits = overrides(config, registries, stop)?;
-    let clock: SharedClock = Arc::new(SystemClock);
-    let rng = Rng::from_entropy();
-    let roles = config.roles().unwrap_or_default();
-    let membership = match config.cluster.uses_etcd() {
-        true => Some(Membership::join(config, roles, at, &clock, &rng).await?),
-        false => None,
-    };
-    let alone = || Author { replica: config.cluster.replica_id.clone(), epoch: 0 };
-    let author = membership.as_ref().map_or_else(alone, Membership::author);
-    let catalog = Catalog::new(
-        Arc::clone(&store),
-        Arc::clone(&clock),
-        rng.clone(),
-        author,
-        config.catalog.clone(),
-    );
-    let coordinator: Arc<dyn Coordinator> = match &membership {
-        Some(membership) => Arc::new(membership.cluster.clone()),
-        None => Arc::new(fixed(config)?),
-    };
-    let config = Arc::clone(config);
-    Ok(Common { config, roles, store, catalog, limits, clock, rng, coordinator, membership })
-}
-
-fn overrides(
-    config: &Config,
-    registries: &Registries,
-    stop: &Shutdown,
-) -> Result<Overrides, StartError> {
-    let file = &config.overrides.file;
-    if file == Path::new("") {
-        return Ok(Overrides::fixed(config.limits.clone()));
-    }
-    let overrides = Overrides::load(file, config.limits.clone())?;
-    let metrics = registries.with("", skald_limits::ReloadMetrics::register);
-    let period = config.overrides.period.0;
-    let watch = skald_limits::watch(overrides.clone(), file.clone(), period, metrics, stop.clone());
-    skald_runtime::spawn("overrides", watch);
-    Ok(overrides)
-}
-
-/// The configured partitions, or one that the ingester of this process holds alone.
-fn fixed(config: &Config) -> Result<StaticCoordinator, StartError> {
-    match config.cluster.partitions.as_slice() {
-        [] => Ok(StaticCoordinator::alone(&config.cluster.replica_id)),
-        given => Ok(StaticCoordinator::new(given.to_vec())?),
-    }
-}
-
-// === impl Common ===
-
-impl Common {
-    fn distributor(&self, directory: &Arc<Directory>, registries: &Registries) -> Distributor {
-        registries.with("", |r| {
-            Distributor::new(
-                self.config.distributor.clone(),
-                Arc::clone(&self.coordinator),
-                Arc::clone(directory) as Arc<dyn skald_distributor::IngesterDirectory>,
-                self.limits.clone(),
-                Arc::clone(&self.clock),
-                r,
-            )
-        })
-    }
-
-    fn querier(&self, directory: &Arc<Directory>, registries: &Registries) -> Querier {
-        let parts = skald_querier::Dependencies {
-            coordinator: Arc::clone(&self.coordinator),
-            directory: Arc::clone(directory) as Arc<dyn skald_querier::IngesterDirectory>,
-            catalog: self.catalog.clone(),
-            store: Arc::clone(&self.store),
-            limits: self.limits.clone(),
-            clock: Arc::clone(&self.clock),
-        };
-        registries.with("skald_querier", |r| Querier::new(self.config.querier.clone(), parts, r))
-    }
-
-    /// What the ingester of this process is called by others.
-    fn own_replica(&self) -> Own {
-        let incarnation = self.membership.as_ref().and_then(|m| m.incarnation.as_ref());
-        Own {
-            id: self.config.cluster.replica_id.clone(),
-            epoch: incarnation.map_or(0, |own| own.epoch),
-        }
-    }
-
-    /// The partition that the ingester of this process belongs to.
-    fn own_partition(&self) -> Option<u32> {
-        if self.membership.is_some() {
-            return self.config.cluster.partition();
-        }
-        let view = self.coordinator.view();
-        let is_own = |r: &Replica| r.id.0 == self.config.cluster.replica_id;
-        view.partitions.iter().find(|p| p.replicas.iter().any(is_own)).map(|p| p.id)
-    }
 }
 
 // === impl Running ===
@@ -414,6 +285,11 @@ impl Running {
                 Some(ingester) => {
                     let error = ingester.failed().await;
                     error!(error = %Chain(&error), "ingester failed");
+                    if let (skald_ingester::Error::Fenced { recorded }, Some(membership)) =
+                        (&error, &self.membership)
+                    {
+                        membership.outlive(*recorded).await;
+                    }
                     error.to_string()
                 }
                 None => std::future::pending().await,

@@ -237,3 +237,23 @@ async fn no_tenant_sees_what_another_pushed() {
     let answer = cluster.post_as("b", "/api/v1/push", &[], snappy(&[0x0a, 2, 0x12, 0])).await;
     assert!(!answer.text.contains("hunter2"), "{}", answer.text);
 }
+
+#[tokio::test]
+async fn a_tenant_stays_in_its_shard() {
+    let limits = Limits { ingestion_tenant_shard_size: 2, ..Limits::default() };
+    let cluster = Cluster::new(5, 1, limits, Config::default());
+    let mut used = std::collections::BTreeSet::new();
+    for tenant in ["a", "b", "c", "d", "e", "f"] {
+        let before: Vec<usize> = cluster.ingesters.iter().map(|i| i.data.lock().n_items).collect();
+        assert_eq!(cluster.post_as(tenant, "/api/v1/push", &[], body(200)).await.status, 204);
+        let json = r#"{"streams":[{"stream":{"a":"b"},"values":[["1767225600000000000","x"]]}]}"#;
+        let headers = [("content-type", "application/json")];
+        cluster.post_as(tenant, "/loki/api/v1/push", &headers, json.into()).await;
+        let grown: Vec<usize> = (0..cluster.ingesters.len())
+            .filter(|&i| cluster.ingesters[i].data.lock().n_items > before[i])
+            .collect();
+        assert_eq!(grown.len(), 2, "{tenant} is in {grown:?}");
+        used.extend(grown);
+    }
+    assert!(used.len() > 2, "tenants do not share one shard: {used:?}");
+}

@@ -106,6 +106,18 @@ fn lock(dir: &Path) -> Result<File, ClaimError> {
     }
 }
 
+/// Has the next claim of the replica on this disk be above `epoch`, which commits of an earlier life of that name
+/// have: of one that a store knew which is gone.
+pub async fn claim_above(dir: &Path, epoch: u64) -> Result<(), ClaimError> {
+    if let Some(mut own) = disk::identity(dir).await?
+        && own.epoch < epoch
+    {
+        own.epoch = epoch;
+        disk::keep_identity(dir, &own).await?;
+    }
+    Ok(())
+}
+
 async fn own_identity(
     cluster: &str,
     replica: &str,

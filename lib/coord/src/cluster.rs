@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use skald_ring::{Coordinator, Replica, View};
 use skald_runtime::{HumanDuration, SharedClock, Shutdown};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -88,6 +89,8 @@ pub(crate) struct Inner {
     pub(crate) lease: Mutex<Option<LeaseId>>,
     pub(crate) picture: ArcSwap<Picture>,
     view: ArcSwap<View>,
+    /// The picture is that of an earlier life: what the store has now is believed instead.
+    is_of_disk: AtomicBool,
     /// Of the store at the last look.
     pub(crate) seen: AtomicU64,
     /// Look now.
@@ -99,6 +102,8 @@ pub(crate) struct Inner {
     pub(crate) trouble: Mutex<String>,
     /// A newer incarnation of this replica exists.
     pub(crate) fenced: Shutdown,
+    /// Since when this process has seen its partition joining, at which revision.
+    pub(crate) joining: Mutex<Option<(u64, Instant)>>,
     pub(crate) working: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
@@ -135,12 +140,14 @@ impl Cluster {
             lease: Mutex::default(),
             picture: ArcSwap::default(),
             view: ArcSwap::from_pointee(View::empty()),
+            is_of_disk: AtomicBool::new(false),
             seen: AtomicU64::new(0),
             wake: Notify::new(),
             begun: watch::Sender::new(0),
             ended: watch::Sender::new(0),
             trouble: Mutex::default(),
             fenced: Shutdown::new(),
+            joining: Mutex::default(),
             working: Mutex::default(),
         }));
         cluster.first_picture().await?;
@@ -150,7 +157,10 @@ impl Cluster {
 
     async fn first_picture(&self) -> Result<(), JoinError> {
         match self.0.disk.picture().await {
-            Ok(Some(last)) => self.publish(last),
+            Ok(Some(last)) => {
+                self.publish(last);
+                self.0.is_of_disk.store(true, Ordering::Release);
+            }
             Ok(None) => {}
             Err(error) => warn!(%error, "the last picture of the cluster cannot be read"),
         }
@@ -193,17 +203,15 @@ impl Cluster {
         };
         let picture = Picture::read(&inner.store.list(&inner.prefix).await?, &inner.prefix)?;
         inner.seen.store(picture.revision, Ordering::Release);
-        if picture.follows(&self.picture()) {
-            self.publish(picture.clone());
-            self.keep(&picture).await;
-        } else {
-            // Members and what is missing are dealt with by the picture as it is; the view stays.
-            warn!(
-                version = picture.version(),
-                "the coordinator has lost data, it is being written anew"
-            );
+        let starts_over = inner.is_of_disk.load(Ordering::Acquire) && picture.settings.is_some();
+        if !starts_over && !picture.follows(&self.picture()) {
             self.restore(&picture).await?;
+            let lost = "has lost data, it is being written anew";
+            return Err(StoreError::Unavailable(lost.to_owned()));
         }
+        self.publish(picture.clone());
+        inner.is_of_disk.store(false, Ordering::Release);
+        self.keep(&picture).await;
         inner.ended.send_modify(|ended| *ended = (*ended).max(n));
         Ok(())
     }

@@ -38,7 +38,9 @@ impl Cluster {
                 self.move_to(n, PartitionState::ReadOnly).await
             }
             state @ (PartitionState::ReadOnly | PartitionState::Removed) => Ok(state),
-            state @ PartitionState::Pending => Err(DrainError::State { n, state }),
+            state @ (PartitionState::Pending | PartitionState::Joining) => {
+                Err(DrainError::State { n, state })
+            }
         }
     }
 

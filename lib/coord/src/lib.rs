@@ -24,7 +24,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use crate::claim::{ClaimError, Incarnation, claim};
+pub use crate::claim::{ClaimError, Incarnation, claim, claim_above};
 pub use crate::cluster::{Cluster, JoinError, Neighbours, Process, Timing};
 pub use crate::drain::DrainError;
 pub use crate::etcd::{EtcdConfig, EtcdStore};

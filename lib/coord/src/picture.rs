@@ -82,9 +82,7 @@ impl Picture {
             replicas: at.record.replicas.iter().map(|seat| self.replica(seat)).collect(),
         };
         // A partition that was not complete before it was given up has no replica group.
-        let shown = self.partitions.iter().filter(|(_, at)| {
-            matches!(at.record.state, PartitionState::Active | PartitionState::ReadOnly)
-        });
+        let shown = self.partitions.iter().filter(|(_, at)| at.record.state.is_read());
         View::new(self.version(), shown.map(partition).collect())
     }
 
@@ -112,9 +110,7 @@ impl Picture {
     /// Whether readers of `self` ask fewer heads than those of `old` did: what the others had is in blocks, so
     /// that what is known of blocks must be read anew.
     pub fn relies_on_more_blocks(&self, old: &Self) -> bool {
-        let is_read = |at: &At<PartitionRecord>| {
-            matches!(at.record.state, PartitionState::Active | PartitionState::ReadOnly)
-        };
+        let is_read = |at: &At<PartitionRecord>| at.record.state.is_read();
         let left = |(n, at): (&u32, &At<PartitionRecord>)| {
             is_read(at) && !self.partitions.get(n).is_some_and(is_read)
         };
@@ -122,6 +118,11 @@ impl Picture {
             at.record.rebuilding && self.epochs.get(id).is_some_and(|now| !now.record.rebuilding)
         };
         old.partitions.iter().any(left) || old.epochs.iter().any(rebuilt)
+    }
+
+    /// Whether any partition takes writes.
+    pub fn has_active(&self) -> bool {
+        self.partitions.values().any(|at| at.record.state == PartitionState::Active)
     }
 
     /// Live members with a role, in order.

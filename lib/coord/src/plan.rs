@@ -21,6 +21,8 @@ pub struct Me {
     pub incarnation: Incarnation,
     /// Replayed and serving.
     pub ready: bool,
+    /// Its partition has been joining for so long that all who live know of it.
+    pub is_known: bool,
     /// Was in its partition when that was removed: it waits to be stopped and does not join again.
     pub drained: bool,
 }
@@ -105,12 +107,18 @@ fn seat(picture: &Picture, me: &Me, now_ms: i64) -> Option<Step> {
     }
     match record.state {
         PartitionState::Pending if is_complete(picture, me, &record) => {
-            record.state = PartitionState::Active;
-            record.since_ms = now_ms;
+            // Of the first one nobody can have read without it.
+            let next =
+                if picture.has_active() { PartitionState::Joining } else { PartitionState::Active };
+            (record.state, record.since_ms) = (next, now_ms);
             put(at.revision, &record, "all replicas are ready")
         }
+        PartitionState::Joining if me.is_known => {
+            (record.state, record.since_ms) = (PartitionState::Active, now_ms);
+            put(at.revision, &record, "all readers know it")
+        }
         PartitionState::ReadOnly => Some(Step::Retire),
-        PartitionState::Pending | PartitionState::Active | PartitionState::Removed => None,
+        _ => None,
     }
 }
 

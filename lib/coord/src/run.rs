@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use skald_ring::{Partition, PartitionState, quorum};
 use skald_runtime::Shutdown;
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::cluster::{Cluster, Neighbours};
@@ -75,13 +76,35 @@ impl Cluster {
         let mut wrote = self.write_settings().await?;
         wrote |= self.write_member().await?;
         let me = self.0.me.lock().clone();
-        if let Some(me) = me {
+        if let Some(mut me) = me {
             let picture = self.picture();
+            me.is_known = self.is_known(&picture, me.partition);
             for step in plan(&picture, &me, self.0.clock.now_ms()) {
                 wrote |= self.take(step, &picture, &me).await?;
             }
         }
         Ok(wrote)
+    }
+
+    /// Whether a partition has been joining for twice the time in which everybody looks.
+    fn is_known(&self, picture: &Picture, partition: u32) -> bool {
+        let at = picture.partitions.get(&partition);
+        let revision =
+            at.filter(|at| at.record.state == PartitionState::Joining).map(|at| at.revision);
+        let mut joining = self.0.joining.lock();
+        match (revision, *joining) {
+            (None, _) => {
+                *joining = None;
+                false
+            }
+            (Some(now), Some((seen, since))) if now == seen => {
+                since.elapsed() >= self.0.timing.list_interval.0 * 2
+            }
+            (Some(now), _) => {
+                *joining = Some((now, Instant::now()));
+                false
+            }
+        }
     }
 
     async fn take(&self, step: Step, picture: &Picture, me: &Me) -> Result<bool, StoreError> {
@@ -209,25 +232,32 @@ impl Cluster {
         Ok(self.0.store.put(&key, 0, encode(&settings), None).await?.is_some())
     }
 
-    /// Writes down again what a store has lost, as this process knew it.
+    /// Writes down again what a store has lost or forgotten, as this process knew it: all of it, or what came after
+    /// a backup that was put back. The settings last: with their version others take what they find.
     pub(crate) async fn restore(&self, found: &Picture) -> Result<(), StoreError> {
         let known = self.picture();
-        if found.settings.is_none() {
-            let settings = Settings {
-                replication_factor: self.0.replication_factor,
-                version_base: known.version() + VERSION_GAP,
-            };
-            self.put_settings(settings).await?;
-        }
         let prefix = &self.0.prefix;
-        for (id, at) in known.epochs.iter().filter(|(id, _)| !found.epochs.contains_key(*id)) {
-            let key = format!("{prefix}epochs/{id}");
-            self.0.store.put(&key, 0, encode(&at.record), None).await?;
+        for (id, at) in &known.epochs {
+            let there = found.epochs.get(id);
+            if there.is_none_or(|there| there.record.epoch < at.record.epoch) {
+                let (key, expected) =
+                    (format!("{prefix}epochs/{id}"), there.map_or(0, |t| t.revision));
+                self.0.store.put(&key, expected, encode(&at.record), None).await?;
+            }
         }
-        for (n, at) in known.partitions.iter().filter(|(n, _)| !found.partitions.contains_key(n)) {
-            self.put_partition(*n, 0, &at.record).await?;
+        for (n, at) in &known.partitions {
+            let there = found.partitions.get(n);
+            if there.is_none_or(|there| there.record != at.record) {
+                self.put_partition(*n, there.map_or(0, |t| t.revision), &at.record).await?;
+            }
         }
-        self.0.wake.notify_one();
+        let settings = Settings {
+            replication_factor: self.0.replication_factor,
+            version_base: known.version() + VERSION_GAP,
+        };
+        let key = format!("{prefix}settings");
+        let expected = found.settings.as_ref().map_or(0, |at| at.revision);
+        self.0.store.put(&key, expected, encode(&settings), None).await?;
         Ok(())
     }
 

@@ -10,6 +10,9 @@ use crate::otlp::OtlpConfig;
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     // --- metrics, writes ---
+    /// Partitions that a tenant's series and streams go to, so that a tenant that floods its own leaves the others'. 0 = all of
+    /// them. Default 0.
+    pub ingestion_tenant_shard_size: usize,
     /// Samples per second a tenant may push, to each distributor. 0 = unlimited. Default 0.
     pub ingestion_rate: f64,
     /// Samples a tenant may push at once above the rate. Default 0 = ten times `ingestion_rate`.
@@ -227,6 +230,7 @@ fn owned(names: &[&str]) -> Vec<String> {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            ingestion_tenant_shard_size: 0,
             ingestion_rate: 0.0,
             ingestion_burst_size: 0,
             max_global_series_per_user: 0,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use skald_model::{SeriesId, TenantId};
 
-use crate::slots::SlotTable;
+use crate::slots::{self, SlotTable};
 
 /// The stable name of an ingester, e.g. `ingester-zone-a-0`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,12 +43,21 @@ pub struct Replica {
 pub enum PartitionState {
     /// Gathers its replicas; neither written nor read.
     Pending,
+    /// Complete, and read although nobody writes to it yet: readers learn of it before its first data.
+    Joining,
     #[default]
     Active,
     /// Takes no new data; read until all of it is in blocks.
     ReadOnly,
     /// Everything it had is in blocks: nobody asks it.
     Removed,
+}
+
+impl PartitionState {
+    /// Whether readers ask its replicas.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Joining | Self::Active | Self::ReadOnly)
+    }
 }
 
 /// A replica group: RF ingesters that all hold the same data.
@@ -132,15 +141,19 @@ impl View {
         self.slots.owner(tenant.hash64(), id)
     }
 
+    /// The partitions that a tenant's new data goes to, if those are `size` of all; `None` for all of them, as for
+    /// size 0. Readers need not know: they ask every partition, so that a size may change at any time.
+    pub fn shard(&self, tenant: &TenantId, size: usize) -> Option<Vec<u32>> {
+        let all: Vec<u32> = self.writable().map(|p| p.id).collect();
+        (1..all.len()).contains(&size).then(|| slots::shard(tenant.hash64(), &all, size))
+    }
+
     pub fn partition(&self, id: u32) -> Option<&Arc<Partition>> {
         self.partitions.iter().find(|p| p.id == id)
     }
 
-    /// Partitions that may hold recent data: not those that never took a write, nor those that flushed all.
+    /// Partitions that may hold recent data, now or by the time that an answer is given.
     pub fn readable(&self) -> impl Iterator<Item = &Arc<Partition>> {
-        let holds = |p: &&Arc<Partition>| {
-            matches!(p.state, PartitionState::Active | PartitionState::ReadOnly)
-        };
-        self.partitions.iter().filter(holds)
+        self.partitions.iter().filter(|p| p.state.is_read())
     }
 }

@@ -20,6 +20,13 @@ pub enum ProbeError {
     },
 }
 
+impl ProbeError {
+    /// Whether the store may answer otherwise later: it was not reached, or had no time.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Failed { source: Error::Generic { .. } | Error::JoinError { .. }, .. })
+    }
+}
+
 /// Creates a small object under `probe/`, fails to create it again, reads it back and deletes it.
 pub async fn probe(store: &dyn ObjectStore) -> Result<(), ProbeError> {
     let key = Path::from(format!("probe/{:032x}", Rng::from_entropy().next_u128()));

@@ -1,5 +1,6 @@
 //! This process as a member of a cluster: its name and epoch, and what the data path does for the others.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use skald_coord::{Cluster, EtcdStore, Incarnation, KeyStore, Me, Neighbours, Pro
 use skald_model::TenantId;
 use skald_ring::Replica;
 use skald_runtime::{Rng, SharedClock};
+use tracing::warn;
 
 use crate::config::{Config, Roles};
 use crate::roles::directory::Directory;
@@ -19,6 +21,8 @@ use crate::roles::{Listening, StartError};
 pub(super) struct Membership {
     pub(super) cluster: Cluster,
     pub(super) incarnation: Option<Incarnation>,
+    /// Whose disk that is stands there.
+    wal_dir: PathBuf,
 }
 
 // === impl Membership ===
@@ -64,14 +68,14 @@ impl Membership {
         let clock = Arc::clone(clock);
         let cluster =
             Cluster::open(Arc::clone(&store), prefix.clone(), timing, process, clock).await?;
+        let wal_dir = config.data_dir.join("wal");
         let Some(partition) = settings.partition().filter(|_| roles.ingester) else {
-            return Ok(Self { cluster, incarnation: None });
+            return Ok(Self { cluster, incarnation: None, wal_dir });
         };
         let last = cluster.picture();
         let (name, replica) = (&settings.name, &settings.replica_id);
-        let dir = config.data_dir.join("wal");
         let incarnation =
-            skald_coord::claim(&*store, &prefix, name, replica, &dir, Some(&last), rng).await?;
+            skald_coord::claim(&*store, &prefix, name, replica, &wal_dir, Some(&last), rng).await?;
         cluster.set_ingester(Me {
             id: replica.clone(),
             zone: settings.zone.clone(),
@@ -80,9 +84,18 @@ impl Membership {
             replication_factor: settings.replication_factor,
             incarnation: incarnation.clone(),
             ready: false,
+            is_known: false,
             drained: false,
         });
-        Ok(Self { cluster, incarnation: Some(incarnation) })
+        Ok(Self { cluster, incarnation: Some(incarnation), wal_dir })
+    }
+
+    /// Has the next start claim an epoch above `recorded`. If this process was right to run, and the epoch is of an
+    /// earlier cluster over the same store, that start goes on; if not, it is told apart as ever.
+    pub(super) async fn outlive(&self, recorded: u64) {
+        if let Err(error) = skald_coord::claim_above(&self.wal_dir, recorded).await {
+            warn!(%error, "the epoch is not remembered");
+        }
     }
 
     /// Who signs the commits of this process.

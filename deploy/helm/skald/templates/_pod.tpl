@@ -81,9 +81,9 @@ containers:
     {{- end }}
     # An hour for replay. Liveness asks only whether the process answers.
     startupProbe:
-      httpGet: { path: /ready, port: http }
-      periodSeconds: 10
-      failureThreshold: 360
+      httpGet: { path: /livez, port: http }
+      periodSeconds: 1
+      failureThreshold: 60
     readinessProbe:
       httpGet: { path: /ready, port: http }
       periodSeconds: 5

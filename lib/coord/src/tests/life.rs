@@ -25,6 +25,28 @@ async fn a_partition_takes_data_once_all_its_replicas_are_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_further_partition_is_read_before_it_is_written() {
+    let mut world = World::of_three().await;
+    for zone in ['a', 'b', 'c'] {
+        world.start(zone, 1).await;
+    }
+    let joining = |w: &World| w.state("ingester-a-0", 1) == Some(PartitionState::Joining);
+    for _ in 0..300 {
+        world.pass(1).await;
+        if joining(&world) {
+            break;
+        }
+    }
+    world.pass(15).await;
+    for node in world.nodes.values() {
+        let view = node.cluster.view();
+        assert_eq!((view.writable().count(), view.readable().count()), (1, 2));
+    }
+    world.pass(20).await;
+    assert_eq!(world.state("ingester-a-0", 1), Some(PartitionState::Active));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_takes_a_new_epoch_and_keeps_its_seat() {
     let mut world = World::of_three().await;
     let before = world.replica("ingester-a-0", "ingester-b-0").epoch;
@@ -56,7 +78,7 @@ async fn a_drained_partition_is_flushed_and_then_left_out() {
     for zone in ['a', 'b', 'c'] {
         world.start(zone, 1).await;
     }
-    world.pass(40).await;
+    world.pass(60).await;
     assert_eq!(world.state("ingester-a-0", 1), Some(PartitionState::Active));
     world.told.dead.lock().extend([name('a', 0), name('b', 0)]);
     let drained = world.of("ingester-c-1").drain(0).await;
@@ -86,7 +108,7 @@ async fn a_drained_partition_is_flushed_and_then_left_out() {
         world.stop(&name(zone, 0)).await;
         world.start(zone, 0).await;
     }
-    world.pass(40).await;
+    world.pass(70).await;
     assert_eq!(world.state("ingester-a-1", 0), Some(PartitionState::Active));
 }
 
@@ -96,13 +118,13 @@ async fn a_drain_can_be_taken_back() {
     for zone in ['a', 'b', 'c'] {
         world.start(zone, 1).await;
     }
-    world.pass(40).await;
+    world.pass(60).await;
     world.told.dead.lock().extend(['a', 'b', 'c'].map(|z| name(z, 1)));
     world.of("ingester-a-0").drain(1).await.unwrap();
     world.pass(20).await;
     assert_eq!(world.of("ingester-a-0").undrain(1).await, Ok(PartitionState::Active));
     world.told.dead.lock().clear();
-    world.pass(40).await;
+    world.pass(60).await;
     assert_eq!(world.state("ingester-b-1", 1), Some(PartitionState::Active));
     assert_eq!(world.of("ingester-a-0").drain(7).await, Err(DrainError::Unknown(7)));
 }

@@ -59,6 +59,9 @@ async fn one_disk_has_one_process() {
     assert!(error.to_string().contains("in use by another process"), "{error}");
     drop(first);
     assert_eq!(claim("x").await.unwrap().epoch, 2);
+    crate::claim_above(dir.path(), 9).await.unwrap();
+    crate::claim_above(dir.path(), 3).await.unwrap();
+    assert_eq!(claim("x").await.unwrap().epoch, 10);
     let error = claim("y").await.unwrap_err();
     assert!(error.to_string().contains("belongs to replica x"), "{error}");
     world.stop("ingester-a-0").await;
@@ -127,4 +130,60 @@ async fn a_store_that_lost_everything_is_written_anew() {
     assert_eq!(world.replica("ingester-a-0", "ingester-c-0").epoch, 2);
     let versions: Vec<u64> = world.nodes.values().map(|n| n.cluster.view().version).collect();
     assert!(versions.windows(2).all(|w| w[0] == w[1]), "{versions:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_backup_of_the_store_is_brought_up_to_date() {
+    let mut world = World::of_three().await;
+    let backup = world.store.backup().await;
+    for zone in ['a', 'b', 'c'] {
+        world.start(zone, 1).await;
+    }
+    world.stop("ingester-b-0").await;
+    world.start('b', 0).await;
+    world.pass(60).await;
+    let version = world.of("ingester-a-0").view().version;
+    world.store.put_back(backup);
+    for _ in 0..40 {
+        world.pass(1).await;
+        assert_eq!(world.of("ingester-c-0").view().writable().count(), 2, "nobody goes back");
+    }
+    let view = world.of("ingester-a-1").view();
+    assert!(view.version > version, "{} {version}", view.version);
+    assert_eq!(world.replica("ingester-a-1", "ingester-b-0").epoch, 2);
+    assert!(world.of("ingester-a-1").trouble().is_none());
+    world.stop("ingester-c-1").await;
+    world.start('c', 1).await;
+    world.pass(30).await;
+    assert_eq!(world.replica("ingester-a-0", "ingester-c-1").epoch, 2, "all goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_process_remembers_of_another_cluster_is_not_written_down() {
+    let mut world = World::of_three().await;
+    for zone in ['a', 'b', 'c'] {
+        world.start(zone, 1).await;
+    }
+    world.pass(60).await;
+    world.kill("ingester-c-1").await;
+    for zone in ['a', 'b', 'c'] {
+        world.stop(&name(zone, 0)).await;
+    }
+    world.kill("ingester-a-1").await;
+    world.kill("ingester-b-1").await;
+    // A new cluster of the same name, on new disks.
+    world.store.lose_everything();
+    for zone in ['a', 'b', 'c'] {
+        world.lose_disk(&name(zone, 0));
+        world.start(zone, 0).await;
+    }
+    world.pass(40).await;
+    world.start('c', 1).await;
+    world.pass(40).await;
+    assert_eq!(
+        world.state("ingester-a-0", 1),
+        Some(PartitionState::Pending),
+        "it joins as a new one"
+    );
+    assert_eq!(world.of("ingester-c-1").view().readable().count(), 1);
 }

@@ -35,6 +35,19 @@ impl Switched {
         *self.inner.lock() = Arc::default();
     }
 
+    /// What a restored backup of now would have.
+    pub(super) async fn backup(&self) -> Arc<MemoryStore> {
+        let (from, to) = (Arc::clone(&self.inner.lock()), MemoryStore::default());
+        for entry in from.list(PREFIX).await.unwrap().entries {
+            to.put(&entry.key, 0, entry.value, None).await.unwrap();
+        }
+        Arc::new(to)
+    }
+
+    pub(super) fn put_back(&self, backup: Arc<MemoryStore>) {
+        *self.inner.lock() = backup;
+    }
+
     fn store(&self) -> Result<Arc<MemoryStore>, StoreError> {
         match self.away.load(Ordering::SeqCst) {
             true => Err(StoreError::Unavailable("is away".to_owned())),
@@ -172,6 +185,7 @@ impl World {
             replication_factor: 3,
             incarnation: claimed,
             ready: false,
+            is_known: false,
             drained: false,
         });
         cluster.set_ready();
