@@ -79,3 +79,60 @@ pub fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, StoreEr
     }
     serde_json::from_slice(value).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values in docs/formats/cluster.md, which older and newer processes read.
+    #[test]
+    fn records_look_as_they_always_did() {
+        fn same<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
+            record: &T,
+            text: &str,
+        ) {
+            assert_eq!(std::str::from_utf8(&encode(record)).unwrap(), text);
+            assert_eq!(decode::<T>("k", text.as_bytes()).as_ref(), Ok(record));
+            let newer = text.replacen('{', "{\"of_the_future\":[1],", 1);
+            assert_eq!(decode::<T>("k", newer.as_bytes()).as_ref(), Ok(record));
+        }
+        let settings = Settings { replication_factor: 3, version_base: 0 };
+        same(&settings, r#"{"replication_factor":3,"version_base":0}"#);
+        let member = Member {
+            addr: "10.0.0.3:9095".to_owned(),
+            http: "10.0.0.3:3100".to_owned(),
+            zone: "a".to_owned(),
+            roles: vec!["ingester".to_owned()],
+            version: "0.1.0".to_owned(),
+            epoch: 7,
+            ready: true,
+        };
+        same(
+            &member,
+            r#"{"addr":"10.0.0.3:9095","http":"10.0.0.3:3100","zone":"a","roles":["ingester"],"version":"0.1.0","epoch":7,"ready":true}"#,
+        );
+        let id = "ingester-zone-a-3".to_owned();
+        let seat = Seat { id, zone: "a".to_owned(), addr: "10.0.0.3:9095".to_owned() };
+        let (state, since_ms) = (PartitionState::Active, 1_767_225_600_000);
+        let partition = PartitionRecord { state, since_ms, replicas: vec![seat] };
+        same(
+            &partition,
+            r#"{"state":"active","since_ms":1767225600000,"replicas":[{"id":"ingester-zone-a-3","zone":"a","addr":"10.0.0.3:9095"}]}"#,
+        );
+        let disk = "000102030405060708090a0b0c0d0e0f".to_owned();
+        let epoch = EpochRecord { epoch: 7, disk, rebuilding: false };
+        same(&epoch, r#"{"epoch":7,"disk":"000102030405060708090a0b0c0d0e0f","rebuilding":false}"#);
+    }
+
+    #[test]
+    fn what_is_no_record_is_an_error() {
+        for bad in [&b""[..], b"{}", b"[]", b"{\"epoch\":-1,\"disk\":\"\"}", &[0xff; 10]] {
+            assert!(
+                matches!(decode::<EpochRecord>("k", bad), Err(StoreError::Corrupt(_))),
+                "{bad:?}"
+            );
+        }
+        let long = vec![b' '; MAX_VALUE + 1];
+        assert!(decode::<Settings>("k", &long).unwrap_err().to_string().contains("65537 bytes"));
+    }
+}
