@@ -170,6 +170,14 @@ impl PackedLines {
         Ok(true)
     }
 
+    /// Takes no more early looks: from now on lines are built whole.
+    fn stop_looking(&mut self) {
+        (self.look, self.fields) = (None, None);
+        for open in self.found.iter_mut().chain(&mut self.open) {
+            open.reduced = None;
+        }
+    }
+
     /// Searches all packs at hand and lets go of those that have no line with all needles. Returns the
     /// rows of the others.
     fn search_ahead(&mut self) -> Result<Rows, ParquetError> {
@@ -225,7 +233,7 @@ where
         let range = self.search.useful_range();
         let mut keep: Vec<bool> = times.iter().map(|t| range.contains(*t)).collect();
         if self.lines.look.as_ref().is_some_and(|look| !look.pays()) {
-            (self.lines.look, self.lines.fields, self.lines.open) = (None, None, None);
+            self.lines.stop_looking();
         }
         let metadata = match &self.lines.look {
             Some(_) => LabelBatch::of(batch, METADATA_PREFIX)?.sets(keep.len(), |row| keep[row])?,

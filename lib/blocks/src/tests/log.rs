@@ -511,3 +511,35 @@ async fn fields_shorten_lines_and_an_early_look_drops_them() {
     let expected: Vec<String> = (1..600).map(|i| line(i * 5)).collect();
     assert_eq!(found, expected);
 }
+
+#[tokio::test]
+async fn lines_stay_whole_when_an_early_look_is_given_up() {
+    #[derive(Debug)]
+    struct Any;
+    impl EntryTest for Any {
+        fn begin(&self) -> Test {
+            Box::new(|_, _, _, _| true)
+        }
+    }
+    let shelf = Shelf::new();
+    let text = "a text that makes the lines long enough for several packs".repeat(4);
+    let line = |i: i64| format!("{{\"n\":{i},\"status\":200,\"text\":\"{text}\"}}");
+    let entries = (0..20_000).map(|i| entry(i * SEC, &line(i), &[])).collect();
+    let reader = shelf.logs(&log_block(vec![(app("a"), entries)], options())).await;
+    let fields = Arc::new(Fields { syntax: Syntax::Json, names: vec!["status".to_owned()] });
+    for needles in [vec![], vec![Bytes::from_static(b"status")]] {
+        let search = LogSearch {
+            matchers: Vec::new(),
+            range: TimeRange::ALL,
+            needles,
+            wanted: LogSelect::default(),
+            streams: Streams::All,
+            early: Some(Early { fields: Arc::clone(&fields), test: Arc::new(Any) }),
+            useful: None,
+        };
+        let got = reader.found(&search).await.unwrap();
+        let found: Vec<&str> = got[0].entries.iter().map(|e| e.text()).collect();
+        let expected: Vec<String> = (0..20_000).map(line).collect();
+        assert!(found == expected, "{}", search.needles.len());
+    }
+}
