@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::log::{Pack, Stream};
+use crate::log::{Grams, Pack, Stream};
 use crate::lru::Lru;
 use crate::metric::{Column, Grids, Page};
 use crate::object::Footer;
@@ -49,6 +49,7 @@ enum Part {
 enum Stored {
     Footer(Arc<Footer>),
     Bytes(Bytes),
+    Grams(Arc<Grams>),
     Packs(Arc<[Pack]>),
     Grids(Arc<Grids>),
     Streams(Arc<[Stream]>),
@@ -106,8 +107,11 @@ impl FooterCache {
     }
 
     /// The gram filters of a log block.
-    pub(crate) fn grams(&self, path: &Arc<str>) -> Option<Bytes> {
-        self.bytes(path, Part::Grams)
+    pub(crate) fn grams(&self, path: &Arc<str>) -> Option<Arc<Grams>> {
+        match self.footers.get(&(Arc::clone(path), Part::Grams))? {
+            Stored::Grams(grams) => Some(grams),
+            _ => None,
+        }
     }
 
     /// Where the packs of a log block lie.
@@ -150,8 +154,9 @@ impl FooterCache {
         self.put_bytes(path, Part::Directory, bytes);
     }
 
-    pub(crate) fn put_grams(&self, path: &Arc<str>, bytes: Bytes) {
-        self.put_bytes(path, Part::Grams, bytes);
+    pub(crate) fn put_grams(&self, path: &Arc<str>, grams: Arc<Grams>) {
+        let size = path.len() + grams.size_bytes();
+        self.footers.put((Arc::clone(path), Part::Grams), Stored::Grams(grams), size);
     }
 
     pub(crate) fn put_packs(&self, path: &Arc<str>, packs: Arc<[Pack]>) {

@@ -24,6 +24,7 @@ mod whole;
 mod write;
 
 pub(crate) use self::directory::Stream;
+pub(crate) use self::grams::Grams;
 pub(crate) use self::packs::Pack;
 pub use self::read::{LogReader, LogSelect, LogStats, Metadata};
 pub use self::rows::LogRows;

@@ -7,6 +7,7 @@ mod load;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +25,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataP
 use skald_model::{Signal, TenantId};
 use tokio::task::spawn_blocking;
 
-use self::load::Loader;
+use self::load::{Loader, MAX_HOLE};
 use crate::chunks::bad;
 use crate::columns::LABEL_PREFIX;
 use crate::integrity::{Mark, Stripes};
@@ -256,7 +257,16 @@ impl Object {
     }
 
     pub(crate) async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
-        self.loader().fetch(ranges, &self.footer.stripes).await
+        self.fetch_over(ranges, MAX_HOLE).await
+    }
+
+    /// As [`fetch`](Self::fetch); what lies between two ranges is read with them up to `max_hole` bytes of it.
+    pub(crate) async fn fetch_over(
+        &self,
+        ranges: &[Range<u64>],
+        max_hole: u64,
+    ) -> Result<Vec<Bytes>, Error> {
+        self.loader().fetch(ranges, max_hole, &self.footer.stripes).await
     }
 
     fn loader(&self) -> Loader<'_> {
@@ -310,14 +320,23 @@ impl Object {
         let stop = StopOnDrop(Arc::default());
         let mut work =
             Work { decoder, stop: Arc::clone(&stop.0), state, each, n_rows: 0, n_bytes: 0 };
+        // The first step decodes nothing: it says which bytes are wanted.
+        let mut first = Some(catch_unwind(AssertUnwindSafe(|| work.run())));
         loop {
-            let (step, back) = spawn_blocking(move || {
-                let mut work = work;
-                (work.run(), work)
-            })
-            .await
-            .map_err(|e| self.loader().failed(&e))?;
-            work = back;
+            let step = match first.take() {
+                Some(Ok(step)) => step,
+                Some(Err(_)) => return Err(self.corrupt("decoder gave up")),
+                None => {
+                    let (step, back) = spawn_blocking(move || {
+                        let mut work = work;
+                        (work.run(), work)
+                    })
+                    .await
+                    .map_err(|e| self.loader().failed(&e))?;
+                    work = back;
+                    step
+                }
+            };
             match step.map_err(|e| self.corrupt(e))? {
                 None => break,
                 Some(ranges) => {

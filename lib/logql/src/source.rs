@@ -143,6 +143,11 @@ pub trait EntrySource: Send + Sync + Debug {
     /// as written), without duplicates. Cancel-safe.
     async fn select(&self, req: &SelectEntries) -> Result<Vec<StreamEntries>, SourceError>;
 
+    /// About how many stored lines would be looked at, where that is cheap to tell from the needles.
+    async fn lines_to_search(&self, _req: &SelectEntries) -> Result<Option<usize>, SourceError> {
+        Ok(None)
+    }
+
     /// As [`select`](Self::select), but hands the entries on as they are read, in
     /// pieces and in no order of streams and pieces; only entries of a stream that have the same time
     /// come in their order. Returns early, without an error, when the sink

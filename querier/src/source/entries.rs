@@ -38,6 +38,12 @@ impl EntrySource for LogSource {
         found.map_err(|e| failed(&e))
     }
 
+    async fn lines_to_search(&self, req: &SelectEntries) -> Result<Option<usize>, SourceError> {
+        let scope = self.scope.with_fresh_memory();
+        let found = super::reading::lines_left(&self.fanout, &scope, &question(req)).await;
+        found.map(Some).map_err(|e| failed(&e))
+    }
+
     async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {
         let (fanout, scope) = (self.fanout.clone(), self.scope.with_fresh_memory());
         let metadata = match &req.metadata {

@@ -71,6 +71,15 @@ struct UntilBroken {
 /// A batch went to the sink already.
 struct HandedOn;
 
+/// Lines of a block.
+struct Counted(usize);
+
+impl Size for Counted {
+    fn size_bytes(&self) -> usize {
+        0
+    }
+}
+
 impl Size for HandedOn {
     fn size_bytes(&self) -> usize {
         0
@@ -269,6 +278,29 @@ impl Reading {
         }
         Ok(())
     }
+}
+
+/// How many lines of blocks a search would look at.
+pub(super) async fn lines_left(
+    fanout: &Fanout,
+    scope: &Scope,
+    select: &SelectEntries,
+) -> Result<usize, Error> {
+    let search = Arc::new(LogSearch {
+        matchers: select.matchers.clone(),
+        range: select.range,
+        needles: select.needles.clone(),
+        wanted: LogSelect::default(),
+        streams: Streams::All,
+        early: None,
+        useful: None,
+    });
+    let read = |block: Block| {
+        let search = Arc::clone(&search);
+        async move { block.logs().await?.rows_left(&search).await.map(Counted) }.boxed()
+    };
+    let counts = fanout.blocks.read(scope, wanted(select.range, 0), read).await?;
+    Ok(counts.iter().map(|Counted(n)| n).sum())
 }
 
 // === impl Attempt ===

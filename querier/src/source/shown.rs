@@ -55,6 +55,10 @@ impl EntrySource for Shown {
             .map_err(|e| SourceError { kind: ErrorKind::Internal, message: e.to_string() })
     }
 
+    async fn lines_to_search(&self, req: &SelectEntries) -> Result<Option<usize>, SourceError> {
+        self.inner.lines_to_search(req).await
+    }
+
     async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {
         let deletes = self.deletes(req)?;
         if deletes.is_empty() {

@@ -40,14 +40,21 @@ pub(super) struct GramsWriter {
     n_bytes: usize,
 }
 
-/// The filter of a run of rows.
+/// The filters of a block.
 #[derive(Debug)]
-pub(super) struct Run<'a> {
-    pub(super) rows: Range<usize>,
-    /// As they stand in the block.
-    pub(super) bytes: &'a [u8],
+pub(crate) struct Grams {
+    bytes: Bytes,
+    /// In row order; none if a newer writer made them.
+    runs: Option<Vec<Run>>,
+}
+
+/// Where the filter of a run of rows lies.
+#[derive(Debug)]
+struct Run {
+    rows: Range<usize>,
+    /// As it stands in the block: its last bytes are the bits.
+    at: Range<usize>,
     log2: u8,
-    bits: &'a [u8],
 }
 
 /// The grams of needles: what a run must have all of.
@@ -119,37 +126,58 @@ impl GramsWriter {
     }
 }
 
-// === impl Run ===
+// === impl Grams ===
 
-impl<'a> Run<'a> {
-    fn take(rest: &mut &'a [u8], row: usize) -> Result<Self, ParquetError> {
-        let whole = *rest;
-        let n = take_uvarint(rest).and_then(|n| usize::try_from(n).ok());
-        let end = n.and_then(|n| row.checked_add(n)).ok_or_else(early)?;
-        let (log2, tail) = rest.split_first().ok_or_else(early)?;
-        if !(MIN_LOG2_BITS..=LOG2_BITS).contains(log2) {
-            return Err(bad("gram filter of unknown size"));
+impl Grams {
+    /// Finds the runs of filters over `n_rows` rows.
+    pub(super) fn parse(bytes: Bytes, n_rows: usize) -> Result<Self, ParquetError> {
+        let (version, mut rest) = bytes.split_first().ok_or_else(early)?;
+        if *version != VERSION {
+            return Ok(Self { bytes, runs: None });
         }
-        let (bits, tail) = tail.split_at_checked(1 << (log2 - 3)).ok_or_else(early)?;
-        *rest = tail;
-        let bytes = &whole[..whole.len() - tail.len()];
-        Ok(Self { rows: row..end, bytes, log2: *log2, bits })
+        let (mut runs, mut row) = (Vec::new(), 0);
+        while !rest.is_empty() {
+            let start = bytes.len() - rest.len();
+            let (rows, log2) = take_run(&mut rest, row)?;
+            row = rows.end;
+            runs.push(Run { rows, at: start..bytes.len() - rest.len(), log2 });
+        }
+        if row != n_rows {
+            return Err(bad("gram filters do not cover the rows"));
+        }
+        Ok(Self { bytes, runs: Some(runs) })
+    }
+
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.bytes.len() + self.runs.as_ref().map_or(0, |runs| size_of_val(runs.as_slice()))
+    }
+
+    /// The rows and bytes of each run, as they stand in the block.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (Range<usize>, Bytes)> {
+        let runs = self.runs.as_deref().unwrap_or_default().iter();
+        runs.map(|run| (run.rows.clone(), self.bytes.slice(run.at.clone())))
+    }
+
+    fn bits(&self, run: &Run) -> &[u8] {
+        let len = 1usize << (run.log2 - 3);
+        run.at
+            .end
+            .checked_sub(len)
+            .and_then(|start| self.bytes.get(start..run.at.end))
+            .unwrap_or(&[])
     }
 }
 
-/// The runs of gram filters over `n_rows` rows, in row order; none if a newer writer made them.
-pub(super) fn runs(grams: &[u8], n_rows: usize) -> Result<Option<Vec<Run<'_>>>, ParquetError> {
-    let (version, mut rest) = grams.split_first().ok_or_else(early)?;
-    if *version != VERSION {
-        return Ok(None);
+/// The rows of a run that begins at `row`, and the size of its filter.
+fn take_run(rest: &mut &[u8], row: usize) -> Result<(Range<usize>, u8), ParquetError> {
+    let n = take_uvarint(rest).and_then(|n| usize::try_from(n).ok());
+    let end = n.and_then(|n| row.checked_add(n)).ok_or_else(early)?;
+    let (log2, tail) = rest.split_first().ok_or_else(early)?;
+    if !(MIN_LOG2_BITS..=LOG2_BITS).contains(log2) {
+        return Err(bad("gram filter of unknown size"));
     }
-    let (mut runs, mut row) = (Vec::new(), 0);
-    while !rest.is_empty() {
-        let run = Run::take(&mut rest, row)?;
-        row = run.rows.end;
-        runs.push(run);
-    }
-    if row == n_rows { Ok(Some(runs)) } else { Err(bad("gram filters do not cover the rows")) }
+    *rest = tail.get(1 << (log2 - 3)..).ok_or_else(early)?;
+    Ok((row..end, *log2))
 }
 
 // === impl Wanted ===
@@ -170,18 +198,13 @@ impl Wanted {
         self.0.is_empty()
     }
 
-    /// The rows whose lines may hold all needles, as far as runs meet `of`.
-    pub(super) fn rows(
-        &self,
-        grams: &[u8],
-        n_rows: usize,
-        of: &Rows,
-    ) -> Result<Rows, ParquetError> {
+    /// Those of `rows` whose lines may hold all needles.
+    pub(super) fn among(&self, rows: &Rows, grams: &Grams) -> Rows {
         // A newer writer's filter says nothing to us.
-        let Some(runs) = runs(grams, n_rows)? else { return Ok(Rows::all(n_rows)) };
-        let meeting = of.overlapping(&runs, |run| run.rows.clone());
-        let may_have = meeting.filter(|run| self.may_be_in(run.bits, run.log2));
-        Ok(may_have.map(|run| run.rows.clone()).collect())
+        let Some(runs) = &grams.runs else { return rows.clone() };
+        let meeting = rows.overlapping(runs, |run| run.rows.clone());
+        let may_have = meeting.filter(|run| self.may_be_in(grams.bits(run), run.log2));
+        rows.intersect(&may_have.map(|run| run.rows.clone()).collect())
     }
 
     fn may_be_in(&self, bits: &[u8], log2: u8) -> bool {
@@ -268,7 +291,8 @@ mod tests {
 
     fn search(grams: &[u8], n_rows: usize, needle: &str) -> Rows {
         let wanted = Wanted::new(&[Bytes::copy_from_slice(needle.as_bytes())]);
-        wanted.rows(grams, n_rows, &Rows::all(n_rows)).unwrap()
+        let grams = Grams::parse(Bytes::copy_from_slice(grams), n_rows).unwrap();
+        wanted.among(&Rows::all(n_rows), &grams)
     }
 
     fn rows(lines: &[String], needle: &str) -> Rows {
@@ -317,7 +341,10 @@ mod tests {
         writer.push(b"some line of text");
         let whole = writer.finish();
         let wanted = Wanted::new(&[Bytes::from_static(b"other line of text")]);
-        let rows = |grams: &[u8], n| wanted.rows(grams, n, &Rows::all(n));
+        let rows = |grams: &[u8], n| {
+            let grams = Grams::parse(Bytes::copy_from_slice(grams), n)?;
+            Ok::<_, ParquetError>(wanted.among(&Rows::all(n), &grams))
+        };
         assert!(rows(&whole, 1).is_ok());
         assert!(rows(&whole, 2).is_err());
         for len in 0..whole.len() {

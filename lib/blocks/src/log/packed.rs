@@ -33,6 +33,12 @@ use crate::selection::Rows;
 /// Packs read together at first, when it is not known yet whether more are wanted, and at most.
 const FIRST_PACKS: usize = 4;
 const MOST_PACKS: usize = 32;
+const FEW_PACKS: usize = 12;
+/// About a pack: what a search passes over is mostly more, and not worth reading.
+const MAX_HOLE: u64 = 128 << 10;
+
+/// So many rows between two that are wanted are read with them.
+const SMALL_GAP: usize = 32;
 
 /// Lines of the packs that are at hand.
 pub(super) struct PackedLines {
@@ -122,16 +128,13 @@ impl PackedLines {
         if self.open.as_ref().is_none_or(|open| !open.rows.contains(&row)) {
             self.open = Some(self.open_pack(row)?);
         }
-        let Some(Open { rows, lines, matches: Some(matches), reduced, n_built }) = &mut self.open
-        else {
-            return Ok(false);
-        };
-        let local = row - rows.start;
-        let known = matches.iter().map(|m| lines.known(m, local));
-        let known = known.min().unwrap_or(Known::Has);
+        let Some(open) = &mut self.open else { return Ok(false) };
+        let local = row - open.rows.start;
+        let known = open.known(local);
         if known == Known::Lacks {
             return Ok(false);
         }
+        let Open { lines, reduced, n_built, .. } = open;
         let start = text.len();
         let mut build = |text: &mut Vec<u8>| {
             let start = text.len();
@@ -179,7 +182,7 @@ impl PackedLines {
     }
 
     /// Searches all packs at hand and lets go of those that have no line with all needles. Returns the
-    /// rows of the others.
+    /// rows whose lines may have them.
     fn search_ahead(&mut self) -> Result<Rows, ParquetError> {
         for (rows, bytes) in std::mem::take(&mut self.packs) {
             let open = self.open_bytes(rows, bytes)?;
@@ -187,7 +190,7 @@ impl PackedLines {
                 self.found.push_back(open);
             }
         }
-        Ok(self.found.iter().map(|open| open.rows.clone()).collect())
+        Ok(self.found.iter().flat_map(Open::wanted_rows).collect())
     }
 
     fn open_pack(&mut self, row: usize) -> Result<Open, ParquetError> {
@@ -217,6 +220,29 @@ impl PackedLines {
         }
         let reduced = self.fields.as_ref().map(|wanted| lines.reduce(wanted));
         Ok(Open { rows, lines, matches: Some(matches), reduced, n_built: 0 })
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// The rows whose lines are not ruled out, with small gaps that are not worth a step of the reader.
+    fn wanted_rows(&self) -> Vec<Range<usize>> {
+        let mut out: Vec<Range<usize>> = Vec::new();
+        for local in (0..self.rows.len()).filter(|local| self.known(*local) != Known::Lacks) {
+            let row = self.rows.start + local;
+            match out.last_mut() {
+                Some(last) if row - last.end <= SMALL_GAP => last.end = row + 1,
+                _ => out.push(row..row + 1),
+            }
+        }
+        out
+    }
+
+    /// Whether a line has all needles.
+    fn known(&self, local: usize) -> Known {
+        let Some(matches) = &self.matches else { return Known::Lacks };
+        matches.iter().map(|m| self.lines.known(m, local)).min().unwrap_or(Known::Has)
     }
 }
 
@@ -311,7 +337,7 @@ impl LogReader {
         packs: &[&Pack],
     ) -> Result<VecDeque<(Range<usize>, Bytes)>, Error> {
         let ranges: Vec<Range<u64>> = packs.iter().map(|p| p.at.clone()).collect();
-        let bytes = self.object.fetch(&ranges).await?;
+        let bytes = self.object.fetch_over(&ranges, MAX_HOLE).await?;
         Ok(packs.iter().map(|p| p.rows.clone()).zip(bytes).collect())
     }
 
@@ -337,7 +363,9 @@ impl LogReader {
         let mut state = Scanning { entries, lines, search: search.clone(), each };
         let packs = self.packs().await?;
         let with_rows: Vec<&Pack> = rows.overlapping(&packs, |p| p.rows.clone()).collect();
-        let (mut rest, mut n) = (with_rows.as_slice(), FIRST_PACKS);
+        // The few that may have a text are read at once.
+        let few = !search.needles.is_empty() && with_rows.len() <= FEW_PACKS;
+        let (mut rest, mut n) = (with_rows.as_slice(), if few { FEW_PACKS } else { FIRST_PACKS });
         let broken_off = Arc::new(AtomicBool::new(false));
         while !rest.is_empty() {
             let range = search.useful_range();

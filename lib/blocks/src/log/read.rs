@@ -16,7 +16,7 @@ use skald_codec::lines::Fields;
 use skald_model::{Labels, Matcher, StreamEntries, TenantId, TimeRange};
 
 use super::directory::{self, Stream};
-use super::grams::Wanted;
+use super::grams::{Grams, Wanted};
 use super::rows::LogRows;
 use super::scan::{LogSearch, Streams};
 use super::write::{
@@ -293,23 +293,23 @@ impl LogReader {
             return Ok(rows);
         }
         let Some(grams) = self.grams().await? else { return Ok(rows) };
-        let n_rows = self.object.footer.n_rows();
-        let found = wanted.rows(&grams, n_rows, &rows).map_err(|e| self.object.corrupt(e))?;
-        Ok(rows.intersect(&found))
+        Ok(wanted.among(&rows, &grams))
     }
 
     /// The gram filters; blocks of the first releases have none.
-    pub(super) async fn grams(&self) -> Result<Option<Bytes>, Error> {
+    pub(super) async fn grams(&self) -> Result<Option<Arc<Grams>>, Error> {
         let object = &self.object;
-        if let Some(bytes) = object.cache.grams(object.path()) {
-            return Ok(Some(bytes));
+        if let Some(grams) = object.cache.grams(object.path()) {
+            return Ok(Some(grams));
         }
         let Some(range) = self.lies_at(KEY_GRAMS_OFFSET, KEY_GRAMS_LENGTH) else {
             return Ok(None);
         };
         let bytes = object.fetch(&[range]).await?.pop().unwrap_or_default();
-        object.cache.put_grams(object.path(), bytes.clone());
-        Ok(Some(bytes))
+        let grams = Grams::parse(bytes, object.footer.n_rows()).map_err(|e| object.corrupt(e))?;
+        let grams = Arc::new(grams);
+        object.cache.put_grams(object.path(), Arc::clone(&grams));
+        Ok(Some(grams))
     }
 
     /// The rows of pages whose times meet `range`.

@@ -10,7 +10,6 @@ use skald_model::StreamEntries;
 
 use super::directory::Stream;
 use super::entries::{Entries, Lines, times};
-use super::grams;
 use super::packed::PackedLines;
 use super::packs::{ENOUGH_BYTES, Pack};
 use super::read::LogReader;
@@ -32,16 +31,9 @@ pub struct LogRows {
     streams: VecDeque<Stream>,
     windows: VecDeque<Range<usize>>,
     packs: Option<Arc<[Pack]>>,
-    /// Gram filters, asked for when packs are first handed out; none if there are no usable ones.
-    grams: Option<VecDeque<Grams>>,
+    /// Gram filters and the rows of each, asked for when packs are first handed out; none if there are no usable ones.
+    grams: Option<VecDeque<(Range<usize>, Bytes)>>,
     columns: Vec<usize>,
-}
-
-/// The gram filter of a run of rows, as it stands in the block.
-#[derive(Debug)]
-struct Grams {
-    rows: Range<usize>,
-    bytes: Bytes,
 }
 
 /// A pack that is handed out as it is, and its rows.
@@ -116,7 +108,8 @@ impl LogRows {
         packs: &mut VecDeque<(Range<usize>, Bytes)>,
     ) -> Result<Vec<Whole>, Error> {
         if self.grams.is_none() {
-            self.grams = Some(self.read_grams().await?);
+            let grams = self.reader.grams().await?;
+            self.grams = Some(grams.iter().flat_map(|grams| grams.runs()).collect());
         }
         let mut whole = Vec::new();
         let streams: Vec<Range<usize>> = match packs.back() {
@@ -139,21 +132,13 @@ impl LogRows {
         Ok(whole)
     }
 
-    async fn read_grams(&self) -> Result<VecDeque<Grams>, Error> {
-        let Some(bytes) = self.reader.grams().await? else { return Ok(VecDeque::new()) };
-        let object = &self.reader.object;
-        let runs = grams::runs(&bytes, object.footer.n_rows()).map_err(|e| object.corrupt(e))?;
-        let own = |run: grams::Run<'_>| Grams { rows: run.rows, bytes: bytes.slice_ref(run.bytes) };
-        Ok(runs.unwrap_or_default().into_iter().map(own).collect())
-    }
-
     /// The filter of exactly these rows; rows come in order.
     fn grams_of(&mut self, rows: &Range<usize>) -> Option<Bytes> {
         let grams = self.grams.as_mut()?;
-        while grams.front().is_some_and(|g| g.rows.end <= rows.start) {
+        while grams.front().is_some_and(|(of, _)| of.end <= rows.start) {
             grams.pop_front();
         }
-        grams.pop_front_if(|g| g.rows == *rows).map(|g| g.bytes)
+        grams.pop_front_if(|(of, _)| of == rows).map(|(_, bytes)| bytes)
     }
 
     fn streams_before(&self, row: usize) -> impl Iterator<Item = &Stream> {

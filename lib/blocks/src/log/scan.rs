@@ -137,11 +137,23 @@ impl LogReader {
         read.await
     }
 
+    /// How many lines page bounds and gram filters leave of a search. Reads none.
+    pub async fn rows_left(&self, search: &LogSearch) -> Result<usize, Error> {
+        let (_, rows, _) = self.narrowed(search).await?;
+        Ok(rows.len())
+    }
+
     /// The streams of a search, and those rows that page bounds and gram filters do not rule out.
     pub(super) async fn wanted_rows(
         &self,
         search: &LogSearch,
     ) -> Result<(Vec<Stream>, Rows), Error> {
+        let (streams, rows, narrowed) = self.narrowed(search).await?;
+        self.object.stats.add_narrowed(narrowed);
+        Ok((streams, rows))
+    }
+
+    async fn narrowed(&self, search: &LogSearch) -> Result<(Vec<Stream>, Rows, Narrowed), Error> {
         let mut streams = self.matching(&search.matchers, search.range).await?;
         streams.retain(|s| search.streams.has(&s.labels));
         let of_streams: Rows = streams.iter().map(|s| s.rows.clone()).collect();
@@ -154,15 +166,15 @@ impl LogReader {
         let n_in_time = in_time.len();
         let rows = self.searched(in_time, Wanted::new(&search.needles)).await?;
         let footer = &self.object.footer;
-        self.object.stats.add_narrowed(Narrowed {
+        let narrowed = Narrowed {
             rows: footer.n_rows(),
             of_streams: of_streams.len(),
             in_time: n_in_time,
             with_text: rows.len(),
             row_groups: row_groups(footer.parquet()).count(),
             row_groups_left: groups_with(footer.parquet(), &rows),
-        });
-        Ok((streams, rows))
+        };
+        Ok((streams, rows, narrowed))
     }
 
     /// The streams that all matchers accept, with the times of their entries as far as they meet `range`.

@@ -14,8 +14,8 @@ use super::Footer;
 use crate::integrity::{Mark, Stripes};
 use crate::{BlockMeta, Error, ReadStats};
 
-/// Holes up to this size are read rather than split into two GETs.
-const MAX_HOLE: u64 = 512 << 10;
+/// Holes up to this size are mostly read rather than split into two GETs.
+pub(super) const MAX_HOLE: u64 = 512 << 10;
 /// Longest GET.
 const MAX_GET: u64 = 32 << 20;
 const CONCURRENT_GETS: usize = 8;
@@ -80,11 +80,12 @@ impl Loader<'_> {
     pub(super) async fn fetch(
         &self,
         ranges: &[Range<u64>],
+        max_hole: u64,
         stripes: &Stripes,
     ) -> Result<Vec<Bytes>, Error> {
         let whole: Option<Vec<_>> = ranges.iter().map(|r| stripes.around(r)).collect();
         let whole = whole.ok_or_else(|| Error::corrupt(self.path, "a page outside the data"))?;
-        let parts: Vec<(u64, Bytes)> = stream::iter(coalesce(&whole))
+        let parts: Vec<(u64, Bytes)> = stream::iter(coalesce(&whole, max_hole))
             .map(|get| async move {
                 let start = get.start;
                 Ok::<_, Error>((start, self.checked(start, self.get(get).await?, stripes).await?))
@@ -146,7 +147,7 @@ impl Loader<'_> {
     }
 }
 
-fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+fn coalesce(ranges: &[Range<u64>], max_hole: u64) -> Vec<Range<u64>> {
     let mut sorted: Vec<Range<u64>> = ranges.to_vec();
     sorted.sort_unstable_by_key(|r| (r.start, r.end));
     let mut out: Vec<Range<u64>> = Vec::new();
@@ -154,7 +155,7 @@ fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
         match out.last_mut() {
             Some(last)
                 if r.end <= last.end
-                    || (r.start <= last.end.saturating_add(MAX_HOLE)
+                    || (r.start <= last.end.saturating_add(max_hole)
                         && r.end - last.start <= MAX_GET) =>
             {
                 last.end = last.end.max(r.end);
@@ -172,9 +173,11 @@ mod tests {
     #[test]
     fn neighbours_are_fetched_together() {
         let mb = 1 << 20;
-        assert_eq!(coalesce(&[10..20, 0..5, 15..30]), vec![0..30]);
-        assert_eq!(coalesce(&[0..5, 2 * mb..3 * mb]), vec![0..5, 2 * mb..3 * mb]);
-        assert_eq!(coalesce(&[0..20 * mb, 20 * mb..40 * mb]).len(), 2);
-        assert_eq!(coalesce(&[]), vec![]);
+        let near = |ranges: &[Range<u64>]| coalesce(ranges, MAX_HOLE);
+        assert_eq!(near(&[10..20, 0..5, 15..30]), vec![0..30]);
+        assert_eq!(near(&[0..5, 2 * mb..3 * mb]), vec![0..5, 2 * mb..3 * mb]);
+        assert_eq!(near(&[0..20 * mb, 20 * mb..40 * mb]).len(), 2);
+        assert_eq!(near(&[]), vec![]);
+        assert_eq!(coalesce(&[0..5, 9..10, 15..20], 4), vec![0..10, 15..20]);
     }
 }

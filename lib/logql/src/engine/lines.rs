@@ -69,6 +69,11 @@ struct Found {
 // === impl Lines ===
 
 impl Lines {
+    /// How many lines are held now.
+    pub(super) fn n_held(&self) -> usize {
+        self.state.lock().found.len()
+    }
+
     /// What was found, in query direction; call it when nobody brings entries any more.
     pub(super) fn finish(&self) -> Result<Slice, QueryError> {
         if self.cancel.is_cancelled() {

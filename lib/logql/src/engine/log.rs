@@ -25,6 +25,10 @@ const GROWTH: i64 = 4;
 const GROWTH_OF_RARE: i64 = 16;
 /// Slices in which so many lines pass are long enough, though `distinct` or an interval keeps few of them.
 const MANY_LINES: usize = 64 << 10;
+/// So few lines that may have a text are searched at once, wherever they are: each slice looks for them anew.
+const FEW_TO_SEARCH: usize = 128 << 10;
+/// So few lines are put in order on the spot.
+const FEW_LINES: usize = 256;
 /// But not shorter than this.
 const MIN_SLICE_NS: i64 = 1_000_000_000;
 /// How many lines are processed between two looks at the flag.
@@ -65,21 +69,22 @@ pub(super) async fn run(
     let mut out = Collected::new(params, distinct);
     let distinct = distinct.is_some();
     let mut slices = Slices::new(params);
+    if params.interval_ns <= 0 && !distinct {
+        let whole = TimeRange::new(params.start_ns, params.end_ns);
+        let whole = request(log, &pipeline, params, whole);
+        if !whole.needles.is_empty()
+            && source.lines_to_search(&whole).await?.is_some_and(|n| n <= FEW_TO_SEARCH)
+        {
+            slices.grow(FIRST_SLICE);
+        }
+    }
     while let Some(range) = slices.next() {
         let hint = pipeline.keeps_all() && params.interval_ns <= 0 && !distinct;
         let useful = Arc::new(Narrowing::new(range));
         let req = SelectEntries {
-            matchers: log.matchers.clone(),
-            range,
-            needles: pipeline.needles().to_vec(),
-            direction: params.direction,
             limit_hint: hint.then(|| limit - out.n_lines),
-            needs_line: true,
-            metadata: None,
-            fields: None,
-            early: EarlyTest::of(&pipeline),
             useful: Some(Arc::clone(&useful)),
-            needles_decide: false,
+            ..request(log, &pipeline, params, range)
         };
         // Without an interval no more than what is missing can come from any one stream.
         let most =
@@ -92,7 +97,12 @@ pub(super) async fn run(
             let sink = Lines { pipeline, range, useful, direction, most, max_bytes, cancel, state };
             let sink = Arc::new(sink);
             source.scan(&req, Arc::clone(&sink) as Arc<dyn EntrySink>).await?;
-            blocking(move || sink.finish()).await?
+            // Few lines are sorted sooner than another thread is woken for it.
+            if sink.n_held() <= FEW_LINES {
+                sink.finish()?
+            } else {
+                blocking(move || sink.finish()).await?
+            }
         } else {
             let streams = source.select(&req).await?;
             blocking(move || process(&pipeline, streams, range, direction, most, &cancel)).await?
@@ -114,6 +124,28 @@ pub(super) async fn run(
     Ok(result)
 }
 
+/// The entries of a part of the range.
+fn request(
+    log: &LogExpr,
+    pipeline: &Arc<Pipeline>,
+    params: &RangeParams,
+    range: TimeRange,
+) -> SelectEntries {
+    SelectEntries {
+        matchers: log.matchers.clone(),
+        range,
+        needles: pipeline.needles().to_vec(),
+        direction: params.direction,
+        limit_hint: None,
+        needs_line: true,
+        metadata: None,
+        fields: None,
+        early: EarlyTest::of(pipeline),
+        useful: None,
+        needles_decide: false,
+    }
+}
+
 /// Pieces of the range from the asked end, each longer than the last.
 struct Slices {
     start: i64,
@@ -128,7 +160,8 @@ impl Slices {
         Self {
             start: params.start_ns,
             end: params.end_ns,
-            width: (range / FIRST_SLICE).max(MIN_SLICE_NS),
+            // Rounded up, so that so many of them are all.
+            width: (range / FIRST_SLICE + 1).max(MIN_SLICE_NS),
             direction: params.direction,
         }
     }

@@ -1,6 +1,7 @@
 mod beyond;
 mod bounds;
 mod errors;
+mod searches;
 mod series;
 
 use std::sync::Arc;

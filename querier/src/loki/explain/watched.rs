@@ -76,6 +76,10 @@ impl EntrySource for Watched {
         found
     }
 
+    async fn lines_to_search(&self, req: &SelectEntries) -> Result<Option<usize>, SourceError> {
+        self.inner.lines_to_search(req).await
+    }
+
     async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {
         let begun = Instant::now();
         let done = self.inner.scan(req, sink).await;
