@@ -32,8 +32,8 @@ pub use crate::error::Error;
 pub use crate::export::{ExportLine, ExportWriter};
 pub use crate::inspect::{BlockCounts, BlockReport, ColumnReport, inspect_block, read_block};
 pub use crate::log::{
-    DamagedPack, Early, EntryTest, LogBlockWriter, LogPiece, LogReader, LogRows, LogSearch,
-    LogSelect, LogSpan, LogStats, Metadata, PackedEntries, Streams, Test,
+    DamagedPack, Early, EntryTest, FieldTest, LogBlockWriter, LogPiece, LogReader, LogRows,
+    LogSearch, LogSelect, LogSpan, LogStats, Metadata, PackedEntries, Streams, Test,
 };
 pub use crate::meta::{BlockId, BlockMeta, Encoded, FORMAT_VERSION, InvalidBlockId, path};
 pub use crate::metric::{

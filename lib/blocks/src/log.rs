@@ -28,6 +28,6 @@ pub(crate) use self::grams::Grams;
 pub(crate) use self::packs::Pack;
 pub use self::read::{LogReader, LogSelect, LogStats, Metadata};
 pub use self::rows::LogRows;
-pub use self::scan::{Early, EntryTest, LogSearch, LogSpan, Streams, Test};
+pub use self::scan::{Early, EntryTest, FieldTest, LogSearch, LogSpan, Streams, Test};
 pub use self::whole::{DamagedPack, LogPiece, PackedEntries};
 pub use self::write::LogBlockWriter;

@@ -1,6 +1,7 @@
 //! Tests of whole blocks: written, stored in memory, read back.
 
 mod damage;
+mod early;
 mod encoded;
 mod foreign;
 mod golden;

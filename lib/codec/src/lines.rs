@@ -29,6 +29,7 @@ mod table;
 mod tests;
 mod times;
 mod value;
+mod verdicts;
 
 pub use self::decode::Lines;
 pub use self::encode::{LinesEncoder, TooMany};

@@ -27,7 +27,7 @@ pub use crate::engine::{Engine, EngineOptions, InstantParams, MAX_STEPS, RangePa
 pub use crate::error::{ParseError, PipelineError, QueryError};
 pub use crate::lexer::{MAX_QUERY_BYTES, MAX_TOKENS};
 pub use crate::parser::{check_selector, parse, parse_selector};
-pub use crate::pipeline::{Pipeline, Work};
+pub use crate::pipeline::{FieldTest, FieldTester, Pipeline, Work};
 pub use crate::result::{
     MatrixSeries, MergedStream, QueryResult, ResultEntry, ResultStream, Stats, Value, VectorSample,
     merged_streams,

@@ -6,6 +6,7 @@
 //! `unpack`. All buffers live in [`Work`] and are reused.
 
 mod condition;
+mod field_test;
 mod format;
 pub(crate) mod hints;
 pub(crate) mod ip;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use skald_model::{Labels, LogEntry, StreamEntries};
 
 pub(crate) use self::condition::Condition;
+pub use self::field_test::{FieldTest, FieldTester};
 use self::format::{LabelFormats, LineFormat};
 use self::hints::Hints;
 use self::labels::{Category, LabelSet};

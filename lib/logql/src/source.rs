@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::pipeline::{Pipeline, Work};
+use crate::pipeline::{FieldTest, Pipeline, Work};
 use async_trait::async_trait;
 use bytes::Bytes;
 use skald_model::{ErrorKind, Labels, LogEntry, Matcher, Narrowing, StreamEntries, TimeRange};
@@ -64,6 +64,10 @@ pub struct Fields {
 #[derive(Clone, Debug)]
 pub struct EarlyTest {
     pub fields: Arc<Fields>,
+    /// What is asked of single fields; a line that one of them drops is of no use.
+    pub field_tests: Arc<[FieldTest]>,
+    /// Whether what they do not drop passes.
+    pub field_tests_decide: bool,
     pub(crate) pipeline: Arc<Pipeline>,
 }
 
@@ -80,7 +84,9 @@ pub struct Tester {
 impl EarlyTest {
     pub(crate) fn of(pipeline: &Arc<Pipeline>) -> Option<Self> {
         let fields = Arc::new(pipeline.early_fields()?);
-        Some(Self { fields, pipeline: Arc::clone(pipeline) })
+        let (field_tests, field_tests_decide) = FieldTest::all_of(pipeline);
+        let (field_tests, pipeline) = (field_tests.into(), Arc::clone(pipeline));
+        Some(Self { fields, field_tests, field_tests_decide, pipeline })
     }
 
     pub fn tester(&self) -> Tester {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use skald_blocks::{Early, EntryTest, Fields, LogSelect, Metadata, Syntax, Test};
+use skald_blocks::{Early, EntryTest, FieldTest, Fields, LogSelect, Metadata, Syntax, Test};
 use skald_logql::{Direction, EarlyTest, EntrySink, EntrySource, SelectEntries, SourceError};
 use skald_model::StreamEntries;
 use skald_rpc::ingester;
@@ -72,6 +72,19 @@ impl EntryTest for First {
         let mut tester = self.0.tester();
         Box::new(move |stream, ts, metadata, line| tester.may_pass(stream, ts, metadata, line))
     }
+
+    fn fields(&self) -> Vec<(String, FieldTest)> {
+        let one = |test: &skald_logql::FieldTest| {
+            let mut tester = test.tester();
+            let passes: FieldTest = Box::new(move |line| tester.may_pass(line));
+            (test.name().to_owned(), passes)
+        };
+        self.0.field_tests.iter().map(one).collect()
+    }
+
+    fn fields_decide(&self) -> bool {
+        self.0.field_tests_decide
+    }
 }
 
 fn fields(wanted: &skald_logql::Fields) -> Arc<Fields> {
@@ -95,3 +108,6 @@ fn question(req: &SelectEntries) -> ingester::SelectEntries {
 fn failed(e: &Error) -> SourceError {
     SourceError { kind: e.kind(), message: e.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
-//! An early look at entries, before their lines are built.
+//! An early look at entries, before their lines are built: at their fields in columns, or at reduced lines.
 
+use skald_codec::lines::{Known, Lines, Reduced};
 use skald_model::Labels;
 
 use super::directory::Stream;
-use super::scan::{Early, Test};
+use super::scan::{Early, FieldTest, Test};
 
 /// So many looks are a trial; where nearly all pass, no more are taken.
 const TRIAL: usize = 1024;
@@ -15,6 +16,45 @@ pub(super) struct Look {
     current: Option<Stream>,
     n_looked: usize,
     n_passed: usize,
+}
+
+/// Tests of the values of single fields, which need no line.
+pub(super) struct FieldTests {
+    tests: Vec<(String, FieldTest)>,
+    /// What they do not drop passes.
+    pub(super) decide: bool,
+}
+
+// === impl FieldTests ===
+
+impl FieldTests {
+    /// Those that hold for all entries of these streams, whose metadata may have labels that `is_metadata`
+    /// knows of.
+    pub(super) fn new(
+        early: &Early,
+        streams: &[Stream],
+        is_metadata: impl Fn(&str) -> bool,
+    ) -> Self {
+        let mut tests = early.test.fields();
+        let n = tests.len();
+        tests.retain(|(name, _)| {
+            early.fields.names.contains(name)
+                && !is_metadata(name)
+                && !streams.iter().any(|s| s.labels.get(name).is_some())
+        });
+        Self { decide: early.test.fields_decide() && tests.len() == n, tests }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tests.is_empty()
+    }
+
+    /// Tests the lines that are not ruled out yet.
+    pub(super) fn run(&mut self, lines: &Lines, plan: &Reduced, known: &mut [Known]) {
+        for (name, test) in &mut self.tests {
+            lines.test_field(plan, name, test, known);
+        }
+    }
 }
 
 // === impl Look ===

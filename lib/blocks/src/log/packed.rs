@@ -18,7 +18,7 @@ use skald_codec::lines::{Fields, Known, Lines, Matches, Reduced};
 use skald_model::{Labels, StreamEntries, TimeRange};
 
 use super::directory::Stream;
-use super::early::Look;
+use super::early::{FieldTests, Look};
 use super::entries::{Entries, Text, times};
 use super::packs::{self, Pack};
 use super::read::{BATCH_ROWS, LogReader};
@@ -26,7 +26,7 @@ use super::scan::LogSearch;
 use super::write::{KEY_INDEX_LENGTH, KEY_INDEX_OFFSET, KEY_LINES_LENGTH, KEY_LINES_OFFSET};
 use crate::Error;
 use crate::chunks::bad;
-use crate::columns::{LabelBatch, METADATA_PREFIX};
+use crate::columns::{LabelBatch, METADATA_PREFIX, REST};
 use crate::object::Scan;
 use crate::selection::Rows;
 
@@ -48,7 +48,8 @@ pub(super) struct PackedLines {
     pub(super) needs_line: bool,
     pub(super) fields: Option<Arc<Fields>>,
     pub(super) look: Option<Look>,
-    /// Opened ahead of time; these have a line with all needles.
+    pub(super) field_tests: Option<FieldTests>,
+    /// Opened ahead of time; these have a line that may be wanted.
     found: VecDeque<Open>,
     open: Option<Open>,
     /// A reduced line that is looked at.
@@ -64,6 +65,8 @@ struct Open {
     /// One for each needle; empty when no line has them all.
     matches: Option<Vec<Matches>>,
     reduced: Option<Reduced>,
+    /// What tests of fields say of each line: whether it may be of use.
+    tested: Option<Vec<Known>>,
     /// Bytes of whole lines built so far: no more than there are, or the pack is damaged.
     n_built: usize,
 }
@@ -90,6 +93,7 @@ impl PackedLines {
             needs_line,
             fields,
             look: None,
+            field_tests: None,
             found: VecDeque::new(),
             open: None,
             scratch: Vec::new(),
@@ -130,8 +134,8 @@ impl PackedLines {
         }
         let Some(open) = &mut self.open else { return Ok(false) };
         let local = row - open.rows.start;
-        let known = open.known(local);
-        if known == Known::Lacks {
+        let (known, tested) = (open.known(local), open.tested(local));
+        if known == Known::Lacks || tested == Known::Lacks {
             return Ok(false);
         }
         let Open { lines, reduced, n_built, .. } = open;
@@ -151,8 +155,10 @@ impl PackedLines {
                 return Ok(false);
             }
         }
+        let decided = self.field_tests.as_ref().is_some_and(|tests| tests.decide);
         if let Some(look) = &mut self.look
             && let Some(plan) = reduced
+            && !(decided && tested == Known::Has)
         {
             self.scratch.clear();
             lines.append_reduced(plan, local, ts, &mut self.scratch);
@@ -175,22 +181,30 @@ impl PackedLines {
 
     /// Takes no more early looks: from now on lines are built whole.
     fn stop_looking(&mut self) {
-        (self.look, self.fields) = (None, None);
+        (self.look, self.fields, self.field_tests) = (None, None, None);
         for open in self.found.iter_mut().chain(&mut self.open) {
             open.reduced = None;
         }
     }
 
-    /// Searches all packs at hand and lets go of those that have no line with all needles. Returns the
-    /// rows whose lines may have them.
+    /// Whether lines can be ruled out before any is built.
+    fn searches(&self) -> bool {
+        !self.needles.is_empty() || self.field_tests.is_some()
+    }
+
+    /// Searches all packs at hand and lets go of those of which no line is wanted. Returns the rows whose
+    /// lines may be.
     fn search_ahead(&mut self) -> Result<Rows, ParquetError> {
+        let mut wanted = Vec::new();
         for (rows, bytes) in std::mem::take(&mut self.packs) {
             let open = self.open_bytes(rows, bytes)?;
-            if open.matches.is_some() {
+            let rows = open.wanted_rows();
+            if !rows.is_empty() {
+                wanted.extend(rows);
                 self.found.push_back(open);
             }
         }
-        Ok(self.found.iter().flat_map(Open::wanted_rows).collect())
+        Ok(wanted.into_iter().collect())
     }
 
     fn open_pack(&mut self, row: usize) -> Result<Open, ParquetError> {
@@ -208,28 +222,50 @@ impl PackedLines {
         self.open_bytes(rows, bytes)
     }
 
-    fn open_bytes(&self, rows: Range<usize>, bytes: Bytes) -> Result<Open, ParquetError> {
+    fn open_bytes(&mut self, rows: Range<usize>, bytes: Bytes) -> Result<Open, ParquetError> {
         let lines = open_lines(bytes, rows.len())?;
         let mut matches = Vec::new();
         for needle in &self.needles {
             let found = lines.search(needle);
             if found.is_empty() {
-                return Ok(Open { rows, lines, matches: None, reduced: None, n_built: 0 });
+                return Ok(Open::new(rows, lines, None, None));
             }
             matches.push(found);
         }
         let reduced = self.fields.as_ref().map(|wanted| lines.reduce(wanted));
-        Ok(Open { rows, lines, matches: Some(matches), reduced, n_built: 0 })
+        let mut open = Open::new(rows, lines, Some(matches), reduced);
+        if let (Some(tests), Some(plan)) = (&mut self.field_tests, &open.reduced) {
+            let of_row = |local| match open.known(local) {
+                Known::Lacks => Known::Lacks,
+                _ => Known::Has,
+            };
+            let mut tested: Vec<Known> = (0..open.rows.len()).map(of_row).collect();
+            tests.run(&open.lines, plan, &mut tested);
+            open.tested = Some(tested);
+        }
+        Ok(open)
     }
 }
 
 // === impl Open ===
 
 impl Open {
+    fn new(
+        rows: Range<usize>,
+        lines: Lines,
+        matches: Option<Vec<Matches>>,
+        reduced: Option<Reduced>,
+    ) -> Self {
+        Self { rows, lines, matches, reduced, tested: None, n_built: 0 }
+    }
+
     /// The rows whose lines are not ruled out, with small gaps that are not worth a step of the reader.
     fn wanted_rows(&self) -> Vec<Range<usize>> {
         let mut out: Vec<Range<usize>> = Vec::new();
-        for local in (0..self.rows.len()).filter(|local| self.known(*local) != Known::Lacks) {
+        let is_wanted = |local: &usize| {
+            self.tested(*local) != Known::Lacks && self.known(*local) != Known::Lacks
+        };
+        for local in (0..self.rows.len()).filter(is_wanted) {
             let row = self.rows.start + local;
             match out.last_mut() {
                 Some(last) if row - last.end <= SMALL_GAP => last.end = row + 1,
@@ -237,6 +273,12 @@ impl Open {
             }
         }
         out
+    }
+
+    /// Whether the fields of a line stand their tests.
+    fn tested(&self, local: usize) -> Known {
+        let of_row = |tested: &Vec<Known>| tested.get(local).copied();
+        self.tested.as_ref().and_then(of_row).unwrap_or(Known::May)
     }
 
     /// Whether a line has all needles.
@@ -358,6 +400,12 @@ impl LogReader {
         let fields = early.map(|early| &early.fields).or(wanted.fields.as_ref());
         let mut lines = PackedLines::new(needles, wanted.needs_line, fields.cloned());
         lines.look = early.map(|early| Look::new(early, streams.clone()));
+        let is_metadata = |name: &str| {
+            let of = |name: &str| self.object.footer.column(&format!("{METADATA_PREFIX}{name}"));
+            of(name).or(of(REST)).is_some()
+        };
+        let field_tests = early.map(|early| FieldTests::new(early, &streams, is_metadata));
+        lines.field_tests = field_tests.filter(|tests| !tests.is_empty());
         let entries = Entries::new(Rows::default().into_numbers(), streams);
         let columns = self.columns(false, &wanted.metadata);
         let mut state = Scanning { entries, lines, search: search.clone(), each };
@@ -377,7 +425,7 @@ impl LogReader {
             let mut window = rows.intersect(&some.iter().map(|p| p.rows.clone()).collect());
             n = (2 * n).min(MOST_PACKS);
             state.lines.packs = self.fetch_packs(&some).await?;
-            if !state.lines.needles.is_empty() {
+            if state.lines.searches() {
                 let search = move || {
                     let found = state.lines.search_ahead()?;
                     Ok((state, found))

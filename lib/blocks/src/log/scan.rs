@@ -47,9 +47,23 @@ pub struct Early {
 /// Tells whether an entry may be of use: its stream, time, metadata, and reduced line.
 pub type Test = Box<dyn FnMut(&Labels, i64, &Labels, &[u8]) -> bool + Send>;
 
+/// Tells whether a line may be of use that is reduced to one field, or has no field of that name.
+pub type FieldTest = Box<dyn FnMut(&[u8]) -> bool + Send>;
+
 /// Makes the tests of an [`Early`]: one for each scan.
 pub trait EntryTest: Send + Sync + Debug {
     fn begin(&self) -> Test;
+
+    /// Tests of single fields, with their names. They hold for entries of which neither the stream nor the
+    /// metadata has a label of the field's name.
+    fn fields(&self) -> Vec<(String, FieldTest)> {
+        Vec::new()
+    }
+
+    /// Whether what the tests of fields do not drop passes.
+    fn fields_decide(&self) -> bool {
+        false
+    }
 }
 
 /// Which of the streams that the matchers accept.

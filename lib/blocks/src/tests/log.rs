@@ -8,8 +8,8 @@ use skald_model::{MatchOp, Matcher, Narrowing, StreamEntries, TimeRange};
 
 use super::*;
 use crate::{
-    BlockId, Early, EntryTest, Error, Fields, LineForm, LogPiece, LogSearch, LogSelect, LogStats,
-    Metadata, PackedEntries, Streams, Syntax, Test,
+    BlockId, Error, LineForm, LogPiece, LogSearch, LogSelect, LogStats, Metadata, PackedEntries,
+    Streams,
 };
 
 const SEC: i64 = 1_000_000_000;
@@ -462,84 +462,5 @@ proptest! {
             });
             prop_assert_eq!(&got, &expected);
         }
-    }
-}
-
-#[tokio::test]
-async fn fields_shorten_lines_and_an_early_look_drops_them() {
-    /// Keeps what has the status 503; fails when it is shown more than that field.
-    #[derive(Debug)]
-    struct Failed;
-    impl EntryTest for Failed {
-        fn begin(&self) -> Test {
-            Box::new(|stream, _, _, line| {
-                assert!(
-                    *stream == app("a") && line.starts_with(b"{\"status\":") && line.len() < 20
-                );
-                line.ends_with(b":503}")
-            })
-        }
-    }
-    let shelf = Shelf::new();
-    let line = |i: i64| {
-        format!(
-            "{{\"n\":{i},\"status\":{},\"text\":\"t{i}\"}}",
-            [200, 503][usize::from(i % 5 == 0)]
-        )
-    };
-    let entries = (0..3000).map(|i| entry(i * SEC, &line(i), &[])).collect();
-    let reader = shelf.logs(&log_block(vec![(app("a"), entries)], options())).await;
-    let fields = Arc::new(Fields { syntax: Syntax::Json, names: vec!["status".to_owned()] });
-    let select = LogSelect { fields: Some(Arc::clone(&fields)), ..LogSelect::default() };
-    let got = reader.select(&[], TimeRange::ALL, &[], select).await.unwrap();
-    assert_eq!(got[0].entries.len(), 3000);
-    assert_eq!(
-        (got[0].entries[4].text(), got[0].entries[5].text()),
-        ("{\"status\":200}", "{\"status\":503}")
-    );
-    let search = LogSearch {
-        matchers: Vec::new(),
-        range: TimeRange::new(SEC, i64::MAX),
-        needles: vec![Bytes::from_static(b"\"t")],
-        wanted: LogSelect::default(),
-        streams: Streams::All,
-        early: Some(Early { fields, test: Arc::new(Failed) }),
-        useful: None,
-    };
-    let got = reader.found(&search).await.unwrap();
-    let found: Vec<&str> = got[0].entries.iter().map(|e| e.text()).collect();
-    let expected: Vec<String> = (1..600).map(|i| line(i * 5)).collect();
-    assert_eq!(found, expected);
-}
-
-#[tokio::test]
-async fn lines_stay_whole_when_an_early_look_is_given_up() {
-    #[derive(Debug)]
-    struct Any;
-    impl EntryTest for Any {
-        fn begin(&self) -> Test {
-            Box::new(|_, _, _, _| true)
-        }
-    }
-    let shelf = Shelf::new();
-    let text = "a text that makes the lines long enough for several packs".repeat(4);
-    let line = |i: i64| format!("{{\"n\":{i},\"status\":200,\"text\":\"{text}\"}}");
-    let entries = (0..20_000).map(|i| entry(i * SEC, &line(i), &[])).collect();
-    let reader = shelf.logs(&log_block(vec![(app("a"), entries)], options())).await;
-    let fields = Arc::new(Fields { syntax: Syntax::Json, names: vec!["status".to_owned()] });
-    for needles in [vec![], vec![Bytes::from_static(b"status")]] {
-        let search = LogSearch {
-            matchers: Vec::new(),
-            range: TimeRange::ALL,
-            needles,
-            wanted: LogSelect::default(),
-            streams: Streams::All,
-            early: Some(Early { fields: Arc::clone(&fields), test: Arc::new(Any) }),
-            useful: None,
-        };
-        let got = reader.found(&search).await.unwrap();
-        let found: Vec<&str> = got[0].entries.iter().map(|e| e.text()).collect();
-        let expected: Vec<String> = (0..20_000).map(line).collect();
-        assert!(found == expected, "{}", search.needles.len());
     }
 }

@@ -26,16 +26,32 @@ pub struct Fields {
 #[derive(Debug)]
 pub struct Reduced {
     syntax: Syntax,
+    names: Vec<String>,
     templates: Vec<Option<Vec<Field>>>,
 }
 
 /// A wanted field of a template: a piece of constant bytes, then a column, then perhaps a quote.
 #[derive(Clone, Debug)]
-struct Field {
+pub(super) struct Field {
+    /// Which of the wanted names it has.
+    name: usize,
     /// `"name":` or `name=`, and the opening quote.
     before: Vec<u8>,
-    column: usize,
+    pub(super) column: usize,
     quoted: bool,
+}
+
+// === impl Reduced ===
+
+impl Reduced {
+    /// The wanted fields of a template; `None` where its lines are not reduced.
+    pub(super) fn fields_of(&self, template: usize) -> Option<&[Field]> {
+        self.templates.get(template)?.as_deref()
+    }
+
+    pub(super) fn name_of(&self, field: &Field) -> Option<&str> {
+        self.names.get(field.name).map(String::as_str)
+    }
 }
 
 // === impl Lines ===
@@ -46,21 +62,33 @@ impl Lines {
     /// [`unpack_strings`](Self::unpack_strings) must have been called.
     pub fn reduce(&self, wanted: &Fields) -> Reduced {
         let plan = |t: &super::decode::Template| self.plan(&t.pattern, wanted);
-        Reduced { syntax: wanted.syntax, templates: self.templates.iter().map(plan).collect() }
+        let templates = self.templates.iter().map(plan).collect();
+        Reduced { syntax: wanted.syntax, names: wanted.names.clone(), templates }
     }
 
     /// Appends line `row` reduced, or whole.
     pub fn append_reduced(&self, plan: &Reduced, row: usize, timestamp_ns: i64, out: &mut Vec<u8>) {
         let template = self.rows.get(row).and_then(|(id, _)| (*id as usize).checked_sub(1));
-        let fields = template.and_then(|i| plan.templates.get(i)).and_then(Option::as_ref);
+        let fields = template.and_then(|i| plan.fields_of(i));
         let Some(fields) = fields else { return self.append(row, timestamp_ns, out) };
         let rank = self.rows.get(row).map_or(0, |(_, rank)| *rank as usize);
+        self.append_fields(plan, fields.iter(), (rank, timestamp_ns), out);
+    }
+
+    /// Appends a line of these fields, with value `rank` of each.
+    pub(super) fn append_fields<'a>(
+        &self,
+        plan: &Reduced,
+        fields: impl Iterator<Item = &'a Field>,
+        (rank, timestamp_ns): (usize, i64),
+        out: &mut Vec<u8>,
+    ) {
         let (open, between, close): (&[u8], u8, &[u8]) = match plan.syntax {
             Syntax::Json => (b"{", b',', b"}"),
             Syntax::Logfmt => (b"", b' ', b""),
         };
         out.extend_from_slice(open);
-        for (i, field) in fields.iter().enumerate() {
+        for (i, field) in fields.enumerate() {
             if i > 0 {
                 out.push(between);
             }
@@ -96,11 +124,10 @@ impl Lines {
                     b <= b' ' || matches!(b, b'=' | b'"' | b'\\') || b >= 0x7f
                 }),
             };
-            let is_wanted = wanted.names.iter().any(|n| n.as_bytes() == name);
             if !parses {
                 return None;
             }
-            if is_wanted {
+            if let Some(number) = wanted.names.iter().position(|n| n.as_bytes() == name) {
                 let mut before = name.to_vec();
                 match wanted.syntax {
                     Syntax::Json => {
@@ -112,7 +139,7 @@ impl Lines {
                 if quoted {
                     before.push(b'"');
                 }
-                fields.push(Field { before, column, quoted });
+                fields.push(Field { name: number, before, column, quoted });
             }
         }
         let last = pattern.pieces.last().map(|p| self.meta(p)).unwrap_or_default();

@@ -292,3 +292,84 @@ fn lines_of_too_many_columns_are_kept_as_they_are() {
     (0..lines.len()).for_each(|row| opened.append(row, times[row], &mut built));
     assert_eq!(built, text.as_bytes());
 }
+
+/// Whether the lines of an encoding stand the test as each line reduced to the field does. Returns how many
+/// were known of.
+fn check_test(opened: &Lines, times: &[i64], fields: &Fields, name: &str, odd: u8) -> usize {
+    let plan = opened.reduce(fields);
+    let alone = Fields { syntax: fields.syntax, names: vec![name.to_owned()] };
+    let alone = opened.reduce(&alone);
+    // Some test that depends on all of the line.
+    let passes = |line: &[u8]| line.iter().fold(odd, |sum, b| sum.wrapping_mul(31) ^ b) % 3 != 0;
+    let mut known: Vec<Known> = (0..opened.len()).map(|i| of_row(i, odd)).collect();
+    opened.test_field(&plan, name, passes, &mut known);
+    let mut n_known = 0;
+    for (row, known) in known.iter().enumerate() {
+        let (mut reduced, mut line) = (Vec::new(), Vec::new());
+        opened.append_reduced(&alone, row, times[row], &mut reduced);
+        opened.append(row, times[row], &mut line);
+        match known {
+            Known::May => {}
+            Known::Lacks if of_row(row, odd) == Known::Lacks => {}
+            _ => {
+                assert_eq!(*known == Known::Has, passes(&reduced), "{reduced:?}");
+                n_known += 1;
+            }
+        }
+    }
+    n_known
+}
+
+/// Some rows are ruled out before a test.
+fn of_row(row: usize, odd: u8) -> Known {
+    if row % 7 == usize::from(odd) % 7 { Known::Lacks } else { Known::Has }
+}
+
+#[test]
+fn tests_of_fields_agree_with_reduced_lines() {
+    let lines: Vec<String> = mixed(900).into_iter().filter(|l| !l.contains('\\')).collect();
+    let times = times(lines.len());
+    let opened = open(encode(&lines, &times));
+    for syntax in [Syntax::Json, Syntax::Logfmt] {
+        let names = ["status", "ms", "level", "ts", "msg", "absent"].map(str::to_owned);
+        let fields = Fields { syntax, names: names.to_vec() };
+        for name in &names {
+            for odd in 0..5 {
+                let n_known = check_test(&opened, &times, &fields, name, odd);
+                assert!(
+                    syntax != Syntax::Json || name == "ts" || n_known > 100,
+                    "{name} {n_known}"
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn tests_of_fields_agree_with_reduced_lines_of_any_kind(
+        lines in prop::collection::vec(
+            prop_oneof![
+                "\\{\"k\":\"[ab\\\\0-9:.-]{0,4}\",\"n\":-?[0-9]{1,3}(\\.[0-9]{1,2})?\\}",
+                "\\{\"n\":(null|true|1|[0-9]{5}|\"[0-9a-f]{8}\"),\"k\":\"[a-z]{0,2}\",\"n\":1\\}",
+                "\\{\"n\":[0-9]{3},\"k\":\\{\"n\":2\\}\\}",
+                "k=[a-b]{0,3} n=[0-9]{0,4} \"[x0-9]{0,3}\"",
+                "n=\"[0-9]{1,3}ms\" k=[0-9]{2}",
+            ],
+            1..40,
+        ),
+        odd in 0u8..7,
+    ) {
+        let many: Vec<String> = lines.iter().cycle().take(lines.len() * 5).cloned().collect();
+        let times = times(many.len());
+        let opened = open(encode(&many, &times));
+        for syntax in [Syntax::Json, Syntax::Logfmt] {
+            let fields = Fields { syntax, names: vec!["n".to_owned(), "k".to_owned()] };
+            for name in ["n", "k"] {
+                check_test(&opened, &times, &fields, name, odd);
+            }
+        }
+    }
+}
