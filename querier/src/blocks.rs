@@ -70,6 +70,12 @@ impl Block {
         MetricReader::open_counted(store, &tenant, &meta, cache, stats).await
     }
 
+    /// As [`logs`](Self::logs), if the footer is at hand.
+    pub(crate) async fn cached_logs(self) -> Result<Option<LogReader>, skald_blocks::Error> {
+        let Self { store, tenant, meta, cache, stats, .. } = self;
+        LogReader::open_cached(store, &tenant, &meta, cache, stats).await
+    }
+
     pub(crate) async fn logs(self) -> Result<LogReader, skald_blocks::Error> {
         let Self { store, tenant, meta, cache, stats, .. } = self;
         LogReader::open_counted(store, &tenant, &meta, cache, stats).await
@@ -129,6 +135,14 @@ impl Blocks {
             }
         }
         Ok(false)
+    }
+
+    /// How many blocks of the signal a view has with data in the range.
+    pub(crate) fn count_of(view: &View, wanted: Wanted) -> usize {
+        let is_needed = |b: &skald_catalog::BlockMeta| {
+            signal(b).is_ok_and(|signal| signal == wanted.signal) && overlaps(b, wanted.range)
+        };
+        view.blocks.iter().filter(|b| is_needed(b)).count()
     }
 
     /// A view of this moment, after a block of another one was gone.

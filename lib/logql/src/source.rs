@@ -149,7 +149,7 @@ pub trait EntrySource: Send + Sync + Debug {
     /// as written), without duplicates. Cancel-safe.
     async fn select(&self, req: &SelectEntries) -> Result<Vec<StreamEntries>, SourceError>;
 
-    /// About how many stored lines would be looked at, where that is cheap to tell from the needles.
+    /// About how many stored lines would be looked at, where the needles tell that and nothing need be read.
     async fn lines_to_search(&self, _req: &SelectEntries) -> Result<Option<usize>, SourceError> {
         Ok(None)
     }

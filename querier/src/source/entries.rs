@@ -41,7 +41,7 @@ impl EntrySource for LogSource {
     async fn lines_to_search(&self, req: &SelectEntries) -> Result<Option<usize>, SourceError> {
         let scope = self.scope.with_fresh_memory();
         let found = super::reading::lines_left(&self.fanout, &scope, &question(req)).await;
-        found.map(Some).map_err(|e| failed(&e))
+        found.map_err(|e| failed(&e))
     }
 
     async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {

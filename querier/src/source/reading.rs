@@ -23,7 +23,7 @@ use skald_rpc::ingester::SelectEntries;
 use tokio::task::spawn_blocking;
 use tracing::debug;
 
-use crate::blocks::{Block, Failure, Wanted};
+use crate::blocks::{Block, Blocks, Failure, Wanted};
 use crate::fanout::{Fanout, taken};
 use crate::memory::Size;
 use crate::scope::Scope;
@@ -33,6 +33,8 @@ use crate::{Error, merge};
 const SLICE_NS: i64 = 3_600_000_000_000;
 /// Absurd ranges are not read in millions of slices.
 const MAX_SLICES: i64 = 1_000;
+/// So many blocks are asked at most how many lines they would look at.
+const MOST_TO_ASK: usize = 16;
 
 /// One scan under way.
 #[derive(Debug)]
@@ -71,10 +73,10 @@ struct UntilBroken {
 /// A batch went to the sink already.
 struct HandedOn;
 
-/// Lines of a block.
-struct Counted(usize);
+/// How many lines of a block are left, if that is known.
+struct Left(Option<usize>);
 
-impl Size for Counted {
+impl Size for Left {
     fn size_bytes(&self) -> usize {
         0
     }
@@ -280,12 +282,17 @@ impl Reading {
     }
 }
 
-/// How many lines of blocks a search would look at.
+/// How many lines of blocks a search would look at, if the blocks are few and what tells is at hand.
 pub(super) async fn lines_left(
     fanout: &Fanout,
     scope: &Scope,
     select: &SelectEntries,
-) -> Result<usize, Error> {
+) -> Result<Option<usize>, Error> {
+    let wanted = wanted(select.range, 0);
+    let view = fanout.blocks.view(&scope.tenant, 0).await?;
+    if Blocks::count_of(&view, wanted) > MOST_TO_ASK {
+        return Ok(None);
+    }
     let search = Arc::new(LogSearch {
         matchers: select.matchers.clone(),
         range: select.range,
@@ -297,10 +304,18 @@ pub(super) async fn lines_left(
     });
     let read = |block: Block| {
         let search = Arc::clone(&search);
-        async move { block.logs().await?.rows_left(&search).await.map(Counted) }.boxed()
+        async move {
+            let Some(block) = block.cached_logs().await? else { return Ok(Left(None)) };
+            block.rows_left(&search).await.map(Left)
+        }
+        .boxed()
     };
-    let counts = fanout.blocks.read(scope, wanted(select.range, 0), read).await?;
-    Ok(counts.iter().map(|Counted(n)| n).sum())
+    match fanout.blocks.read_view(scope, wanted, &view, &read).await {
+        Ok(left) => Ok(left.iter().map(|Left(n)| *n).sum()),
+        // The search itself reads anew.
+        Err(Failure::Gone(_)) => Ok(None),
+        Err(other) => Err(other.into_error()),
+    }
 }
 
 // === impl Attempt ===

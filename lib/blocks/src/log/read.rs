@@ -103,6 +103,21 @@ impl LogReader {
         Self::open_counted(store, tenant, meta, cache, Arc::default()).await
     }
 
+    /// As [`open_counted`](Self::open_counted), if the footer is in `cache`.
+    pub async fn open_cached(
+        store: Arc<dyn ObjectStore>,
+        tenant: &TenantId,
+        meta: &BlockMeta,
+        cache: Arc<FooterCache>,
+        stats: Arc<ReadStats>,
+    ) -> Result<Option<Self>, Error> {
+        let path: Arc<str> = crate::path(tenant, meta.id).as_ref().into();
+        if cache.footer(&path).is_none() {
+            return Ok(None);
+        }
+        Self::open_counted(store, tenant, meta, cache, stats).await.map(Some)
+    }
+
     /// As [`open`](Self::open), adding what it reads to `stats`.
     pub async fn open_counted(
         store: Arc<dyn ObjectStore>,

@@ -151,10 +151,18 @@ impl LogReader {
         read.await
     }
 
-    /// How many lines page bounds and gram filters leave of a search. Reads none.
-    pub async fn rows_left(&self, search: &LogSearch) -> Result<usize, Error> {
+    /// How many lines page bounds and gram filters leave of a search. `None` unless all that tells is in
+    /// the cache: nothing is read for it.
+    pub async fn rows_left(&self, search: &LogSearch) -> Result<Option<usize>, Error> {
+        let (cache, path) = (&self.object.cache, self.object.path());
+        let is_cached = cache.streams(path).is_some()
+            && cache.packs(path).is_some()
+            && cache.grams(path).is_some();
+        if !is_cached {
+            return Ok(None);
+        }
         let (_, rows, _) = self.narrowed(search).await?;
-        Ok(rows.len())
+        Ok(Some(rows.len()))
     }
 
     /// The streams of a search, and those rows that page bounds and gram filters do not rule out.

@@ -26,7 +26,7 @@ async fn few_lines_are_searched_at_once_and_many_from_the_asked_end() {
         (r#"{app="a"} |= "7 text""#, 1000, true),
         (r#"{app="a"} |= "7 text" |~ "1.*text" "#, 1000, true),
         (r#"{app="a"} |= "7 text""#, 1 << 30, false),
-        (r#"{app="a"} |~ ".7 .ext""#, 0, false),
+        (r#"{app="a"} != "7 text""#, 0, false),
         (r#"{app="a"} |= "7 text" | distinct app"#, 0, false),
     ] {
         let source = Foretelling(one(&lines), n);
