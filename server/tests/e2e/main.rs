@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod chaos;
 mod cluster;
 mod crash;
 mod documents;

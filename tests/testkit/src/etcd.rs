@@ -37,13 +37,18 @@ impl Etcd {
             println!("skipped: no etcd on the path or in ETCD_BINARY");
             return None;
         };
+        Some(Self::start_binary(binary).await)
+    }
+
+    /// Starts this etcd.
+    pub async fn start_binary(binary: PathBuf) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let (client_port, peer_port) = (free_port(), free_port());
         let child = spawn(&binary, &dir, client_port, peer_port);
         let client = Client::new(format!("http://127.0.0.1:{client_port}"));
         let mut etcd = Self { binary, client_port, peer_port, child, client, dir };
         etcd.ready().await;
-        Some(etcd)
+        etcd
     }
 
     pub fn endpoint(&self) -> String {

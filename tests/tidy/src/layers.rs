@@ -23,7 +23,17 @@ const LAYERS: &[(u32, &[&str])] = &[
     ),
     (3, &["skald-distributor", "skald-ingester", "skald-querier", "skald-compactor"]),
     (4, &["skald-server"]),
-    (5, &["skald-testkit", "skald-logdiff", "skald-promdiff", "skald-s3-tests", "skald-tidy"]),
+    (
+        5,
+        &[
+            "skald-testkit",
+            "skald-chaos",
+            "skald-logdiff",
+            "skald-promdiff",
+            "skald-s3-tests",
+            "skald-tidy",
+        ],
+    ),
 ];
 
 /// Third-party crates that only the named crates may use.
