@@ -5,14 +5,15 @@
 //! limits, because the log holds accepted samples only. When memory gets short the largest tenants
 //! are flushed in the middle; the log is then kept whole until their next flush.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use skald_limits::Limits;
 use skald_model::{Chain, TenantId};
-use skald_runtime::CpuPool;
-use skald_wal::{Record, Replay};
+use skald_runtime::{CpuPool, Scope};
+use skald_wal::{Record, Replay, Summary};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
@@ -27,20 +28,20 @@ use crate::tenant::{Part, Tenant};
 /// Bits of a sequence number below the milliseconds of the start.
 const SEQ_BITS: u32 = 20;
 
+/// What stops a replay for a while.
+enum Wait {
+    Tenant(TenantId),
+    Room,
+}
+
 impl Ingester {
     /// Applies what the log holds.
     pub(crate) async fn replay(&self, replay: Replay) -> Result<(), Error> {
         let started = Instant::now();
-        let ingester = self.clone();
-        let handle = Handle::current();
-        let summary = CpuPool::new(1)
-            .run(move || {
-                replay.run::<Error>(&mut |record| {
-                    ingester.replay_record(&record, &handle);
-                    Ok(())
-                })
-            })
-            .await??;
+        let summary = match Scope::current() {
+            Some(_) => self.replay_in_turns(&replay).await,
+            None => self.replay_on_a_thread(replay).await?,
+        };
         self.raise_seq();
         let elapsed = started.elapsed();
         let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
@@ -55,6 +56,52 @@ impl Ingester {
         Ok(())
     }
 
+    async fn replay_on_a_thread(&self, replay: Replay) -> Result<Summary, Error> {
+        let (ingester, handle) = (self.clone(), Handle::current());
+        let pool = CpuPool::new(1);
+        let replayed = pool.run(move || {
+            replay.run::<Infallible>(&mut |record| {
+                if ingester.find_tenant(record.tenant).is_none() {
+                    handle.block_on(ingester.restore_tenant(record.tenant));
+                }
+                ingester.replay_record(&record);
+                if ingester.is_crowded() {
+                    handle.block_on(ingester.make_room());
+                }
+                Ok(())
+            })
+        });
+        let Ok(summary) = replayed.await?;
+        Ok(summary)
+    }
+
+    /// Where no thread may wait, reading begins anew after each wait.
+    async fn replay_in_turns(&self, replay: &Replay) -> Summary {
+        let mut done = 0;
+        loop {
+            let replayed = replay.run(&mut |record| {
+                if record.seq <= done {
+                    return Ok(());
+                }
+                if self.find_tenant(record.tenant).is_none() {
+                    return Err(Wait::Tenant(record.tenant.clone()));
+                }
+                self.replay_record(&record);
+                done = record.seq;
+                if self.is_crowded() { Err(Wait::Room) } else { Ok(()) }
+            });
+            match replayed {
+                Ok(summary) => return summary,
+                Err(Wait::Tenant(id)) => self.restore_tenant(&id).await,
+                Err(Wait::Room) => self.make_room().await,
+            }
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.0.memory.used() / 3 >= self.0.memory_limit / 4
+    }
+
     /// Makes new sequence numbers larger than any watermark this replica ever committed.
     ///
     /// The log alone does not know them: it may be new, or may have lost its end to a power failure
@@ -67,11 +114,9 @@ impl Ingester {
         self.0.wal.raise_seq(known.unwrap_or(0).max(now << SEQ_BITS));
     }
 
-    fn replay_record(&self, record: &Record<'_>, handle: &Handle) {
-        let tenant = match self.find_tenant(record.tenant) {
-            Some(tenant) => tenant,
-            None => handle.block_on(self.restore_tenant(record.tenant)),
-        };
+    /// Applies a record of a known tenant.
+    fn replay_record(&self, record: &Record<'_>) {
+        let Some(tenant) = self.find_tenant(record.tenant) else { return };
         let parsed = match Parsed::parse(&Bytes::copy_from_slice(record.payload)) {
             Ok(parsed) => parsed,
             Err(e) => {
@@ -95,9 +140,6 @@ impl Ingester {
         self.0.metrics.replay_records.inc();
         tenant.first_seen(record.seq);
         self.apply_record(&tenant, parsed, record);
-        if self.0.memory.used() / 3 >= self.0.memory_limit / 4 {
-            handle.block_on(self.make_room());
-        }
     }
 
     fn apply_record(&self, tenant: &Tenant, parsed: Parsed, record: &Record<'_>) {
@@ -134,7 +176,7 @@ impl Ingester {
     }
 
     /// Finds out what of a tenant is flushed. Tries until the store answers.
-    async fn restore_tenant(&self, id: &TenantId) -> Arc<Tenant> {
+    async fn restore_tenant(&self, id: &TenantId) {
         let mut attempt = 0;
         let view = loop {
             match self.0.deps.catalog.refresh(id).await {
@@ -152,7 +194,6 @@ impl Ingester {
         tenant.watermark.store(view.watermark(&self.0.deps.replica), Ordering::Release);
         // Only a second replay of the same tenant could have set it.
         let _ = tenant.baseline.set(view.number);
-        tenant
     }
 }
 

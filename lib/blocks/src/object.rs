@@ -23,7 +23,6 @@ use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 use skald_model::{Signal, TenantId};
-use tokio::task::spawn_blocking;
 
 use self::load::{Loader, MAX_HOLE};
 use crate::chunks::bad;
@@ -327,7 +326,7 @@ impl Object {
                 Some(Ok(step)) => step,
                 Some(Err(_)) => return Err(self.corrupt("decoder gave up")),
                 None => {
-                    let (step, back) = spawn_blocking(move || {
+                    let (step, back) = skald_runtime::spawn_blocking(move || {
                         let mut work = work;
                         (work.run(), work)
                     })

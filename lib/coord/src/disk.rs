@@ -1,12 +1,11 @@
 //! What a process keeps of the cluster on its own disk, so that it can start while the store is away.
 
-use std::io::{Error, ErrorKind};
+use std::fs;
+use std::io::{Error, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::fs;
-use tokio::io::AsyncWriteExt;
 
 use crate::picture::Picture;
 
@@ -56,36 +55,50 @@ pub(crate) async fn keep_identity(dir: &Path, identity: &Identity) -> Result<(),
     write(&dir.join("identity.json"), identity).await
 }
 
-async fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    let named = |e: Error| Error::new(e.kind(), format!("{}: {e}", path.display()));
-    match fs::metadata(path).await {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(named(e)),
-        Ok(meta) if meta.len() > MAX_FILE => {
-            return Err(named(Error::new(ErrorKind::InvalidData, "too large")));
+async fn read<T: DeserializeOwned + Send + 'static>(path: &Path) -> Result<Option<T>, Error> {
+    let path = path.to_owned();
+    blocking(move || {
+        let named = |e: Error| Error::new(e.kind(), format!("{}: {e}", path.display()));
+        match fs::metadata(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(named(e)),
+            Ok(meta) if meta.len() > MAX_FILE => {
+                return Err(named(Error::new(ErrorKind::InvalidData, "too large")));
+            }
+            Ok(_) => {}
         }
-        Ok(_) => {}
-    }
-    let bytes = fs::read(path).await.map_err(named)?;
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|e| named(Error::new(ErrorKind::InvalidData, e)))
+        let bytes = fs::read(&path).map_err(named)?;
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| named(Error::new(ErrorKind::InvalidData, e)))
+    })
+    .await
 }
 
 /// Replaces a file as a whole and waits for the disk.
 async fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let named = |e: Error| Error::new(e.kind(), format!("{}: {e}", path.display()));
     let bytes = serde_json::to_vec(value).map_err(Error::other)?;
-    let new = path.with_extension("json.new");
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).await.map_err(named)?;
-    }
-    let mut file = fs::File::create(&new).await.map_err(named)?;
-    file.write_all(&bytes).await.map_err(named)?;
-    file.sync_all().await.map_err(named)?;
-    fs::rename(&new, path).await.map_err(named)?;
-    if let Some(dir) = path.parent() {
-        fs::File::open(dir).await.map_err(named)?.sync_all().await.map_err(named)?;
-    }
-    Ok(())
+    let path = path.to_owned();
+    blocking(move || {
+        let named = |e: Error| Error::new(e.kind(), format!("{}: {e}", path.display()));
+        let new = path.with_extension("json.new");
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(named)?;
+        }
+        let mut file = fs::File::create(&new).map_err(named)?;
+        file.write_all(&bytes).map_err(named)?;
+        file.sync_all().map_err(named)?;
+        fs::rename(&new, &path).map_err(named)?;
+        if let Some(dir) = path.parent() {
+            fs::File::open(dir).map_err(named)?.sync_all().map_err(named)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    skald_runtime::spawn_blocking(work).await.map_err(Error::other)?
 }

@@ -211,7 +211,7 @@ impl Drop for CancelOnDrop {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
 ) -> Result<T, QueryError> {
-    match tokio::task::spawn_blocking(work).await {
+    match skald_runtime::spawn_blocking(work).await {
         Ok(out) => out,
         Err(e) if e.is_cancelled() => Err(QueryError::Cancelled),
         Err(e) => Err(QueryError::Internal(e.to_string())),

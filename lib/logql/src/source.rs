@@ -160,7 +160,7 @@ pub trait EntrySource: Send + Sync + Debug {
     /// breaks off.
     async fn scan(&self, req: &SelectEntries, sink: Arc<dyn EntrySink>) -> Result<(), SourceError> {
         let streams = self.select(req).await?;
-        let taken = tokio::task::spawn_blocking(move || sink.take(streams)).await;
+        let taken = skald_runtime::spawn_blocking(move || sink.take(streams)).await;
         taken
             .map(drop)
             .map_err(|e| SourceError { kind: ErrorKind::Internal, message: e.to_string() })

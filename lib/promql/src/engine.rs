@@ -251,7 +251,7 @@ impl Engine {
             let done = catch_unwind(AssertUnwindSafe(evaluate));
             done.map_err(|_| evaluation_failed(&"panic"))??
         } else {
-            tokio::task::spawn_blocking(evaluate).await.map_err(|e| evaluation_failed(&e))??
+            skald_runtime::spawn_blocking(evaluate).await.map_err(|e| evaluation_failed(&e))??
         };
         stats.samples_decoded = counters.read as u64;
         stats.samples_read = seen.read;
@@ -319,7 +319,7 @@ async fn fetch(
         let fetched = if is_small {
             in_order()?
         } else {
-            tokio::task::spawn_blocking(in_order).await.map_err(|e| evaluation_failed(&e))??
+            skald_runtime::spawn_blocking(in_order).await.map_err(|e| evaluation_failed(&e))??
         };
         Ok(Arc::new(fetched))
     });

@@ -72,8 +72,9 @@ impl Incarnation {
         }
     }
 
-    /// Whether a call meant for `epoch` of `replica` may be answered here.
-    fn check(&self, replica: &str, epoch: u64) -> Result<(), RpcError> {
+    /// Whether a call meant for `epoch` of `replica` may be answered here. gRPC calls are checked before
+    /// they come through.
+    pub fn check(&self, replica: &str, epoch: u64) -> Result<(), RpcError> {
         let (ours, name) = (self.0.epoch, &self.0.replica);
         if ours == 0 || epoch == 0 || (epoch == ours && replica == name) {
             return Ok(());

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::Scope;
+
 /// Runs closures on blocking threads, at most `n` at a time. Clones share the bound.
 #[derive(Clone, Debug)]
 pub struct CpuPool {
@@ -40,7 +42,7 @@ impl CpuPool {
             .acquire_owned()
             .await
             .map_err(|_| Failed("pool closed".to_owned()))?;
-        tokio::task::spawn_blocking(move || {
+        crate::spawn_blocking(move || {
             let _permit = permit;
             work()
         })
@@ -53,11 +55,12 @@ impl CpuPool {
         Arc::clone(&self.slots).try_acquire_owned().ok().map(|permit| Slot { _permit: permit })
     }
 
-    /// Starts `work` if a slot is free, and says whether it was. Must be called within a runtime, else none is.
+    /// Starts `work` if a slot is free, and says whether it was. None is outside a runtime, nor in a
+    /// [`Scope`], where whoever waited for help would have the only thread.
     pub fn try_start(&self, work: impl FnOnce() + Send + 'static) -> bool {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
-        let Some(slot) = self.try_slot() else { return false };
-        drop(runtime.spawn_blocking(move || {
+        let can_help = tokio::runtime::Handle::try_current().is_ok() && Scope::current().is_none();
+        let Some(slot) = self.try_slot().filter(|_| can_help) else { return false };
+        drop(crate::spawn_blocking(move || {
             let _slot = slot;
             work();
         }));

@@ -55,7 +55,7 @@ impl Record<'_> {
     }
 }
 
-/// The records found by [`Wal::open`](crate::Wal::open), to be read once, before the first append.
+/// The records found by [`Wal::open`](crate::Wal::open), to be read before the first append.
 #[derive(Debug)]
 pub struct Replay {
     dir: Arc<Directory>,
@@ -148,10 +148,11 @@ impl Replay {
         self.segments.bytes()
     }
 
-    /// Gives every record to `visit`, in order of sequence numbers; stops at its first error. Blocks.
-    pub fn run<E>(self, visit: &mut dyn FnMut(Record<'_>) -> Result<(), E>) -> Result<Summary, E> {
+    /// Gives every record to `visit`, in order of sequence numbers; stops at its first error, after which
+    /// it may be run again from the start. Blocks.
+    pub fn run<E>(&self, visit: &mut dyn FnMut(Record<'_>) -> Result<(), E>) -> Result<Summary, E> {
         let summary = Summary { corrupt: self.corrupt, ..Summary::default() };
-        let mut scan = Scan { replay: &self, summary, tenants: HashMap::new() };
+        let mut scan = Scan { replay: self, summary, tenants: HashMap::new() };
         for (i, &first_seq) in self.found.iter().enumerate() {
             let last = i + 1 == self.found.len();
             let place = if last { Place::Newest } else { Place::Older };

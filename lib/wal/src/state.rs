@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use skald_model::TenantId;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::batch::Batch;
 use crate::directory::Directory;
@@ -31,7 +32,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) failed: watch::Sender<Option<Error>>,
     state: Mutex<State>,
+    /// For a writer that is a thread, and for one that is a task.
     work: Condvar,
+    turn: Notify,
 }
 
 #[derive(Debug)]
@@ -105,6 +108,7 @@ impl Shared {
             failed: watch::Sender::new(None),
             state: Mutex::new(state),
             work: Condvar::new(),
+            turn: Notify::new(),
         }
     }
 
@@ -158,7 +162,7 @@ impl Shared {
         state.pending.begin(seq);
         put(&mut state.pending, (seq, size, body));
         drop(state);
-        self.work.notify_one();
+        self.wake();
         Ok(seq)
     }
 
@@ -223,36 +227,49 @@ impl Shared {
         state.disk_bytes = self.segments.bytes();
         state.recheck = true;
         drop(state);
-        self.work.notify_one();
+        self.wake();
     }
 
     pub(crate) fn request_close(&self) {
         self.state.lock().closing = true;
-        self.work.notify_one();
+        self.wake();
     }
 
     // --- for the writer ---
+
+    fn wake(&self) {
+        self.work.notify_one();
+        self.turn.notify_one();
+    }
 
     /// Waits for work. `spare` becomes the next buffer to fill; with a batch `held` back no other is given.
     pub(crate) fn next_work(&self, spare: &mut Vec<u8>, held: bool) -> Work {
         let mut state = self.state.lock();
         loop {
-            if !held && state.pending.n_records > 0 {
-                return Work::Write(state.take_batch(std::mem::take(spare)));
-            }
-            if state.closing {
-                return Work::Close;
-            }
-            if std::mem::take(&mut state.recheck) {
-                return Work::Recheck;
-            }
-            if state.truncate_before > 0 && !held {
-                let before = std::mem::take(&mut state.truncate_before);
-                return Work::Truncate { before, next_seq: state.next_seq };
+            if let Some(work) = state.next_work(spare, held) {
+                return work;
             }
             if state.refusal.is_none() {
                 self.work.wait(&mut state);
             } else if self.work.wait_for(&mut state, RECHECK).timed_out() {
+                return Work::Recheck;
+            }
+        }
+    }
+
+    /// As [`next_work`](Self::next_work), for a writer that is a task.
+    pub(crate) async fn next_turn(&self, spare: &mut Vec<u8>, held: bool) -> Work {
+        loop {
+            let is_refusing = {
+                let mut state = self.state.lock();
+                if let Some(work) = state.next_work(spare, held) {
+                    return work;
+                }
+                state.refusal.is_some()
+            };
+            if !is_refusing {
+                self.turn.notified().await;
+            } else if timeout(RECHECK, self.turn.notified()).await.is_err() {
                 return Work::Recheck;
             }
         }
@@ -338,6 +355,23 @@ impl State {
             return Err(Error::Full { bytes: size, limit: total });
         }
         Ok(())
+    }
+
+    fn next_work(&mut self, spare: &mut Vec<u8>, held: bool) -> Option<Work> {
+        if !held && self.pending.n_records > 0 {
+            return Some(Work::Write(self.take_batch(std::mem::take(spare))));
+        }
+        if self.closing {
+            return Some(Work::Close);
+        }
+        if std::mem::take(&mut self.recheck) {
+            return Some(Work::Recheck);
+        }
+        if self.truncate_before > 0 && !held {
+            let before = std::mem::take(&mut self.truncate_before);
+            return Some(Work::Truncate { before, next_seq: self.next_seq });
+        }
+        None
     }
 
     fn take_batch(&mut self, spare: Vec<u8>) -> Batch {

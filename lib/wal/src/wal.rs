@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use skald_model::TenantId;
-use skald_runtime::Rng;
+use skald_runtime::{Rng, Scope};
 
 use crate::directory::Directory;
 use crate::replay::{self, Replay};
@@ -16,14 +16,22 @@ use crate::state::Shared;
 use crate::writer::Writer;
 use crate::{Config, Error, Filesystem, Kept, Metrics};
 
-/// A handle to the log. Clones share it; dropping the last one writes, syncs and closes, which blocks.
+/// A handle to the log. Clones share it; dropping the last one writes, syncs and closes, which blocks. In
+/// a [`Scope`] nothing blocks: its tasks take turns.
 #[derive(Clone, Debug)]
 pub struct Wal(Arc<Handle>);
 
 #[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<Running>>,
+}
+
+/// The writer at work.
+#[derive(Debug)]
+enum Running {
+    Thread(JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
 }
 
 /// Where a record was put.
@@ -54,10 +62,15 @@ impl Wal {
         let path = dir.path.clone();
         let shared = Arc::new(Shared::new(dir, segments, config, metrics, last_seq));
         let writer = Writer::new(Arc::clone(&shared), lock);
-        let thread = std::thread::Builder::new().name("wal-writer".to_owned());
-        let thread =
-            thread.spawn(|| writer.run()).map_err(|e| Error::io("start writer of", &path, e))?;
-        Ok((Self(Arc::new(Handle { shared, writer: Mutex::new(Some(thread)) })), replay))
+        let running = match Scope::current() {
+            Some(scope) => Running::Task(scope.spawn("wal-writer", writer.run_in_turns())),
+            None => {
+                let thread = std::thread::Builder::new().name("wal-writer".to_owned());
+                let thread = thread.spawn(|| writer.run());
+                Running::Thread(thread.map_err(|e| Error::io("start writer of", &path, e))?)
+            }
+        };
+        Ok((Self(Arc::new(Handle { shared, writer: Mutex::new(Some(running)) })), replay))
     }
 
     /// Appends a record made of `parts` and gives it the next number. Does not wait for the disk.
@@ -154,20 +167,29 @@ impl Wal {
     /// Writes, syncs and closes; later calls fail with [`Error::Closed`]. Once begun it goes on even if cancelled.
     pub async fn close(&self) -> Result<(), Error> {
         let handle = Arc::clone(&self.0);
-        let closed = tokio::task::spawn_blocking(move || handle.stop());
-        closed.await.unwrap_or(Err(Error::Closed))
+        handle.shared.request_close();
+        let running = handle.writer.lock().take();
+        match running {
+            Some(Running::Task(task)) => {
+                // It tells how it ended through `failed`.
+                task.await.ok();
+            }
+            Some(Running::Thread(thread)) => {
+                let joined = skald_runtime::spawn_blocking(move || thread.join());
+                if joined.await.is_err() {
+                    return Err(Error::Closed);
+                }
+            }
+            None => {}
+        }
+        handle.outcome()
     }
 }
 
 // === impl Handle ===
 
 impl Handle {
-    fn stop(&self) -> Result<(), Error> {
-        self.shared.request_close();
-        let thread = self.writer.lock().take();
-        if let Some(thread) = thread {
-            thread.join().ok();
-        }
+    fn outcome(&self) -> Result<(), Error> {
         match self.shared.failed.borrow().clone() {
             Some(error) => Err(error),
             None => Ok(()),
@@ -177,6 +199,10 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.stop().ok();
+        self.shared.request_close();
+        // A task ends by itself, in its turn.
+        if let Some(Running::Thread(thread)) = self.writer.lock().take() {
+            thread.join().ok();
+        }
     }
 }

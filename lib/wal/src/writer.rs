@@ -1,11 +1,13 @@
-//! The thread that writes: takes the filled buffer, writes it, syncs once, and wakes all who waited.
+//! The thread that writes (a task in a [`Scope`](skald_runtime::Scope)): takes the filled buffer, writes it, syncs once, and wakes all who waited.
 //!
 //! A failed sync is never tried again, because the kernel may have dropped the pages: the log is
 //! poisoned. A full disk is not a failure: the batch is kept and tried again, since later records may
 //! rely on it, and appends are refused meanwhile.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{error, info, warn};
 
@@ -18,6 +20,8 @@ use crate::{Error, File, Fsync, Lock};
 
 /// Buffers that grew larger than this are not kept.
 const MAX_SPARE: usize = 8 << 20;
+/// What a write and its sync take when the writer is a task.
+const TURN: Duration = Duration::from_millis(4);
 
 /// The state of the writing thread.
 pub(crate) struct Writer {
@@ -71,20 +75,43 @@ impl Writer {
         let _alarm = Alarm(Arc::clone(&self.shared));
         self.check_space();
         loop {
-            let done = match self.shared.next_work(&mut self.spare, self.held.is_some()) {
-                Work::Write(batch) => self.write(batch),
-                Work::Truncate { before, next_seq } => self.truncate(before, next_seq),
-                Work::Recheck => self.retry(),
-                Work::Close => break,
-            };
-            if let Err((op, source)) = done {
-                error!(op, error = %source, "write-ahead log failed, this process must exit");
-                self.shared.end(&Error::Poisoned { op, source: Arc::new(source) });
+            let work = self.shared.next_work(&mut self.spare, self.held.is_some());
+            if self.turn(work).is_break() {
                 return;
             }
         }
-        let last = self.close();
-        self.shared.end(&last.err().unwrap_or(Error::Closed));
+    }
+
+    /// As [`run`](Self::run), as a task: a write takes some time, as on a disk, and then happens at once.
+    pub(crate) async fn run_in_turns(mut self) {
+        let _alarm = Alarm(Arc::clone(&self.shared));
+        self.check_space();
+        loop {
+            let work = self.shared.next_turn(&mut self.spare, self.held.is_some()).await;
+            tokio::time::sleep(TURN).await;
+            if self.turn(work).is_break() {
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self, work: Work) -> ControlFlow<()> {
+        let done = match work {
+            Work::Write(batch) => self.write(batch),
+            Work::Truncate { before, next_seq } => self.truncate(before, next_seq),
+            Work::Recheck => self.retry(),
+            Work::Close => {
+                let last = self.close();
+                self.shared.end(&last.err().unwrap_or(Error::Closed));
+                return ControlFlow::Break(());
+            }
+        };
+        if let Err((op, source)) = done {
+            error!(op, error = %source, "write-ahead log failed, this process must exit");
+            self.shared.end(&Error::Poisoned { op, source: Arc::new(source) });
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     }
 
     fn close(&mut self) -> Result<(), Error> {

@@ -20,7 +20,6 @@ use skald_catalog::View;
 use skald_logql::EntrySink;
 use skald_model::{Chain, Labels, Narrowing, Signal, StreamEntries, TimeRange};
 use skald_rpc::ingester::SelectEntries;
-use tokio::task::spawn_blocking;
 use tracing::debug;
 
 use crate::blocks::{Block, Blocks, Failure, Wanted};
@@ -99,7 +98,7 @@ impl Reading {
         let Failure::Gone(error) = failure else { return Err(failure.into_error()) };
         debug!(tenant = %self.scope.tenant, error = %Chain(&error), "block is gone, reading anew");
         // Other blocks may still be in the hands of the blocking pool.
-        let reset = spawn_blocking(move || first.reset()).await;
+        let reset = skald_runtime::spawn_blocking(move || first.reset()).await;
         reset.map_err(|e| Error::Internal(e.to_string()))?;
         let view = self.fanout.blocks.newest(&self.scope.tenant).await?;
         self.attempt(sink, Some(view)).await.map_err(Failure::into_error)
@@ -378,7 +377,7 @@ async fn give(
     streams: Vec<StreamEntries>,
 ) -> Result<ControlFlow<()>, Failure> {
     let sink = Arc::clone(sink);
-    let taken = spawn_blocking(move || sink.take(streams)).await;
+    let taken = skald_runtime::spawn_blocking(move || sink.take(streams)).await;
     taken.map_err(|e| Failure::Other(Error::Internal(e.to_string())))
 }
 

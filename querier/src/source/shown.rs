@@ -50,7 +50,7 @@ impl EntrySource for Shown {
             deletes.apply(&mut streams);
             streams
         };
-        tokio::task::spawn_blocking(work)
+        skald_runtime::spawn_blocking(work)
             .await
             .map_err(|e| SourceError { kind: ErrorKind::Internal, message: e.to_string() })
     }

@@ -31,6 +31,7 @@ const LAYERS: &[(u32, &[&str])] = &[
             "skald-logdiff",
             "skald-promdiff",
             "skald-s3-tests",
+            "skald-sim",
             "skald-tidy",
         ],
     ),

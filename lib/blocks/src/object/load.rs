@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::errors::ParquetError;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 
 use super::Footer;
 use crate::integrity::{Mark, Stripes};
@@ -61,7 +61,7 @@ impl Loader<'_> {
         &self,
         work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
     ) -> Result<T, Error> {
-        spawn_blocking(work)
+        skald_runtime::spawn_blocking(work)
             .await
             .map_err(|e| self.failed(&e))?
             .map_err(|e| Error::corrupt(self.path, e))

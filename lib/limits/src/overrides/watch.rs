@@ -8,7 +8,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use skald_model::Chain;
 use skald_runtime::Shutdown;
-use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use super::{LoadError, Overrides, file};
@@ -56,7 +55,7 @@ pub async fn watch(
             _ = ticks.tick() => {}
         }
         let file = path.clone();
-        let read = spawn_blocking(move || file::read(&file)).await;
+        let read = skald_runtime::spawn_blocking(move || file::read(&file)).await;
         let Ok(read) = read else { continue };
         match read.and_then(|text| take(&overrides, &path, &mut last, text)) {
             // What is in force is what the file says: also after a bad version was taken back.

@@ -84,7 +84,7 @@ fn read_file(file: File, start: u64, length: u64) -> Chunks {
             return Ok(None);
         }
         let n = usize::try_from(left).unwrap_or(usize::MAX).min(FRAME_BYTES);
-        let read = tokio::task::spawn_blocking(move || {
+        let read = skald_runtime::spawn_blocking(move || {
             let mut data = BytesMut::zeroed(n);
             file.seek(SeekFrom::Start(at))?;
             file.read_exact(&mut data)?;

@@ -141,7 +141,7 @@ async fn no_series_is_read_by_anybody_after_the_query_was_cancelled() {
         evaluator.cpu = Some(CpuPool::new(3));
         evaluator.answer(&expr, crate::engine::Mode::Range).unwrap_err()
     };
-    assert_eq!(tokio::task::spawn_blocking(evaluate).await.unwrap(), QueryError::Cancelled);
+    assert_eq!(skald_runtime::spawn_blocking(evaluate).await.unwrap(), QueryError::Cancelled);
     // Each of four threads may have been about to read one more.
     assert!(source.reads.load(Ordering::SeqCst) <= 100 + 4);
 }
