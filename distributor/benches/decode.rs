@@ -1,6 +1,6 @@
 //! Measures the way of a push from the HTTP body to the batch: CPU time (Linux) and allocations per series or line.
 //!
-//! `cargo run --release -p skald-distributor --example decode_bench`
+//! `cargo bench -p skald-distributor --bench decode`
 //!
 //! The ingester answers at once and keeps nothing. The bench fails if a known series costs an
 //! allocation: what is left per request (body, batch, answer) does not depend on the number of series

@@ -1,4 +1,4 @@
-//! What encoding lines takes and yields: `cargo run --release -p skald-codec --example lines_bench -- FILE…`
+//! What encoding lines takes and yields: `cargo bench -p skald-codec --bench lines -- FILE…`
 //!
 //! Each file holds lines; `FILE` with the ending `.ts` beside it may hold their times, 8 bytes little
 //! endian each (else all are 0.3 s apart). Prints one row per file: size to raw, MB/s of encoding,
@@ -22,7 +22,7 @@ fn main() -> Result<()> {
         "{:24} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8}",
         "file", "ratio", "encode", "build", "absent", "timeout", "status"
     );
-    for path in std::env::args().skip(1) {
+    for path in std::env::args().skip(1).filter(|arg| arg != "--bench") {
         let text = std::fs::read(&path)?;
         let times =
             std::fs::read(std::path::Path::new(&path).with_extension("ts")).unwrap_or_default();

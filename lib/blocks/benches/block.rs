@@ -1,6 +1,6 @@
 //! Prints sizes and times of writing and reading a metric block and a log block.
 //!
-//! `cargo run --release -p skald-blocks --example block_bench [directory to keep the blocks in]`
+//! `cargo bench -p skald-blocks --bench block -- [directory to keep the blocks in]`
 
 #![expect(clippy::print_stdout, reason = "a program that prints figures")]
 #![expect(clippy::disallowed_types, reason = "measures real time outside any runtime")]
@@ -38,7 +38,7 @@ fn main() -> Outcome {
         store: Arc::new(InMemory::new()),
         tenant: TenantId::single(),
         cache: Arc::new(FooterCache::new(256 << 20)),
-        keep: std::env::args().nth(1),
+        keep: std::env::args().skip(1).find(|arg| arg != "--bench"),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
     runtime.block_on(bench.metrics())?;

@@ -1,6 +1,6 @@
 //! Pushes 1 M series of 13 labels and 5 samples, and prints what they take in memory and how long it took.
 //!
-//! `cargo run --release -p skald-ingester --example head_memory [series] [samples]`
+//! `cargo bench -p skald-ingester --bench head_memory -- [series] [samples]`
 #![expect(
     clippy::print_stdout,
     clippy::cast_precision_loss,

@@ -1,8 +1,8 @@
 //! Prints what the bytes of a metric block are made of, for series as a Kubernetes cluster has them, and what
 //! encoding and decoding them takes.
 //!
-//! `cargo run --release -p skald-blocks --example metric_bytes [pods] [scrapes] [samples per chunk] [jitter in ms]`
-//! `cargo run --release -p skald-blocks --example metric_bytes FILE [samples per chunk]`
+//! `cargo bench -p skald-blocks --bench metric_bytes -- [pods] [scrapes] [samples per chunk] [jitter in ms]`
+//! `cargo bench -p skald-blocks --bench metric_bytes -- FILE [samples per chunk]`
 //!
 //! FILE has scrapes of an exporter in the text format, each behind a line `# scrape <milliseconds>`.
 //!
@@ -50,7 +50,7 @@ struct Parts {
 }
 
 fn main() -> Outcome<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let number = |n: usize, default: usize| args.get(n).map_or(Ok(default), |text| text.parse());
     let rows = match args.first().filter(|arg| arg.parse::<u64>().is_err()) {
         Some(path) => recorded::rows(&std::fs::read_to_string(path)?, number(1, 960)?)?,

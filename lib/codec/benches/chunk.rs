@@ -1,7 +1,7 @@
 //! Prints bytes and nanoseconds per sample of float chunks for a few shapes of series, and the
 //! nanoseconds it takes to get the last 20 samples.
 //!
-//! `cargo run --release -p skald-codec --example chunk_bench [part of a shape's name]`
+//! `cargo bench -p skald-codec --bench chunk -- [part of a shape's name]`
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 #![expect(clippy::disallowed_types, reason = "measures real time outside any runtime")]
@@ -35,7 +35,7 @@ fn main() -> Result<(), ChunkError> {
         "{:>16} {:>5} {:>6} {:>9} {:>8} {:>8} {:>8}",
         "series", "n", "jitter", "B/sample", "enc ns", "dec ns", "last 20"
     );
-    let filter = std::env::args().nth(1).unwrap_or_default();
+    let filter = std::env::args().skip(1).find(|arg| arg != "--bench").unwrap_or_default();
     for (n, jitter) in [(120, 0), (240, 4), (480, 0)] {
         for shape in SHAPES.iter().filter(|shape| shape.name.contains(&filter)) {
             run(shape, n, jitter)?;

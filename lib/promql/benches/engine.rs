@@ -1,6 +1,6 @@
 //! CPU time of the engine over encoded chunks in memory, without I/O.
 //!
-//! `cargo run --release -p skald-promql --example engine_bench [shape] [runs] [threads]` prints, per query shape, the CPU
+//! `cargo bench -p skald-promql --bench engine -- [shape] [runs] [threads]` prints, per query shape, the CPU
 //! milliseconds (user) of one evaluation, all threads together, and the wall time.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program run by hand")]
@@ -193,7 +193,7 @@ const SHAPES: [(&str, &str, i64); 11] = [
 ];
 
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
+    let args: Vec<String> = std::env::args().filter(|arg| arg != "--bench").collect();
     let only = args.get(1).map_or("", String::as_str);
     let runs: u32 = args.get(2).and_then(|n| n.parse().ok()).unwrap_or(5);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

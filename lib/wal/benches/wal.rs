@@ -1,4 +1,5 @@
-//! Speed of append + commit and of replay on the machine's disk: `wal_bench [dir] [total MiB] [record KiB] [writers]`.
+//! Speed of append + commit and of replay on the machine's disk:
+//! `cargo bench -p skald-wal --bench wal -- [dir] [total MiB] [record KiB] [writers]`.
 
 use std::error::Error;
 use std::io::Write;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     let dir = args.next().map_or_else(|| std::env::temp_dir().join("wal_bench"), PathBuf::from);
     let mut number = |default: usize| args.next().map_or(Ok(default), |a| a.parse());
     let (total, record, writers) = (number(512)? << 20, number(64)? << 10, number(16)?);
