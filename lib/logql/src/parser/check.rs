@@ -56,9 +56,6 @@ fn wrong_parameter(op: RangeOp, param: Option<f64>) -> Option<String> {
     let name = op.as_str();
     match (op, param) {
         (RangeOp::Quantile, None) => Some(format!("parameter required for operation {name}")),
-        (RangeOp::Quantile, Some(phi)) if phi < 0.0 || phi.is_nan() => {
-            Some(format!("invalid parameter for operation {name}: {phi} is negative"))
-        }
         (RangeOp::Quantile, Some(_)) | (_, None) => None,
         (_, Some(param)) => Some(format!("parameter {param} not supported for operation {name}")),
     }

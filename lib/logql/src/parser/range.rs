@@ -24,9 +24,14 @@ impl Parser<'_> {
     pub(super) fn range_agg(&mut self, op: RangeOp, start: Span) -> Result<MetricExpr> {
         self.expect_op("(")?;
         let mut param = None;
-        if matches!(self.peek(), Tok::Number(_) | Tok::Op("-" | "+")) {
-            param = Some(self.signed_number()?);
+        if let Tok::Number(value) = *self.peek() {
+            self.advance();
+            param = Some(value);
             self.expect_op(",")?;
+        }
+        // No sign: as in Loki, a parameter is never negative.
+        if matches!(self.peek(), Tok::Op("-" | "+")) {
+            return Err(self.unexpected("NUMBER or { or ("));
         }
         if !self.is_selector_next() {
             let sub = self.subquery(op, param, start)?;

@@ -203,6 +203,8 @@ fn errors_have_their_shape() {
             .starts_with("parse error at line 2, col 2: syntax error: unexpected |, expecting"),
         "{err}"
     );
+    let err = parse(r#"quantile_over_time(-1, {a="b"} | unwrap x [1m])"#).unwrap_err().to_string();
+    assert!(err.starts_with("parse error at line 1, col 20: syntax error: unexpected -"), "{err}");
     let err = parse(r#"topk(0, rate({a="b"}[1m]))"#).unwrap_err().to_string();
     assert!(err.contains("invalid parameter (must be greater than 0) topk(0"), "{err}");
     let err = parse(r#"sum_over_time({a="b"}[1m])"#).unwrap_err().to_string();
