@@ -226,6 +226,13 @@ fn trimming_divides_the_bucket_that_is_cut() {
     assert_eq!(above.zero_count, 0.0);
     assert_eq!(h.trim(f64::INFINITY, Keep::Below), h);
     assert_eq!(h.trim(f64::NEG_INFINITY, Keep::Below).count, 0.0);
+    for keep in [Keep::Below, Keep::Above] {
+        let nowhere = h.trim(f64::NAN, keep);
+        assert!(nowhere.count.is_nan() && nowhere.sum.is_nan() && nowhere.zero_count.is_nan());
+        assert!(nowhere.positive.is_empty() && nowhere.negative.is_empty());
+        let no_zeros = exponential(0, 0.0, &[(1, 4.0)], &[]).trim(f64::NAN, keep);
+        assert_eq!((no_zeros.count, no_zeros.sum), (0.0, 0.0));
+    }
 }
 
 #[test]

@@ -52,13 +52,15 @@ impl FloatHistogram {
         {
             return open_part(bucket, cut, keep);
         }
-        let linear = self.uses_custom_buckets() || (bucket.lower <= 0.0 && bucket.upper >= 0.0);
-        let bucket = if linear && !self.uses_custom_buckets() {
-            self.one_sided_zero(bucket)
-        } else {
-            bucket
-        };
-        divide(bucket, cut, keep, linear)
+        let at_zero = !self.uses_custom_buckets() && bucket.lower <= 0.0 && bucket.upper >= 0.0;
+        if !at_zero {
+            return divide(bucket, cut, keep, self.uses_custom_buckets());
+        }
+        // Of all buckets only this one is not dropped by a cut that is no number, in Prometheus.
+        if cut.is_nan() && bucket.count > 0.0 {
+            return (f64::NAN, f64::NAN);
+        }
+        divide(self.one_sided_zero(bucket), cut, keep, true)
     }
 }
 
