@@ -91,6 +91,8 @@ pub(crate) struct Inner {
     view: ArcSwap<View>,
     /// The picture is that of an earlier life: what the store has now is believed instead.
     is_of_disk: AtomicBool,
+    /// One look at a time, so that an older answer is not taken for a loss of data. What the disk has.
+    looking: tokio::sync::Mutex<SharedPicture>,
     /// Of the store at the last look.
     pub(crate) seen: AtomicU64,
     /// Look now.
@@ -141,6 +143,7 @@ impl Cluster {
             picture: ArcSwap::default(),
             view: ArcSwap::from_pointee(View::empty()),
             is_of_disk: AtomicBool::new(false),
+            looking: tokio::sync::Mutex::default(),
             seen: AtomicU64::new(0),
             wake: Notify::new(),
             begun: watch::Sender::new(0),
@@ -158,8 +161,11 @@ impl Cluster {
     async fn first_picture(&self) -> Result<(), JoinError> {
         match self.0.disk.picture().await {
             Ok(Some(last)) => {
-                self.publish(last);
-                self.0.is_of_disk.store(true, Ordering::Release);
+                let last = Arc::new(last);
+                if self.publish(Arc::clone(&last)) {
+                    *self.0.looking.lock().await = last;
+                    self.0.is_of_disk.store(true, Ordering::Release);
+                }
             }
             Ok(None) => {}
             Err(error) => warn!(%error, "the last picture of the cluster cannot be read"),
@@ -197,6 +203,7 @@ impl Cluster {
     /// Reads everything once and shows it.
     pub(crate) async fn look(&self) -> Result<(), StoreError> {
         let inner = &self.0;
+        let mut kept = inner.looking.lock().await;
         let n = {
             inner.begun.send_modify(|n| *n += 1);
             *inner.begun.borrow()
@@ -209,22 +216,24 @@ impl Cluster {
             let lost = "has lost data, it is being written anew";
             return Err(StoreError::Unavailable(lost.to_owned()));
         }
-        self.publish(picture.clone());
-        inner.is_of_disk.store(false, Ordering::Release);
-        self.keep(&picture).await;
+        let picture = Arc::new(picture);
+        if self.publish(Arc::clone(&picture)) {
+            inner.is_of_disk.store(false, Ordering::Release);
+            self.keep(picture, &mut kept).await;
+        }
         inner.ended.send_modify(|ended| *ended = (*ended).max(n));
         Ok(())
     }
 
-    /// Shows a picture, if a view can be made of it.
-    fn publish(&self, picture: Picture) {
+    /// Shows a picture, if a view can be made of it; answers whether.
+    fn publish(&self, picture: SharedPicture) -> bool {
         let inner = &self.0;
         let old = self.picture();
         let view = match picture.view() {
             Ok(view) => view,
             Err(error) => {
                 error!(%error, version = picture.version(), "partitions make no sense, the last view stays");
-                return;
+                return false;
             }
         };
         if picture.relies_on_more_blocks(&old)
@@ -241,13 +250,19 @@ impl Cluster {
             );
         }
         // The view last: who sees it finds the picture at least as new.
-        inner.picture.store(Arc::new(picture));
+        inner.picture.store(picture);
         inner.view.store(Arc::new(view));
+        true
     }
 
-    async fn keep(&self, picture: &Picture) {
-        if let Err(error) = self.0.disk.keep_picture(picture).await {
-            warn!(%error, "the picture of the cluster is not kept");
+    /// Writes a picture to the disk unless the one that lies there says the same.
+    async fn keep(&self, picture: SharedPicture, kept: &mut SharedPicture) {
+        if picture.keeps_like(kept) {
+            return;
+        }
+        match self.0.disk.keep_picture(&picture).await {
+            Ok(()) => *kept = picture,
+            Err(error) => warn!(%error, "the picture of the cluster is not kept"),
         }
     }
 

@@ -107,6 +107,13 @@ impl Picture {
             && old.epochs.keys().all(|id| self.epochs.contains_key(id))
     }
 
+    /// Whether all that is kept on disk is as in `other`: members come and go without being kept.
+    pub fn keeps_like(&self, other: &Self) -> bool {
+        self.settings == other.settings
+            && self.partitions == other.partitions
+            && self.epochs == other.epochs
+    }
+
     /// Whether readers of `self` ask fewer heads than those of `old` did: what the others had is in blocks, so
     /// that what is known of blocks must be read anew.
     pub fn relies_on_more_blocks(&self, old: &Self) -> bool {

@@ -34,12 +34,19 @@ pub(crate) enum Step {
     Put { key: String, expected: u64, value: Bytes, why: &'static str },
     /// A newer incarnation of this replica exists: stop at once.
     Fenced { by: u64 },
+    /// Begin what takes long.
+    Work(Work),
+    /// Somebody else sits where this ingester belongs.
+    Unseated { by: String },
+}
+
+/// What goes on beside the looks, one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
     /// Have the neighbours flush what this replica may lack, then call it rebuilt.
     Rebuild,
     /// Have the partition flushed, then call it removed.
     Retire,
-    /// Somebody else sits where this ingester belongs.
-    Unseated { by: String },
 }
 
 /// What `me` should do now.
@@ -55,7 +62,7 @@ pub(crate) fn plan(picture: &Picture, me: &Me, now_ms: i64) -> Vec<Step> {
         }
         Some(at) if at.record.epoch == me.incarnation.epoch => {
             if at.record.rebuilding && me.ready {
-                steps.push(Step::Rebuild);
+                steps.push(Step::Work(Work::Rebuild));
             }
         }
         // The store was lost, or this incarnation started while it was away.
@@ -117,7 +124,7 @@ fn seat(picture: &Picture, me: &Me, now_ms: i64) -> Option<Step> {
             (record.state, record.since_ms) = (PartitionState::Active, now_ms);
             put(at.revision, &record, "all readers know it")
         }
-        PartitionState::ReadOnly => Some(Step::Retire),
+        PartitionState::ReadOnly => Some(Step::Work(Work::Retire)),
         _ => None,
     }
 }

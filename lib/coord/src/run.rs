@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use skald_ring::{Partition, PartitionState, quorum};
 use skald_runtime::Shutdown;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::cluster::{Cluster, Neighbours};
-use crate::picture::Picture;
-use crate::plan::{Me, Step, plan};
+use crate::picture::{Picture, SharedPicture};
+use crate::plan::{Me, Step, Work, plan};
 use crate::record::{EpochRecord, PartitionRecord, Settings, encode};
 use crate::store::StoreError;
 
@@ -107,12 +108,11 @@ impl Cluster {
         }
     }
 
-    async fn take(&self, step: Step, picture: &Picture, me: &Me) -> Result<bool, StoreError> {
+    async fn take(&self, step: Step, picture: &SharedPicture, me: &Me) -> Result<bool, StoreError> {
         match step {
             Step::Put { key, expected, value, why } => {
-                let key = format!("{}{key}", self.0.prefix);
-                let written = self.0.store.put(&key, expected, value, None).await?;
-                info!(key, why, done = written.is_some(), "cluster record");
+                let done = self.put(&key, expected, value).await?;
+                info!(key, why, done, "cluster record");
                 return Ok(true);
             }
             Step::Fenced { by } => {
@@ -128,27 +128,26 @@ impl Cluster {
                 let (partition, zone) = (me.partition, &me.zone);
                 warn!(partition, zone, by, "the partition has other replicas, this ingester waits");
             }
-            Step::Rebuild => self.work("rebuild", me, picture),
-            Step::Retire => self.work("retire", me, picture),
+            Step::Work(work) => self.work(work, me, picture),
         }
         Ok(false)
     }
 
     /// Starts what takes long, unless it runs.
-    fn work(&self, what: &'static str, me: &Me, picture: &Picture) {
+    fn work(&self, work: Work, me: &Me, picture: &SharedPicture) {
         let mut working = self.0.working.lock();
         if working.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let Some(neighbours) = self.0.neighbours.lock().clone() else { return };
-        let (this, me, picture) = (self.clone(), me.clone(), picture.clone());
+        let (this, me, picture) = (self.clone(), me.clone(), Arc::clone(picture));
         *working = Some(skald_runtime::spawn("coordinator-work", async move {
-            let done = match what {
-                "rebuild" => this.rebuild(&me, &picture, neighbours).await,
-                _ => this.retire(&me, &picture, neighbours).await,
+            let done = match work {
+                Work::Rebuild => this.rebuild(&me, &picture, neighbours).await,
+                Work::Retire => this.retire(&me, &picture, neighbours).await,
             };
             if let Err(why) = done {
-                warn!(what, partition = me.partition, why, "not yet possible, tried again");
+                warn!(?work, partition = me.partition, why, "not yet possible, tried again");
                 tokio::time::sleep(RETRY).await;
             }
             this.0.wake.notify_one();
@@ -175,10 +174,10 @@ impl Cluster {
             disk: me.incarnation.disk.clone(),
             rebuilding: false,
         };
-        let key = format!("{}epochs/{}", self.0.prefix, me.id);
-        let written = self.0.store.put(&key, own.revision, encode(&record), None).await;
-        let written = written.map_err(|e| e.to_string())?;
-        info!(replica = me.id, done = written.is_some(), "rebuilt, it is read again");
+        let key = format!("epochs/{}", me.id);
+        let done = self.put(&key, own.revision, encode(&record)).await;
+        let done = done.map_err(|e| e.to_string())?;
+        info!(replica = me.id, done, "rebuilt, it is read again");
         Ok(())
     }
 
@@ -209,14 +208,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Writes the key `key`, below the prefix, if its revision is still `expected`; answers whether.
+    async fn put(&self, key: &str, expected: u64, value: Bytes) -> Result<bool, StoreError> {
+        let key = format!("{}{key}", self.0.prefix);
+        Ok(self.0.store.put(&key, expected, value, None).await?.is_some())
+    }
+
     pub(crate) async fn put_partition(
         &self,
         n: u32,
         expected: u64,
         record: &PartitionRecord,
     ) -> Result<bool, StoreError> {
-        let key = format!("{}partitions/{n}", self.0.prefix);
-        Ok(self.0.store.put(&key, expected, encode(record), None).await?.is_some())
+        self.put(&format!("partitions/{n}"), expected, encode(record)).await
     }
 
     async fn write_settings(&self) -> Result<bool, StoreError> {
@@ -224,25 +228,18 @@ impl Cluster {
             return Ok(false);
         }
         let settings = Settings { replication_factor: self.0.replication_factor, version_base: 0 };
-        self.put_settings(settings).await
-    }
-
-    async fn put_settings(&self, settings: Settings) -> Result<bool, StoreError> {
-        let key = format!("{}settings", self.0.prefix);
-        Ok(self.0.store.put(&key, 0, encode(&settings), None).await?.is_some())
+        self.put("settings", 0, encode(&settings)).await
     }
 
     /// Writes down again what a store has lost or forgotten, as this process knew it: all of it, or what came after
     /// a backup that was put back. The settings last: with their version others take what they find.
     pub(crate) async fn restore(&self, found: &Picture) -> Result<(), StoreError> {
         let known = self.picture();
-        let prefix = &self.0.prefix;
         for (id, at) in &known.epochs {
             let there = found.epochs.get(id);
             if there.is_none_or(|there| there.record.epoch < at.record.epoch) {
-                let (key, expected) =
-                    (format!("{prefix}epochs/{id}"), there.map_or(0, |t| t.revision));
-                self.0.store.put(&key, expected, encode(&at.record), None).await?;
+                let expected = there.map_or(0, |t| t.revision);
+                self.put(&format!("epochs/{id}"), expected, encode(&at.record)).await?;
             }
         }
         for (n, at) in &known.partitions {
@@ -255,9 +252,8 @@ impl Cluster {
             replication_factor: self.0.replication_factor,
             version_base: known.version() + VERSION_GAP,
         };
-        let key = format!("{prefix}settings");
         let expected = found.settings.as_ref().map_or(0, |at| at.revision);
-        self.0.store.put(&key, expected, encode(&settings), None).await?;
+        self.put("settings", expected, encode(&settings)).await?;
         Ok(())
     }
 

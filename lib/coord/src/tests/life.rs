@@ -1,10 +1,14 @@
 //! Joining, restarting, draining, coming back.
 
+use std::path::Path;
+use std::time::Duration;
+
 use skald_ring::{Coordinator, PartitionState};
 
 use super::world::{World, name};
 use crate::JoinError;
 use crate::drain::DrainError;
+use crate::store::KeyStore;
 
 #[tokio::test(start_paused = true)]
 async fn a_partition_takes_data_once_all_its_replicas_are_ready() {
@@ -144,4 +148,79 @@ async fn all_agree_on_the_number_of_replicas() {
     let opened =
         crate::Cluster::open(store, prefix, crate::Timing::default(), process, clock).await;
     assert!(matches!(opened, Err(JoinError::ReplicationFactor { ours: 1, theirs: 3 })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn living_members_share_all_items_and_keep_theirs_when_others_die() {
+    let mut world = World::of_three().await;
+    let owner = |w: &World, item: u64| {
+        let has = |key: &&String| w.of(key).shares("ingester", item);
+        let owners: Vec<_> = w.nodes.keys().filter(has).cloned().collect();
+        assert_eq!(owners.len(), 1, "{item}: {owners:?}");
+        owners[0].clone()
+    };
+    // Hashes, as those of tenants are.
+    let items: Vec<u64> = (1..500u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    let before: Vec<_> = items.iter().map(|&item| owner(&world, item)).collect();
+    let c = name('c', 0);
+    let of_c = before.iter().filter(|o| **o == c).count();
+    assert!((100..230).contains(&of_c), "{of_c} of 499 fall to one of three");
+    // Of a role that nobody has, everybody does everything.
+    assert!(world.nodes.values().all(|n| n.cluster.shares("compactor", 7)));
+    world.kill(&c).await;
+    world.pass(30).await;
+    for (&item, was) in items.iter().zip(&before) {
+        let now = owner(&world, item);
+        assert!(now == *was || *was == c, "{item} went from {was} to {now}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_disk_is_written_only_for_what_it_keeps() {
+    let mut world = World::of_three().await;
+    let kept = world.kept("ingester-a-0");
+    // Whoever writes puts a new file there.
+    std::fs::remove_file(&kept).unwrap();
+    world.kill("ingester-c-0").await;
+    world.pass(60).await;
+    assert!(!world.of("ingester-a-0").picture().members.contains_key("ingester-c-0"));
+    assert!(!kept.exists(), "a member that went was written down");
+    world.start('c', 0).await;
+    world.pass(20).await;
+    assert!(kept.exists(), "a new epoch was not written down");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_picture_that_makes_no_sense_is_neither_shown_nor_kept() {
+    let world = World::of_three().await;
+    let cluster = world.of("ingester-a-0");
+    let kept = |path: &Path| std::fs::read(path).unwrap();
+    let (version, path) = (cluster.view().version, world.kept("ingester-a-0"));
+    let before = kept(&path);
+    let key = format!("{}partitions/9", super::world::PREFIX);
+    let twice = r#"{"id":"x","zone":"a","addr":"x"}"#;
+    let record = format!(r#"{{"state":"active","since_ms":0,"replicas":[{twice},{twice}]}}"#);
+    world.store.put(&key, 0, record.into(), None).await.unwrap();
+    world.pass(30).await;
+    assert_eq!(cluster.view().version, version);
+    assert_eq!(kept(&path), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_overtaken_is_not_taken_for_a_loss_of_data() {
+    let world = World::of_three().await;
+    let cluster = world.of("ingester-a-0");
+    let version = cluster.view().version;
+    world.store.answer_late(Duration::from_secs(1));
+    let changed = async {
+        tokio::task::yield_now().await;
+        let key = format!("{}epochs/x", super::world::PREFIX);
+        let record = r#"{"epoch":1,"disk":"x"}"#;
+        world.store.put(&key, 0, record.into(), None).await.unwrap().unwrap();
+        cluster.look().await
+    };
+    let (late, prompt) = tokio::join!(cluster.look(), changed);
+    assert_eq!((late, prompt), (Ok(()), Ok(())));
+    world.pass(30).await;
+    assert!((version + 1..version + 1000).contains(&cluster.view().version));
 }

@@ -1,6 +1,7 @@
 //! A cluster of coordinators without data: what they would have others flush is written down.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,11 +25,17 @@ pub(super) const PREFIX: &str = "/skald/";
 pub(super) struct Switched {
     inner: Mutex<Arc<MemoryStore>>,
     away: AtomicBool,
+    /// By so much the next answer to a listing comes late, and is as old.
+    late: Mutex<Duration>,
 }
 
 impl Switched {
     pub(super) fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    pub(super) fn answer_late(&self, by: Duration) {
+        *self.late.lock() = by;
     }
 
     pub(super) fn lose_everything(&self) {
@@ -59,7 +66,10 @@ impl Switched {
 #[async_trait]
 impl KeyStore for Switched {
     async fn list(&self, prefix: &str) -> Result<Snapshot, StoreError> {
-        self.store()?.list(prefix).await
+        let found = self.store()?.list(prefix).await;
+        let late = std::mem::take(&mut *self.late.lock());
+        tokio::time::sleep(late).await;
+        found
     }
 
     async fn put(
@@ -207,13 +217,19 @@ impl World {
         let node = self.nodes.remove(key).unwrap();
         node.task.abort();
         let _ = node.task.await;
-        // The lease loop is a task of its own: with this it ends at its next turn.
+        // The lease loop is a task of its own: with this it ends at its next turn, which it has before time passes.
         node.cluster.0.lease.lock().take();
         node.stop.trigger();
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
     pub(super) fn lose_disk(&mut self, key: &str) {
         self.disks.remove(key);
+    }
+
+    /// The file that keeps the last picture.
+    pub(super) fn kept(&self, key: &str) -> PathBuf {
+        self.disks[key].path().join("cluster.json")
     }
 
     /// Lets time pass.
