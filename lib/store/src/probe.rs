@@ -3,9 +3,14 @@
 //! The manifest log is only as good as create-if-absent: a store that ignores the condition would
 //! let two writers both win the same number. So it is tried, not believed.
 
+use std::io::ErrorKind;
+
 use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use skald_runtime::Rng;
+
+/// How a store of files signs its errors.
+const LOCAL: &str = "LocalFileSystem";
 
 /// What a store lacks, or why that could not be found out.
 #[derive(Debug, thiserror::Error)]
@@ -21,10 +26,28 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    /// Whether the store may answer otherwise later: it was not reached, or had no time.
+    /// Whether the store may answer otherwise later: it was not reached, had no time or no room. A directory of
+    /// this machine that cannot be written to stays so until somebody does something about it.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Failed { source: Error::Generic { .. } | Error::JoinError { .. }, .. })
+        match self {
+            Self::Failed { source: Error::Generic { store: LOCAL, source }, .. } => {
+                io_kind(source.as_ref()).is_some_and(passes)
+            }
+            Self::Failed { source: Error::Generic { .. } | Error::JoinError { .. }, .. } => true,
+            _ => false,
+        }
     }
+}
+
+/// What the first error of a file below `error` says.
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let chain = std::iter::successors(Some(error), |e| e.source());
+    chain.filter_map(|e| e.downcast_ref::<std::io::Error>()).map(std::io::Error::kind).next()
+}
+
+fn passes(kind: ErrorKind) -> bool {
+    use ErrorKind::{Interrupted, QuotaExceeded, ResourceBusy, StorageFull, TimedOut, WouldBlock};
+    matches!(kind, StorageFull | QuotaExceeded | TimedOut | Interrupted | ResourceBusy | WouldBlock)
 }
 
 /// Creates a small object under `probe/`, fails to create it again, reads it back and deletes it.
@@ -118,5 +141,36 @@ mod tests {
         store.always(Op::Put, Fault::ErrorBefore);
         let err = probe(&store).await.unwrap_err();
         assert!(err.to_string().contains("create an object"), "{err}");
+        assert!(err.is_transient());
+    }
+
+    #[tokio::test]
+    async fn a_bad_directory_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        // Where the probe would make a directory.
+        std::fs::write(dir.path().join("probe"), "in the way").unwrap();
+        let url = format!("file://{}", dir.path().display());
+        let store = crate::open(&url, &crate::Options::default()).unwrap();
+        let err = probe(&*store).await.unwrap_err();
+        assert!(!err.is_transient(), "{err:?}");
+        assert!(format!("{err:?}").contains("NotADirectory"), "{err:?}");
+    }
+
+    #[test]
+    fn a_local_directory_is_waited_for_only_while_it_lacks_room() {
+        let failed = |kind: ErrorKind| {
+            let source = Error::Generic { store: LOCAL, source: std::io::Error::from(kind).into() };
+            ProbeError::Failed { step: "create an object", source }
+        };
+        for bad in [
+            ErrorKind::PermissionDenied,
+            ErrorKind::ReadOnlyFilesystem,
+            ErrorKind::AlreadyExists,
+            ErrorKind::NotFound,
+            ErrorKind::Other,
+        ] {
+            assert!(!failed(bad).is_transient(), "{bad}");
+        }
+        assert!(failed(ErrorKind::StorageFull).is_transient());
     }
 }
