@@ -150,6 +150,48 @@ async fn replica_copies_become_one_copy() {
     assert!(samples.values().all(|copies| copies.len() == 1));
 }
 
+/// The share of a compactor: one tenant.
+#[derive(Debug)]
+struct Only(&'static str);
+
+impl Share for Only {
+    fn is_mine(&self, tenant: &TenantId) -> bool {
+        tenant.as_str() == self.0
+    }
+}
+
+#[tokio::test]
+async fn routine_work_is_done_for_the_tenants_of_ones_own_share_only() {
+    let process = Process::simple(memory(), 1);
+    process.commit(&hours(&process.store, 0..5).await).await;
+    let other = TenantId::parse("other").unwrap();
+    let delete = skald_catalog::DeleteRequest {
+        id: "a".to_owned(),
+        query: r#"{app="none"}"#.to_owned(),
+        start_ns: 0,
+        end_ns: 1,
+        created_ms: START_MS,
+        finished_ms: 0,
+    };
+    let change = Change { deletes: vec![delete], ..Change::default() };
+    process.catalog.commit(&other, change).await.unwrap();
+    let sharing = |only| {
+        let parts = process.compactor.inner.parts.clone();
+        let parts = Parts { share: Some(Arc::new(Only(only))), ..parts };
+        Compactor::new(Config::default(), parts, &mut Registry::default()).unwrap()
+    };
+    let (theirs, ours) = (sharing("other"), sharing("t"));
+    // Old enough for routine work.
+    process.clock.advance_ms(2 * 86_400_000);
+    let idle = theirs.round(Effort::Routine).await.unwrap();
+    assert_eq!(idle, Report { tenants: 1, ..Report::default() });
+    assert_eq!(process.blocks().await.len(), 10);
+    let busy = ours.round(Effort::Routine).await.unwrap();
+    assert_eq!((busy.tenants, busy.merges, process.blocks().await.len()), (1, 2, 2));
+    // On demand, whoever is asked does all.
+    assert_eq!(theirs.compact_all().await.unwrap().tenants, 2);
+}
+
 #[tokio::test]
 async fn a_held_view_keeps_its_blocks_and_a_delay_keeps_all() {
     let process = Process::simple(memory(), 1);
