@@ -8,8 +8,8 @@ use skald_model::{
     ErrorKind, Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TenantId,
     TimeRange,
 };
-use skald_rpc::RpcError;
 use skald_rpc::ingester::{Head, Listing, SelectEntries, SelectSeries, StreamStats, TenantUsage};
+use skald_rpc::{Readable, RpcError};
 
 use crate::error::Error;
 use crate::head::logs::{self, LogsHead};
@@ -33,7 +33,7 @@ impl Ingester {
     ) -> Result<Head<T>, RpcError> {
         let Some(tenant) = self.find_tenant(id) else {
             let view = self.0.deps.catalog.view(id).await.map_err(Error::from)?;
-            return Ok(Head { manifest_version: view.number, data: T::default() });
+            return Ok(self.answer(view.number, T::default()));
         };
         let baseline = self.baseline(&tenant).await?;
         let (version, data) = if tenant.is_small(SMALL) {
@@ -42,7 +42,7 @@ impl Ingester {
             let answer = self.0.readers.run(move || read(&tenant)).await;
             answer.map_err(|e| RpcError::new(ErrorKind::Internal, e.to_string()))??
         };
-        Ok(Head { manifest_version: version.max(baseline), data })
+        Ok(self.answer(version.max(baseline), data))
     }
 
     /// As [`Self::read`], of metrics: a head without data in the range is not looked at.
@@ -56,11 +56,18 @@ impl Ingester {
         let baseline = self.baseline(&tenant).await?;
         let nothing = tenant.metrics.read().nothing_in(range);
         match nothing {
-            Some(version) => {
-                Ok(Head { manifest_version: version.max(baseline), data: T::default() })
-            }
+            Some(version) => Ok(self.answer(version.max(baseline), T::default())),
             None => self.read(id, read).await,
         }
+    }
+
+    /// An answer says whom else the reader has to ask, by the view of now.
+    fn answer<T>(&self, manifest_version: u64, data: T) -> Head<T> {
+        let view = self.0.deps.coordinator.view();
+        let mut partitions: Vec<u32> = view.readable().map(|p| p.id).collect();
+        partitions.sort_unstable();
+        let readable = Readable { view_version: view.version, partitions };
+        Head { manifest_version, readable, data }
     }
 
     async fn baseline(&self, tenant: &Arc<Tenant>) -> Result<u64, Error> {

@@ -266,7 +266,7 @@ impl Fanout {
                 let tenant = tenant.clone();
                 async move {
                     let data = ingester.metadata(&tenant).await?;
-                    Ok(Head { manifest_version: 0, data })
+                    Ok(Head { data, ..Head::default() })
                 }
                 .boxed()
             })
@@ -292,7 +292,7 @@ impl Fanout {
                 let tenant = tenant.clone();
                 async move {
                     let data = ingester.usage(&tenant).await?;
-                    Ok(Head { manifest_version: 0, data })
+                    Ok(Head { data, ..Head::default() })
                 }
                 .boxed()
             })

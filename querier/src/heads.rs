@@ -1,9 +1,11 @@
 //! Asks ingesters: every readable partition, as many of its replicas as make a quorum.
 //!
 //! Invariant: the answer of a partition meets every acknowledged write, or the request fails naming
-//! the partition. Data is never silently left out. A replica that lost its data and rebuilds counts
+//! the partition. Data is never silently left out, also not by a process that does not see the
+//! coordinator: ingesters say which partitions there are. A replica that lost its data and rebuilds counts
 //! among the replicas of its partition, but is not asked.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -18,6 +20,9 @@ use tracing::debug;
 use crate::Error;
 use crate::metrics::{Metrics, NoQuorum};
 use crate::scope::Scope;
+
+/// How often all is asked again because partitions were added meanwhile.
+const ROUNDS: u32 = 3;
 
 /// Finds the ingester behind a replica of the cluster view: in this process or elsewhere.
 pub trait IngesterDirectory: Debug + Send + Sync {
@@ -73,14 +78,57 @@ impl Ingesters {
         scope: &Scope,
         call: impl Fn(Arc<dyn IngesterApi>) -> BoxFuture<'static, Result<Head<T>, RpcError>> + Sync,
     ) -> Result<Heads<T>, Error> {
-        let view = self.view()?;
-        let partitions = view.readable().map(|p| self.ask_partition(scope, &view, p, &call));
-        let answers = try_join_all(partitions).await?;
+        let mut view = self.view()?;
+        let mut rounds = ROUNDS;
+        let answers = loop {
+            let partitions = view.readable().map(|p| self.ask_partition(scope, &view, p, &call));
+            let answers = try_join_all(partitions).await?;
+            match self.fuller(&view, &answers).await? {
+                None => break answers,
+                Some(_) if rounds == 0 => {
+                    let message = "the partitions of the cluster change all the time: retry";
+                    return Err(Error::Unavailable(message.to_owned()));
+                }
+                Some(other) => (view, rounds) = (other, rounds - 1),
+            }
+        };
         let newest = answers.iter().flatten().map(|head| head.manifest_version).max();
         let manifest_version = newest.unwrap_or(0);
         let data = |heads: Vec<Head<T>>| heads.into_iter().map(|head| head.data).collect();
         let partitions = answers.into_iter().map(data).collect();
         Ok(Heads { manifest_version, partitions })
+    }
+
+    /// A view to ask by once more, if somebody knows of partitions that `view` does not have. An error if this
+    /// process cannot learn of them: a writer may have, and there may be data.
+    async fn fuller<T>(
+        &self,
+        view: &View,
+        answers: &[Vec<Head<T>>],
+    ) -> Result<Option<Arc<View>>, Error> {
+        let asked: BTreeSet<u32> = view.readable().map(|p| p.id).collect();
+        let own = self.coordinator.view();
+        if own.version != view.version && own.readable().any(|p| !asked.contains(&p.id)) {
+            return Ok(Some(own));
+        }
+        let said = answers.iter().flatten().map(|head| &head.readable);
+        let newer = said.filter(|said| said.view_version > own.version);
+        let missed = newer.filter_map(|said| {
+            let id = said.partitions.iter().find(|id| !asked.contains(id))?;
+            Some((*id, said.view_version))
+        });
+        let Some((id, theirs)) = missed.max_by_key(|(_, version)| *version) else {
+            return Ok(None);
+        };
+        if let Some(other) = self.refresher.other(own.version).await {
+            return Ok(Some(other));
+        }
+        self.metrics.no_quorum(NoQuorum::stale);
+        Err(Error::Unavailable(format!(
+            "partition {id} is read in view {theirs} of the cluster, and this process knows view {} only: \
+             it does not see the coordinator",
+            own.version
+        )))
     }
 
     /// The cluster as far as it is known; an error when nothing is, because there may be recent data.

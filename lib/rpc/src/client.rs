@@ -26,6 +26,7 @@ use crate::ingester::{
     Head, IngesterApi, PushOutcome, PushRequest, SelectEntries, SelectSeries, StreamStats,
     TenantUsage,
 };
+use crate::readable::Readable;
 use crate::server::MAX_MESSAGE;
 use crate::{RpcError, convert};
 
@@ -156,7 +157,7 @@ impl IngesterApi for RemoteIngester {
         let request = SelectSeries { matchers, range, only: None, ids: false };
         let head = self.encoded_series(tenant, &request).await?;
         let data = convert::decode_series(&head.data, range)?;
-        Ok(Head { manifest_version: head.manifest_version, data })
+        Ok(head.map(|_| data))
     }
 
     async fn encoded_series(
@@ -176,7 +177,9 @@ impl IngesterApi for RemoteIngester {
         let mut client = self.client.clone()?;
         self.bounded(async move {
             let mut head = Head::<Vec<EncodedSeries>>::default();
-            let mut frames = client.select_series(message).await?.into_inner();
+            let response = client.select_series(message).await?;
+            head.readable = Readable::of(response.metadata())?;
+            let mut frames = response.into_inner();
             while let Some(frame) = frames.message().await? {
                 head.manifest_version = frame.manifest_version;
                 match frame.series {
@@ -212,7 +215,9 @@ impl IngesterApi for RemoteIngester {
         let mut client = self.client.clone()?;
         self.bounded(async move {
             let mut head = Head::default();
-            let mut frames = client.select_entries(message).await?.into_inner();
+            let response = client.select_entries(message).await?;
+            head.readable = Readable::of(response.metadata())?;
+            let mut frames = response.into_inner();
             while let Some(frame) = frames.message().await? {
                 head.manifest_version = frame.manifest_version;
                 convert::entries_from_batch(&frame.batch, &mut head.data)?;
@@ -238,10 +243,12 @@ impl IngesterApi for RemoteIngester {
         };
         let mut client = self.client.clone()?;
         self.bounded(async move {
-            let answer = client.labels(message).await?.into_inner();
+            let response = client.labels(message).await?;
+            let readable = Readable::of(response.metadata())?;
+            let answer = response.into_inner();
             let data: Result<_, _> =
                 answer.labels.into_iter().map(convert::labels_from_pb).collect();
-            Ok(Head { manifest_version: answer.manifest_version, data: data? })
+            Ok(Head { manifest_version: answer.manifest_version, readable, data: data? })
         })
         .await
     }
@@ -270,9 +277,11 @@ impl IngesterApi for RemoteIngester {
         };
         let mut client = self.client.clone()?;
         self.bounded(async move {
-            let answer = client.exemplars(message).await?.into_inner();
+            let response = client.exemplars(message).await?;
+            let readable = Readable::of(response.metadata())?;
+            let answer = response.into_inner();
             let data = convert::exemplars_from_pb(answer.series)?;
-            Ok(Head { manifest_version: answer.manifest_version, data })
+            Ok(Head { manifest_version: answer.manifest_version, readable, data })
         })
         .await
     }
@@ -291,10 +300,12 @@ impl IngesterApi for RemoteIngester {
         };
         let mut client = self.client.clone()?;
         self.bounded(async move {
-            let a = client.stats(message).await?.into_inner();
+            let response = client.stats(message).await?;
+            let readable = Readable::of(response.metadata())?;
+            let a = response.into_inner();
             let (streams, entries, bytes, chunks) = (a.streams, a.entries, a.bytes, a.chunks);
             let data = StreamStats { streams, entries, bytes, chunks };
-            Ok(Head { manifest_version: a.manifest_version, data })
+            Ok(Head { manifest_version: a.manifest_version, readable, data })
         })
         .await
     }

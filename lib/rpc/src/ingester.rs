@@ -13,6 +13,7 @@ use skald_model::{
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::RpcError;
+use crate::readable::Readable;
 
 /// A batch for one partition.
 #[derive(Clone, Debug)]
@@ -53,7 +54,17 @@ pub struct Rejection {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Head<T> {
     pub manifest_version: u64,
+    /// Whom else a reader has to ask.
+    pub readable: Readable,
     pub data: T,
+}
+
+impl<T> Head<T> {
+    /// The same with other data.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Head<U> {
+        let Self { manifest_version, readable, data } = self;
+        Head { manifest_version, readable, data: f(data) }
+    }
 }
 
 /// What a reader of samples asks a head for.
@@ -143,8 +154,7 @@ pub trait IngesterApi: Debug + Send + Sync {
         request: &SelectSeries,
     ) -> Result<Head<Vec<EncodedSeries>>, RpcError> {
         let head = self.select_series(tenant, &request.matchers, request.range).await?;
-        let data = EncodedSeries::of(&head.data);
-        Ok(Head { manifest_version: head.manifest_version, data })
+        Ok(head.map(|series| EncodedSeries::of(&series)))
     }
 
     /// Entries of matching streams, each stream sorted by time.
@@ -173,7 +183,7 @@ pub trait IngesterApi: Debug + Send + Sync {
         range: TimeRange,
     ) -> Result<Head<Vec<String>>, RpcError> {
         let head = self.labels(tenant, Signal::Metrics, matchers, range).await?;
-        Ok(Head { manifest_version: head.manifest_version, data: of.of_all(&head.data) })
+        Ok(head.map(|labels| of.of_all(&labels)))
     }
 
     async fn metadata(&self, tenant: &TenantId) -> Result<Vec<MetricMetadata>, RpcError>;

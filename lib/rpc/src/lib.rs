@@ -8,6 +8,7 @@ mod convert;
 mod error;
 mod incarnation;
 pub mod ingester;
+mod readable;
 mod server;
 pub mod status;
 
@@ -15,4 +16,5 @@ pub use crate::client::{Clients, RemoteIngester};
 pub use crate::error::RpcError;
 pub use crate::incarnation::{Gate, Incarnation};
 pub use crate::ingester::IngesterApi;
+pub use crate::readable::Readable;
 pub use crate::server::IngesterService;

@@ -84,12 +84,12 @@ impl Ingester for IngesterService {
                 // The version travels even when there is nothing else.
                 frames.push(answer(Bytes::new(), None));
             }
-            return Ok(Response::new(messages(frames)));
+            return Ok(head.readable.with(messages(frames)));
         }
         let series = convert::decode_series(&head.data, range)?;
         let batches = convert::series_to_batches(&series);
         let frames = batches.into_iter().map(|batch| answer(batch, None)).collect();
-        Ok(Response::new(messages(frames)))
+        Ok(head.readable.with(messages(frames)))
     }
 
     async fn select_entries(
@@ -110,7 +110,7 @@ impl Ingester for IngesterService {
         let manifest_version = head.manifest_version;
         let message = |batch| pb::SelectEntriesResponse { batch, manifest_version };
         let batches = convert::entries_to_batches(&head.data);
-        Ok(Response::new(messages(batches.into_iter().map(message).collect())))
+        Ok(head.readable.with(messages(batches.into_iter().map(message).collect())))
     }
 
     async fn labels(
@@ -125,7 +125,7 @@ impl Ingester for IngesterService {
         let head = self.0.labels(&tenant, signal, &matchers, range).await?;
         let labels = head.data.into_iter().map(|l| l.as_bytes().clone()).collect();
         let manifest_version = head.manifest_version;
-        Ok(Response::new(pb::LabelsResponse { labels, manifest_version }))
+        Ok(head.readable.with(pb::LabelsResponse { labels, manifest_version }))
     }
 
     async fn metadata(
@@ -147,7 +147,7 @@ impl Ingester for IngesterService {
         let matchers = convert::matchers_from_pb(&r.matchers)?;
         let range = TimeRange::new(r.start_ms, r.end_ms);
         let head = self.0.exemplars(&tenant, &matchers, range).await?;
-        Ok(Response::new(pb::ExemplarsResponse {
+        Ok(head.readable.with(pb::ExemplarsResponse {
             series: convert::exemplars_to_pb(head.data),
             manifest_version: head.manifest_version,
         }))
@@ -162,7 +162,7 @@ impl Ingester for IngesterService {
         let matchers = convert::matchers_from_pb(&r.matchers)?;
         let range = TimeRange::new(r.start_ns, r.end_ns);
         let head = self.0.stats(&tenant, &matchers, range).await?;
-        Ok(Response::new(pb::StatsResponse {
+        Ok(head.readable.with(pb::StatsResponse {
             streams: head.data.streams,
             entries: head.data.entries,
             bytes: head.data.bytes,

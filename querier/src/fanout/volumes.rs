@@ -99,8 +99,11 @@ impl Fanout {
                     let streams = ingester.labels(&tenant, Signal::Logs, &matchers, range).await?;
                     let size = ingester.stats(&tenant, &matchers, range).await?;
                     let manifest_version = streams.manifest_version.max(size.manifest_version);
-                    let streams = streams.data.iter().map(Labels::id).collect();
-                    Ok(Head { manifest_version, data: Found { streams, size: size.data } })
+                    let found = size.map(|size| {
+                        let streams = streams.data.iter().map(Labels::id).collect();
+                        Found { streams, size }
+                    });
+                    Ok(Head { manifest_version, ..found })
                 }
                 .boxed()
             })
@@ -155,11 +158,11 @@ impl Fanout {
                 async move {
                     let asked = ingester.labels(&tenant, Signal::Logs, &matchers, range).await?;
                     let mut volumes = Volumes::new();
+                    let mut version = asked.manifest_version;
                     for stream in &asked.data {
                         volumes.extend(grouping.of(stream).into_iter().map(|group| (group, 0)));
                     }
                     check(&volumes).map_err(|e| RpcError::new(e.kind(), e.to_string()))?;
-                    let mut version = asked.manifest_version;
                     for (group, bytes) in &mut volumes {
                         let mut narrowed = matchers.to_vec();
                         narrowed.extend(grouping.question(group));
@@ -167,7 +170,7 @@ impl Fanout {
                         *bytes = answer.data.bytes;
                         version = version.max(answer.manifest_version);
                     }
-                    Ok(Head { manifest_version: version, data: volumes })
+                    Ok(Head { manifest_version: version, ..asked.map(|_| volumes) })
                 }
                 .boxed()
             })

@@ -145,3 +145,27 @@ async fn a_look_is_taken_when_one_of_three_was_replaced() {
     }
     assert_eq!(looks(&world), 1);
 }
+
+/// As of a querier that is cut off from the coordinator while a partition is added.
+#[tokio::test]
+async fn a_partition_that_only_ingesters_know_of_is_asked_or_the_answer_is_an_error() {
+    let world = world();
+    world.coordinator.set(one(&world, 2, |_| ()));
+    let say = |view_version, partitions: &[u32]| {
+        let readable = skald_rpc::Readable { view_version, partitions: partitions.to_vec() };
+        world.ingesters[0].iter().for_each(|i| *i.readable.lock() = readable.clone());
+    };
+    say(1, &[0, 1]);
+    assert_eq!(names(&world).await.unwrap(), ["p0r0", "p0r1"], "it has left since");
+    say(3, &[0]);
+    assert_eq!(names(&world).await.unwrap(), ["p0r0", "p0r1"]);
+    assert_eq!(looks(&world), 0);
+    say(3, &[0, 1]);
+    let error = names(&world).await.unwrap_err();
+    assert!(error.contains("partition 1 is read in view 3"), "{error}");
+    assert_eq!((failures(&world, "stale"), looks(&world)), (1, 1));
+    *world.coordinator.next.lock() = Some(View::new(3, world.partitions.clone()).unwrap());
+    assert_eq!(names(&world).await.unwrap(), ["p0r0", "p0r1", "p1r0", "p1r1"]);
+    assert_eq!(names(&world).await.unwrap(), ["p0r0", "p0r1", "p1r0", "p1r1"]);
+    assert_eq!(looks(&world), 2);
+}

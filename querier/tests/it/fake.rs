@@ -15,7 +15,7 @@ use skald_ring::{Coordinator, Replica, View};
 use skald_rpc::ingester::{
     Head, PushOutcome, PushRequest, SelectEntries, StreamStats, TenantUsage,
 };
-use skald_rpc::{IngesterApi, RpcError};
+use skald_rpc::{IngesterApi, Readable, RpcError};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -35,6 +35,8 @@ pub(crate) struct Recent {
 pub(crate) struct FakeIngester {
     pub(crate) recent: Mutex<HashMap<TenantId, Recent>>,
     pub(crate) manifest_version: Mutex<u64>,
+    /// What it says there is to ask.
+    pub(crate) readable: Mutex<Readable>,
     pub(crate) dead: Mutex<bool>,
     /// Answers that calls are meant for another incarnation.
     pub(crate) replaced: Mutex<bool>,
@@ -83,7 +85,8 @@ impl FakeIngester {
     }
 
     fn head<T>(&self, data: T) -> Head<T> {
-        Head { manifest_version: *self.manifest_version.lock(), data }
+        let readable = self.readable.lock().clone();
+        Head { manifest_version: *self.manifest_version.lock(), readable, data }
     }
 }
 
