@@ -54,6 +54,17 @@ impl Writer {
         }
     }
 
+    /// Sends one push of each signal, which must be stored.
+    pub async fn probe(self) -> Result<(), String> {
+        for push in [self.samples(), self.lines()] {
+            let path = push.path;
+            if !self.send(push).await {
+                return Err(format!("writer {} cannot push by {path}", self.n));
+            }
+        }
+        Ok(())
+    }
+
     fn tenant(&self) -> usize {
         self.n % self.world.tenants.len()
     }
@@ -98,7 +109,8 @@ impl Writer {
         Push { ids, path: "/loki/api/v1/push", headers: &JSON, body }
     }
 
-    async fn send(&self, push: Push) {
+    /// Whether it was acknowledged.
+    async fn send(&self, push: Push) -> bool {
         let trace = &self.world.trace;
         let n = self.n;
         for attempt in 0..ATTEMPTS {
@@ -107,7 +119,7 @@ impl Writer {
                 request = request.header(*name, *value);
             }
             let request = request.body(Body::from(push.body.clone()));
-            let Ok(request) = request else { return };
+            let Ok(request) = request else { return false };
             let answer = match self.world.any_front(&self.rng) {
                 Some((scope, front)) => {
                     let router = front.of(&self.world.tenants[self.tenant()]);
@@ -135,14 +147,15 @@ impl Writer {
             match status {
                 200..300 => {
                     self.world.ledger.acked(&push.ids);
-                    return;
+                    return true;
                 }
-                400..=428 | 430..500 => return,
+                400..=428 | 430..500 => return false,
                 _ => {}
             }
             let wait = 100u64 << attempt.min(5);
             sleep(Duration::from_millis(wait + self.rng.below(wait))).await;
         }
+        false
     }
 }
 

@@ -1,6 +1,7 @@
 //! One seed from beginning to end: a cluster comes up, works under faults, is healed, and has everything.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -119,6 +120,16 @@ async fn drive(
     sleep(Duration::from_secs(1)).await;
     heal(world).await?;
     until(world, "the cluster recovers", is_well).await?;
+    // What faults have begun may yet end a process.
+    let begun = Instant::now();
+    while world.n_later.load(Ordering::SeqCst) > 0 {
+        if begun.elapsed() > RECOVERY {
+            return Err("processes exit again and again".to_owned());
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    heal(world).await?;
+    until(world, "the cluster stays well", is_well).await?;
     for writer in writers {
         writer.await.map_err(|e| format!("writer: {e}"))?;
     }
@@ -170,6 +181,11 @@ async fn is_well(world: &Arc<World>) -> Result<(), String> {
         return Err("a process runs whose name another one has".to_owned());
     }
     let truth = world.truth().await?;
+    let seats = truth.partitions.values().flat_map(|at| &at.record.replicas);
+    let gone: Vec<_> = seats.filter(|s| world.with(&s.id, |_| ()).is_none()).collect();
+    if !gone.is_empty() {
+        return Err(format!("{gone:?} do not run"));
+    }
     let lost = world.lost(&truth);
     if !lost.is_empty() {
         return Err(format!("{lost:?} are not rebuilt"));
@@ -211,8 +227,12 @@ async fn read(world: Arc<World>, rng: Rng, found: Arc<Mutex<Found>>) {
     }
 }
 
-/// With everything healed all is there, and stays there when it is flushed.
+/// With everything healed writes succeed, all is there, and stays there when it is flushed.
 async fn finish(world: &Arc<World>, rng: &Rng) -> Result<(), String> {
+    for n in 0..WRITERS {
+        let writer = Writer { world: Arc::clone(world), n, rng: Rng::seeded(rng.next_u64()) };
+        writer.probe().await.map_err(|e| format!("after healing, {e}"))?;
+    }
     read_all(world, rng, "after healing").await?;
     for name in world.names(|r| matches!(r.kind, Kind::Ingester { .. })) {
         let of = world

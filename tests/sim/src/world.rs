@@ -76,6 +76,10 @@ pub struct World {
     start: Instant,
     lives: AtomicU64,
     is_over: AtomicBool,
+    /// What faults and the supervisor do later and have not done.
+    pub n_later: AtomicU64,
+    /// What starts processes again belongs here.
+    supervisor: Scope,
     state: Mutex<State>,
 }
 
@@ -85,7 +89,8 @@ struct State {
     /// Whose name somebody else has taken.
     usurped: Vec<(String, Running)>,
     disks: BTreeMap<String, Disk>,
-    stores: BTreeMap<String, Arc<FaultyStore>>,
+    /// By name and life: of those, too, whose name somebody else has taken.
+    stores: BTreeMap<(String, u64), Arc<FaultyStore>>,
     /// Replicas that lost their disk and are not known to have been rebuilt.
     lost: BTreeSet<String>,
 }
@@ -111,6 +116,8 @@ impl World {
             start,
             lives: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
+            n_later: AtomicU64::new(0),
+            supervisor: Scope::new(),
             state: Mutex::default(),
             rng,
         })
@@ -145,7 +152,7 @@ impl World {
         let bucket = Arc::clone(&self.bucket);
         let store = FaultyStore::new(bucket, self.rng.next_u64());
         set_faults(&store, &[]);
-        state.stores.insert(name.to_owned(), Arc::clone(&store));
+        state.stores.insert((name.to_owned(), life), Arc::clone(&store));
         let kit = Kit {
             keys: Arc::new(Keys::new(Arc::clone(&self.keys), self.net.clone(), place.clone())),
             store,
@@ -170,33 +177,51 @@ impl World {
         state.running.insert(name.to_owned(), running);
         drop(state);
         self.trace.note(format_args!("start {name}, life {life}"));
-        let seat = match kind {
-            Kind::Ingester { partition } => Some(Seat {
-                replica: name.to_owned(),
-                partition,
-                addr: match self.rng.below(2) {
-                    0 => name.to_owned(),
-                    _ => format!("{name}:{life}"),
-                },
-                fs: Arc::new(fs),
-                flush_interval: self.flush_interval,
-            }),
-            _ => None,
-        };
-        let (world, name) = (Arc::clone(self), name.to_owned());
+        let seat = self.seat(name, life, &kind, fs);
+        let (world, name, zone) = (Arc::clone(self), name.to_owned(), zone.to_owned());
+        let again = kind.clone();
         scope.spawn("main", async move {
             // What a process of this name held a moment ago is given back by then.
             tokio::time::sleep(Duration::from_millis(5)).await;
             let stopped = stop.clone();
-            let why = tokio::select! {
-                why = world.main(&name, life, kit, kind, seat, stop) => match why {
-                    Ok(why) | Err(why) => why,
-                },
-                () = world.stopped(life, &stopped) => "asked to".to_owned(),
-            };
-            world.exited(life, &why);
+            tokio::select! {
+                why = world.main(&name, life, kit, kind, seat, stop) => {
+                    let (Ok(why) | Err(why)) = why;
+                    if world.exited(life, &why) {
+                        world.start_again(name, zone, again);
+                    }
+                }
+                () = world.stopped(life, &stopped) => {
+                    world.exited(life, "asked to");
+                }
+            }
         });
         Ok(())
+    }
+
+    /// What an ingester is given: at times an address of its own life.
+    fn seat(&self, name: &str, life: u64, kind: &Kind, fs: MemFs) -> Option<Seat> {
+        let Kind::Ingester { partition } = *kind else { return None };
+        let addr = match self.rng.below(2) {
+            0 => name.to_owned(),
+            _ => format!("{name}:{life}"),
+        };
+        let (replica, flush_interval) = (name.to_owned(), self.flush_interval);
+        Some(Seat { replica, partition, addr, fs: Arc::new(fs), flush_interval })
+    }
+
+    /// Starts what exited by itself again, as whoever watches over processes does.
+    fn start_again(self: &Arc<Self>, name: String, zone: String, kind: Kind) {
+        let wait = Duration::from_millis(1000 + self.rng.below(10_000));
+        let world = Arc::clone(self);
+        self.n_later.fetch_add(1, Ordering::SeqCst);
+        self.supervisor.spawn("supervisor", async move {
+            tokio::time::sleep(wait).await;
+            if let Err(e) = world.start(&name, &zone, kind) {
+                world.trace.note(format_args!("cannot start {name}: {e}"));
+            }
+            world.n_later.fetch_sub(1, Ordering::SeqCst);
+        });
     }
 
     /// Completes when a process that was asked to stop has nothing to do any more.
@@ -263,8 +288,8 @@ impl World {
 
     // --- ending ---
 
-    /// A process that cannot go on ends itself.
-    fn exited(&self, life: u64, why: &str) {
+    /// A process that cannot go on ends itself. Whether its name is free now.
+    fn exited(&self, life: u64, why: &str) -> bool {
         let name = {
             let state = self.state.lock();
             let own = state.running.iter().find(|(_, r)| r.life == life);
@@ -275,16 +300,18 @@ impl World {
             |w: &str| if w.contains("/dev/shm") || w.contains("/tmp") { "…" } else { w }.to_owned();
         let why: Vec<_> = why.split(' ').map(word).collect();
         self.trace.note(format_args!("{name:?}, life {life}, exits: {}", why.join(" ")));
-        match name {
-            Some(name) => self.end(&name, End::Kill),
+        match &name {
+            Some(name) => self.end(name, End::Kill),
             None => self.end_usurped(life),
         }
+        name.is_some()
     }
 
     fn end_usurped(&self, life: u64) {
         let mut state = self.state.lock();
         let Some(i) = state.usurped.iter().position(|(_, r)| r.life == life) else { return };
-        let (_, running) = state.usurped.remove(i);
+        let (name, running) = state.usurped.remove(i);
+        state.stores.remove(&(name, life));
         drop(state);
         self.net.hang_up(life);
         running.scope.kill();
@@ -294,6 +321,7 @@ impl World {
     pub fn end(&self, name: &str, how: End) {
         let mut state = self.state.lock();
         let Some(running) = state.running.remove(name) else { return };
+        state.stores.remove(&(name.to_owned(), running.life));
         if let Some(disk) = state.disks.get_mut(name) {
             disk.fs = match how {
                 End::Kill => disk.fs.after_kill(),
@@ -410,7 +438,7 @@ impl World {
     /// Makes the bucket fail for one process, or for all.
     pub fn set_bucket_faults(&self, name: Option<&str>, faults: &[(Op, Fault, f64)]) {
         let state = self.state.lock();
-        let chosen = state.stores.iter().filter(|(n, _)| name.is_none_or(|name| *n == name));
+        let chosen = state.stores.iter().filter(|((n, _), _)| name.is_none_or(|name| n == name));
         chosen.for_each(|(_, store)| set_faults(store, faults));
     }
 
@@ -422,6 +450,7 @@ impl World {
         let state = self.state.lock();
         for disk in state.disks.values() {
             disk.fs.set_capacity(None);
+            disk.fs.fail_no_more();
         }
         let usurped = state.usurped.iter().map(|(_, r)| r);
         for running in state.running.values().chain(usurped) {

@@ -114,6 +114,11 @@ impl MemFs {
         self.0.lock().faults.entry(op).or_default().push_back(kind);
     }
 
+    /// Takes back what [`fail_next`](Self::fail_next) asked for and has not come yet.
+    pub fn fail_no_more(&self) {
+        self.0.lock().faults.clear();
+    }
+
     /// Bounds the bytes of all files together; `None` lifts the bound.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.0.lock().capacity = bytes;
