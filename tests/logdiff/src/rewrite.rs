@@ -13,6 +13,9 @@ use skald_model::{MatchOp, Matcher};
 /// A time zone that is none.
 const NOWHERE: &str = "Nowhere/X";
 const ZONES: &str = "Time zones";
+/// The number that the generator writes so, which is 0 for Loki behind a comparison.
+const PREFIXED: &str = "0x10";
+const PREFIXES: &str = "Prefixed numbers";
 /// Loki takes longer ranges of instant queries apart, and sums what it has of them.
 const LONG: &str = "Long ranges";
 const HOUR_NS: i64 = 3_600_000_000_000;
@@ -32,7 +35,10 @@ const REWRITES: [(&str, Change); 6] = [
 
 /// `query` as Loki takes it, by the heading that says why; last all at once, if several say something.
 pub fn rewrites(query: &str) -> Vec<(&'static str, String)> {
-    let Ok(expr) = parse(query) else { return Vec::new() };
+    let Ok(expr) = parse(query) else {
+        let decimal = without_prefixes(query);
+        return decimal.map(|decimal| (PREFIXES, decimal)).into_iter().collect();
+    };
     let text = expr.to_string();
     let mut out = Vec::new();
     if query.contains(NOWHERE) {
@@ -58,7 +64,19 @@ pub fn rewrites(query: &str) -> Vec<(&'static str, String)> {
 
 /// The headings under which this explains.
 pub fn headings() -> impl Iterator<Item = &'static str> {
-    REWRITES.into_iter().map(|(heading, _)| heading).chain([ZONES, LONG])
+    REWRITES.into_iter().map(|(heading, _)| heading).chain([PREFIXES, ZONES, LONG])
+}
+
+/// The query with 0 for prefixed numbers behind comparisons, if it is one then.
+fn without_prefixes(query: &str) -> Option<String> {
+    let mut parts = query.split(PREFIXED);
+    let mut out = parts.next()?.to_owned();
+    for part in parts {
+        let compared = out.trim_end().ends_with(['=', '<', '>']);
+        out.push_str(if compared { "0" } else { PREFIXED });
+        out.push_str(part);
+    }
+    parse(&out).is_ok().then_some(out)
 }
 
 fn change_logs(expr: &mut Expr, change: Change) {

@@ -112,6 +112,8 @@ fn rewritten_queries_say_what_loki_does() {
         ),
         (r#"{a="b"} | size > 1.5KiB"#, vec![("Rounded sizes", r#"{a="b"} | size>1500B"#)]),
         (r#"{a="b"} | size > 5MB"#, vec![]),
+        (r#"{a="b"} | n >= 0x10"#, vec![("Prefixed numbers", r#"{a="b"} | n >= 0"#)]),
+        (r#"{a="0x10"} |= "0x10" | n >="#, vec![]),
         (
             r#"{a="b"} |= "" or ip("::1") or "x""#,
             vec![("Alternatives of line filters", r#"{a="b"} |= "::1" or "x""#)],
