@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skald_model::{ErrorKind, Labels, TenantId, TimeRange};
-use skald_rpc::ingester::{PushOutcome, PushRequest};
-use skald_rpc::{Clients, Incarnation, IngesterApi, IngesterService, RpcError};
+use skald_model::{ErrorKind, Labels, Signal, TenantId, TimeRange};
+use skald_rpc::ingester::{Listing, PushOutcome, PushRequest, SelectEntries};
+use skald_rpc::{Clients, Incarnation, IngesterApi, IngesterService, Readable, RpcError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -149,4 +149,37 @@ fn large() -> Bytes {
     batch.stream(labels.id(), Some(&labels));
     batch.entry(1, &vec![b'x'; 16 << 20], &Labels::empty());
     batch.finish()
+}
+
+#[tokio::test]
+async fn answers_say_which_partitions_there_are() {
+    let node = Machine::new().start().await;
+    let (addr, _) = serve(&node, 7).await;
+    let remote = Clients::new(Duration::from_secs(60)).ingester(&addr, "a", 7);
+    let known = Readable { view_version: 1, partitions: vec![0] };
+    let select = SelectEntries {
+        matchers: Vec::new(),
+        range: TimeRange::ALL,
+        needles: Vec::new(),
+        limit: 9,
+        backward: false,
+    };
+    for has_data in [false, true] {
+        if has_data {
+            push(&node, 1, samples(0..3, 1, Send::Labels)).await.unwrap();
+        }
+        let (tenant, all) = (TenantId::single(), TimeRange::ALL);
+        let local: Arc<dyn IngesterApi> = Arc::new(node.ingester.clone());
+        for ingester in [local, Arc::clone(&remote) as Arc<dyn IngesterApi>] {
+            let said = [
+                ingester.select_series(&tenant, &[], all).await.unwrap().readable,
+                ingester.select_entries(&tenant, &select).await.unwrap().readable,
+                ingester.labels(&tenant, Signal::Metrics, &[], all).await.unwrap().readable,
+                ingester.list(&tenant, &Listing::Names, &[], all).await.unwrap().readable,
+                ingester.exemplars(&tenant, &[], all).await.unwrap().readable,
+                ingester.stats(&tenant, &[], all).await.unwrap().readable,
+            ];
+            assert!(said.iter().all(|said| *said == known), "{has_data} {said:?}");
+        }
+    }
 }
