@@ -1,6 +1,7 @@
 //! What operators see and do of the cluster: `/cluster`, `/drain`, and the hook that Kubernetes controllers call
 //! before they take a pod away.
 
+pub(crate) mod metrics;
 mod page;
 
 use axum::Router;

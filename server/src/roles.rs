@@ -151,6 +151,7 @@ pub(crate) async fn start(
     if let Some(Membership { cluster, .. }) = &common.membership {
         let partition = config.cluster.partition().filter(|_| common.roles.ingester);
         let seat = Seat { cluster: cluster.clone(), partition };
+        registries.with("skald_cluster", |r| cluster::metrics::register(cluster, r));
         running.router = std::mem::take(&mut running.router).merge(cluster::router(seat));
         let taking_part = cluster.clone().run(running.stop.child());
         running.loops.push(skald_runtime::spawn("coordinator", taking_part));

@@ -28,6 +28,7 @@ pub(super) fn json(cluster: &Cluster, picture: &Picture) -> Value {
             "rebuilding": epoch.is_some_and(|e| e.rebuilding),
             "live": member.is_some(),
             "ready": member.is_some_and(|m| m.record.ready),
+            "is": standing(picture, &seat.id),
         })
     };
     let partitions: Vec<Value> = picture
@@ -49,6 +50,16 @@ pub(super) fn json(cluster: &Cluster, picture: &Picture) -> Value {
         "partitions": partitions,
         "members": members,
     })
+}
+
+/// What a replica, or any member, is.
+pub(super) fn standing(picture: &Picture, id: &str) -> &'static str {
+    match picture.members.get(id) {
+        None => "away",
+        Some(at) if !at.record.ready => "starting",
+        Some(_) if picture.epochs.get(id).is_some_and(|at| at.record.rebuilding) => "rebuilding",
+        Some(_) => "ready",
+    }
 }
 
 const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Skald cluster</title>\
@@ -82,12 +93,7 @@ pub(super) fn html(json: &Value) -> String {
     out.push_str("<h2>Partitions</h2><table><tr><th>partition<th>state<th>replica<th>zone<th>address<th>epoch<th>is</tr>");
     for p in json["partitions"].as_array().into_iter().flatten() {
         for r in p["replicas"].as_array().into_iter().flatten() {
-            let is = match (r["live"] == true, r["ready"] == true, r["rebuilding"] == true) {
-                (false, ..) => "away",
-                (_, false, _) => "starting",
-                (.., true) => "rebuilding",
-                _ => "ready",
-            };
+            let is = text(&r["is"]);
             let class = if is == "ready" { "" } else { " class=bad" };
             let _ = write!(out, "<tr{class}>");
             for v in [&p["partition"], &p["state"], &r["id"], &r["zone"], &r["addr"], &r["epoch"]] {
@@ -121,7 +127,7 @@ mod tests {
         let json = json!({
             "self": "<b>", "view_version": 3, "trouble": "etcd & co",
             "partitions": [{"partition": 0, "state": "active", "replicas": [
-                {"id": "<script>", "zone": "a", "addr": "x:1", "epoch": 1, "live": true, "ready": true, "rebuilding": true},
+                {"id": "<script>", "zone": "a", "addr": "x:1", "epoch": 1, "live": true, "ready": true, "rebuilding": true, "is": "rebuilding"},
             ]}],
             "members": [{"id": "m", "roles": ["a", "\"b\""]}],
         });
