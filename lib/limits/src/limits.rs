@@ -39,6 +39,19 @@ pub struct Limits {
     pub max_native_histogram_buckets: usize,
     /// Exemplars kept per series until flushed. 0 = none are kept. Default 100.
     pub max_exemplars_per_series: usize,
+    /// Whether samples of several Prometheus servers that scrape the same targets are taken from one of them at a time.
+    /// Default false.
+    pub accept_ha_samples: bool,
+    /// Label that says which servers belong together. Default cluster.
+    pub ha_cluster_label: String,
+    /// Label that tells them apart; it is removed from series that have both labels. Default `__replica__`.
+    pub ha_replica_label: String,
+    /// Groups of such servers a tenant may have. 0 = unlimited. Default 100.
+    pub ha_max_clusters: usize,
+    /// How old the time at which a server was last heard of may be before it is written to etcd again. Default 15s.
+    pub ha_tracker_update_timeout: HumanDuration,
+    /// How long a server may be silent before another is elected; longer than the update timeout. Default 30s.
+    pub ha_tracker_failover_timeout: HumanDuration,
 
     // --- logs, writes ---
     /// Megabytes (10^6 bytes) of lines per second. 0 = unlimited. Default 0.
@@ -157,8 +170,32 @@ impl Limits {
         if let Some((name, value)) = bad {
             return Err(InvalidLimit::Number { name, value });
         }
+        self.validate_ha()?;
         let name = "otlp_config";
         self.otlp_config.check().map_err(|why| InvalidLimit::Rules { name, why })
+    }
+
+    fn validate_ha(&self) -> Result<(), InvalidLimit> {
+        let rules = |name, why: String| Err(InvalidLimit::Rules { name, why });
+        for (name, label) in [
+            ("ha_cluster_label", &self.ha_cluster_label),
+            ("ha_replica_label", &self.ha_replica_label),
+        ] {
+            if label.is_empty() || label == "__name__" {
+                return rules(name, "must be a label name other than __name__".to_owned());
+            }
+        }
+        if self.ha_cluster_label == self.ha_replica_label {
+            return rules("ha_replica_label", "must not be that of ha_cluster_label".to_owned());
+        }
+        let (update, failover) = (self.ha_tracker_update_timeout, self.ha_tracker_failover_timeout);
+        if update.is_zero() || failover.as_millis() <= update.as_millis() {
+            let why = format!(
+                "is {failover}; it must be longer than ha_tracker_update_timeout ({update}), which must not be 0"
+            );
+            return rules("ha_tracker_failover_timeout", why);
+        }
+        Ok(())
     }
 
     /// Samples that may be pushed at once.
@@ -244,6 +281,12 @@ impl Default for Limits {
             out_of_order_time_window: HumanDuration::default(),
             max_native_histogram_buckets: 0,
             max_exemplars_per_series: 100,
+            accept_ha_samples: false,
+            ha_cluster_label: "cluster".to_owned(),
+            ha_replica_label: "__replica__".to_owned(),
+            ha_max_clusters: 100,
+            ha_tracker_update_timeout: HumanDuration::from_secs(15),
+            ha_tracker_failover_timeout: HumanDuration::from_secs(30),
             ingestion_rate_mb: 0.0,
             ingestion_burst_size_mb: 0.0,
             max_global_streams_per_user: 0,
@@ -275,6 +318,37 @@ impl Default for Limits {
             retention_stream: Vec::new(),
             deletion_mode: DeletionMode::default(),
             delete_request_cancel_period: HumanDuration::from_secs(86_400),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_pairs_must_be_usable() {
+        type Change = fn(&mut Limits);
+        let check = |change: Change| {
+            let mut limits = Limits::default();
+            change(&mut limits);
+            limits.validate().map_err(|e| e.to_string())
+        };
+        assert_eq!(check(|_| ()), Ok(()));
+        let refused: [(&str, Change); 5] = [
+            ("ha_cluster_label", |l| l.ha_cluster_label.clear()),
+            ("ha_replica_label", |l| l.ha_replica_label = "__name__".to_owned()),
+            ("ha_replica_label", |l| l.ha_replica_label = "cluster".to_owned()),
+            ("ha_tracker_failover_timeout", |l| {
+                l.ha_tracker_failover_timeout = l.ha_tracker_update_timeout;
+            }),
+            ("ha_tracker_failover_timeout", |l| {
+                l.ha_tracker_update_timeout = HumanDuration::default();
+            }),
+        ];
+        for (name, change) in refused {
+            let why = check(change).unwrap_err();
+            assert!(why.starts_with(&format!("limits.{name}: ")), "{why}");
         }
     }
 }
