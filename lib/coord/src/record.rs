@@ -66,6 +66,19 @@ pub struct EpochRecord {
     pub rebuilding: bool,
 }
 
+/// `<tenant>/<cluster>` below `/<cluster.name>.ha/`: from which server of a high-availability group samples are taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaRecord {
+    /// Value of the tenant's cluster label.
+    pub cluster: String,
+    /// Value of its replica label: who is elected.
+    pub replica: String,
+    /// When it was elected, by the clock of who elected it.
+    pub elected_ms: i64,
+    /// When samples of it were last taken, late by up to the update timeout.
+    pub seen_ms: i64,
+}
+
 /// The bytes of a record.
 pub fn encode<T: Serialize>(record: &T) -> Bytes {
     // Structs of strings and numbers always have a JSON form.
@@ -121,6 +134,16 @@ mod tests {
         );
         let disk = "000102030405060708090a0b0c0d0e0f".to_owned();
         let epoch = EpochRecord { epoch: 7, disk, rebuilding: false };
+        let ha = HaRecord {
+            cluster: "eu/1".to_owned(),
+            replica: "prometheus-0".to_owned(),
+            elected_ms: 1_767_225_600_000,
+            seen_ms: 1_767_225_615_000,
+        };
+        same(
+            &ha,
+            r#"{"cluster":"eu/1","replica":"prometheus-0","elected_ms":1767225600000,"seen_ms":1767225615000}"#,
+        );
         same(&epoch, r#"{"epoch":7,"disk":"000102030405060708090a0b0c0d0e0f","rebuilding":false}"#);
     }
 
