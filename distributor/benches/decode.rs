@@ -159,7 +159,7 @@ impl IngesterDirectory for Nowhere {
     }
 }
 
-fn router() -> Result<Router, Box<dyn std::error::Error>> {
+fn router_with(limits: Limits) -> Result<Router, Box<dyn std::error::Error>> {
     let replica = Replica {
         id: ReplicaId("a".into()),
         addr: String::new(),
@@ -174,7 +174,7 @@ fn router() -> Result<Router, Box<dyn std::error::Error>> {
         config,
         Arc::new(coordinator),
         Arc::new(Nowhere),
-        Overrides::fixed(Limits::default()),
+        Overrides::fixed(limits),
         Arc::new(SystemClock),
         &mut Registry::default(),
     );
@@ -338,7 +338,7 @@ fn print_result(case: &Case<'_>, taken: &Taken) -> f64 {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now_ms = SystemClock.now_ms();
-    let router = router()?;
+    let router = router_with(Limits::default())?;
     let write = |name, content_type, body: &[u8]| {
         let bytes = snap::raw::decompress_len(body).unwrap_or(0);
         let bytes_per_item = bytes as f64 / N_SERIES as f64;
@@ -355,6 +355,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("v2, known series, 1 sample", V2_TYPE, write_v2(now_ms)),
     ] {
         known.push(run_known(&write(name, content_type, &body), &router, body).await);
+    }
+    // A label that all series have stands in for that of a replica.
+    let replica = "container".to_owned();
+    let pairs = Limits { accept_ha_samples: true, ha_replica_label: replica, ..Limits::default() };
+    let with_pairs = router_with(pairs)?;
+    for (name, content_type, body) in [
+        ("v1, known series of a pair", V1_TYPE, write_v1(0, 1, now_ms)),
+        ("v2, known series of a pair", V2_TYPE, write_v2(now_ms)),
+    ] {
+        known.push(run_known(&write(name, content_type, &body), &with_pairs, body).await);
     }
     let (body, bytes) = push_logs(now_ms * 1_000_000);
     let case = Case {

@@ -15,6 +15,7 @@ mod deliver;
 mod document;
 mod elastic;
 mod forward;
+mod ha;
 mod json;
 mod json_lines;
 mod listeners;
@@ -35,6 +36,7 @@ mod time;
 mod wire;
 
 pub use crate::config::{Config, ConfigError, ForwardConfig, SyslogConfig};
+pub use crate::ha::Elections;
 pub use crate::listeners::{ListenError, Listeners};
 pub use crate::metrics::Metrics;
 pub use crate::service::Distributor;

@@ -99,6 +99,11 @@ struct DiscardLabels {
     tenant: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantLabel {
+    tenant: String,
+}
+
 /// Counters, gauges and histograms of one distributor. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -116,6 +121,8 @@ pub struct Metrics {
     quorum_failures: Family<NoQuorumLabels, Counter>,
     dropped: Family<DroppedLabels, Counter>,
     discarded: Family<DiscardLabels, Counter>,
+    duplicates: Family<TenantLabel, Counter>,
+    pub(crate) ha_elections: Counter,
 }
 
 // === impl NoQuorum ===
@@ -145,6 +152,8 @@ impl Metrics {
             quorum_failures: Family::default(),
             dropped: Family::default(),
             discarded: Family::default(),
+            duplicates: Family::default(),
+            ha_elections: Counter::default(),
         };
         let discarded = "Samples and lines refused, by reason and tenant";
         registry.register("skald_discarded_samples", discarded, this.discarded.clone());
@@ -169,6 +178,10 @@ impl Metrics {
         reg.register("quorum_failures", help, this.quorum_failures.clone());
         let help = "Messages of syslog and forward that were dropped or cut";
         reg.register("dropped_messages", help, this.dropped.clone());
+        let help = "Samples of replicas that are not elected, dropped, by tenant";
+        reg.register("deduplicated_samples", help, this.duplicates.clone());
+        let help = "Replicas of high-availability pairs elected by this process";
+        reg.register("ha_elections", help, this.ha_elections.clone());
         // Shown from the start, so that the first drop is a rise.
         for (protocol, reason) in [
             (Protocol::syslog_tcp, Dropped::cut),
@@ -190,6 +203,13 @@ impl Metrics {
     pub(crate) fn drop_messages(&self, protocol: Protocol, reason: Dropped, n: u64) {
         if n > 0 {
             self.dropped.get_or_create(&DroppedLabels { protocol, reason }).inc_by(n);
+        }
+    }
+
+    pub(crate) fn deduplicate(&self, tenant: &TenantId, n: u64) {
+        if n > 0 {
+            let labels = TenantLabel { tenant: tenant.as_str().to_owned() };
+            self.duplicates.get_or_create(&labels).inc_by(n);
         }
     }
 

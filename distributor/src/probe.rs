@@ -36,6 +36,7 @@ impl Decoders {
             cache: Arc::new(SeriesCache::new(1 << 16, 7)),
             buffers: Arc::default(),
             now_ns: 1_767_225_600_000_000_000,
+            ha: None,
         }))
     }
 

@@ -21,6 +21,8 @@ pub(crate) mod ids {
     pub(crate) const EXEMPLAR_LABELS_INVALID: &str = "err-skald-exemplar-labels-invalid";
     pub(crate) const METADATA_MISSING_NAME: &str = "err-skald-metadata-missing-metric-name";
     pub(crate) const METADATA_TOO_LONG: &str = "err-skald-metadata-too-long";
+    pub(crate) const MAX_HA_CLUSTERS: &str = "err-skald-max-ha-clusters";
+    pub(crate) const NO_ELECTION: &str = "err-skald-no-ha-election";
     pub(crate) const INGESTION_RATE: &str = "err-skald-tenant-max-ingestion-rate";
     pub(crate) const INFLIGHT_BYTES: &str = "err-skald-distributor-max-inflight-bytes";
     pub(crate) const BODY_TOO_LARGE: &str = "err-skald-distributor-max-write-message-size";

@@ -27,8 +27,9 @@ pub(crate) use v2::decode_v2;
 use crate::batches::Part;
 use crate::buffer::Buffers;
 use crate::cache::SeriesCache;
+use crate::ha::Desk;
 use crate::rejects::Rejects;
-use crate::source::Source;
+use crate::source::{Pairing, Source};
 
 /// What decoding needs to know beside the bytes.
 #[derive(Debug)]
@@ -39,12 +40,24 @@ pub(crate) struct Context {
     pub(crate) cache: Arc<SeriesCache>,
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) now_ns: i64,
+    /// Where the tenant has high-availability pairs.
+    pub(crate) ha: Option<Arc<Desk>>,
+}
+
+// === impl Context ===
+
+impl Context {
+    fn pairing(&self) -> Option<Pairing> {
+        self.ha.as_ref().map(|_| Pairing(Arc::clone(&self.limits)))
+    }
 }
 
 /// What a push contained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) samples: u64,
+    /// Samples and histograms of replicas that are not elected; in no other count.
+    pub(crate) duplicates: u64,
     pub(crate) histograms: u64,
     pub(crate) exemplars: u64,
     pub(crate) metadata: u64,

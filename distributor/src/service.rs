@@ -2,6 +2,7 @@
 
 mod again;
 mod body;
+mod elect;
 mod headers;
 mod push;
 mod rate;
@@ -18,7 +19,7 @@ use prometheus_client::registry::Registry;
 use skald_limits::{Overrides, RateLimiter};
 use skald_model::TenantId;
 use skald_ring::{Coordinator, Refresher};
-use skald_runtime::{CpuPool, MemoryBudget, Rng, SharedClock};
+use skald_runtime::{CpuPool, MemoryBudget, Rng, SharedClock, Shutdown};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -28,6 +29,7 @@ use crate::config::Config;
 use crate::deliver::Job;
 use crate::document::Shape;
 use crate::elastic::answer::Bulk;
+use crate::ha::{Desk, Elections, Tracker};
 use crate::metrics::{Dropped, Metrics, Protocol, ProtocolLabel};
 use crate::refusal::Refusal;
 use crate::rejects::ids;
@@ -54,6 +56,7 @@ struct Inner {
     pool: CpuPool,
     shipper: Shipper,
     metrics: Metrics,
+    ha: Arc<Tracker>,
 }
 
 /// The end of a push: what was stored, and what to say when that was not all.
@@ -61,6 +64,8 @@ struct Inner {
 struct Answer {
     written: Written,
     refusal: Option<Refusal>,
+    /// All of it was of replicas that are not elected.
+    is_duplicate: bool,
     /// What became of each document of a bulk request that was read.
     bulk: Option<Bulk>,
 }
@@ -85,6 +90,20 @@ impl Distributor {
         clock: SharedClock,
         registry: &mut Registry,
     ) -> Self {
+        let elections = Elections::local();
+        Self::electing(config, coordinator, directory, limits, clock, registry, elections)
+    }
+
+    /// As [`Self::new`], with elections of high-availability pairs that other distributors know of too.
+    pub fn electing(
+        config: Config,
+        coordinator: Arc<dyn Coordinator>,
+        directory: Arc<dyn IngesterDirectory>,
+        limits: Overrides,
+        clock: SharedClock,
+        registry: &mut Registry,
+        elections: Elections,
+    ) -> Self {
         let metrics = Metrics::register(registry);
         let rng = Rng::from_entropy();
         let cache = Arc::new(SeriesCache::new(config.series_cache_size.0, rng.next_u64()));
@@ -96,7 +115,10 @@ impl Distributor {
             refresher: Refresher::new(Arc::clone(&coordinator)),
             metrics: metrics.clone(),
         };
+        let (all, time) = (limits.clone(), Arc::clone(&clock));
+        let ha = Arc::new(Tracker::new(elections, all, time, metrics.clone()));
         Self(Arc::new(Inner {
+            ha,
             budget: MemoryBudget::new(config.max_inflight_push_bytes.0),
             pool: CpuPool::per_core(),
             sample_rates: RateLimiter::new(),
@@ -111,6 +133,11 @@ impl Distributor {
             shipper,
             metrics,
         }))
+    }
+
+    /// Keeps what is known of high-availability pairs up to date until `stop`.
+    pub async fn run(self, stop: Shutdown) {
+        self.0.ha.run(&stop).await;
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -179,6 +206,7 @@ impl Inner {
     fn respond(&self, protocol: Protocol, answer: Answer) -> Response {
         let reason = answer.refusal.as_ref().map(|r| r.id);
         let response = match answer.refusal {
+            None if answer.is_duplicate => http::StatusCode::ACCEPTED.into_response(),
             None => http::StatusCode::NO_CONTENT.into_response(),
             Some(refusal) => refusal.into_response(),
         };
@@ -196,9 +224,12 @@ impl Inner {
     }
 
     fn context(&self, tenant: &TenantId) -> Context {
+        let limits = self.limits.get(tenant);
+        let desk = || Arc::new(Desk::new(Arc::clone(&self.ha)));
         Context {
             tenant: tenant.clone(),
-            limits: self.limits.get(tenant),
+            ha: limits.accept_ha_samples.then(desk),
+            limits,
             view: self.coordinator.view(),
             cache: Arc::clone(&self.cache),
             buffers: Arc::clone(&self.buffers),

@@ -441,6 +441,7 @@ pub(crate) fn context(limits: Limits) -> Context {
         cache: Arc::new(SeriesCache::new(1 << 16, 7)),
         buffers: Arc::default(),
         now_ns: NOW_NS,
+        ha: None,
     }
 }
 

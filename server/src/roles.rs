@@ -134,6 +134,8 @@ pub(crate) async fn start(
     if common.roles.distributor {
         let distributor = common.distributor(&directory, registries);
         routes = routes.merge(distributor.router());
+        let tracking = distributor.clone().run(running.stop.child());
+        running.loops.push(skald_runtime::spawn("ha-tracker", tracking));
         running.distributor = Some(distributor);
     }
     if common.roles.querier {

@@ -5,6 +5,7 @@ use std::fmt;
 use skald_limits::Limits;
 use skald_model::{Labels, LabelsBuilder};
 
+use crate::ha::Names;
 use crate::rejects::{cut, ids};
 use crate::wire::{Fields, Value, varints};
 
@@ -212,16 +213,67 @@ fn utf8<'a>(bytes: &'a [u8]) -> Result<&'a str, Fault<'a>> {
     std::str::from_utf8(bytes).map_err(|_| Fault::Invalid("label is not valid UTF-8"))
 }
 
+/// Cluster and replica of v1 labels, if both are there. Bytes that cannot be read have none; reading them again tells why.
+pub(super) fn pair_v1<'v>(raw: &'v [u8], names: Names<'_>) -> Option<(&'v str, &'v str)> {
+    let mut search = names.search();
+    let mut fields = Fields::new(raw);
+    while let Some((_, value)) = fields.next().ok()? {
+        let (mut name, mut text): (&[u8], &[u8]) = (b"", b"");
+        let mut label = Fields::new(value.bytes().ok()?);
+        while let Some((number, value)) = label.next().ok()? {
+            match number {
+                1 => name = value.bytes().ok()?,
+                2 => text = value.bytes().ok()?,
+                _ => {}
+            }
+        }
+        search.see(name, text);
+    }
+    search.found()
+}
+
+/// As [`pair_v1`], of packed v2 references.
+pub(super) fn pair_v2<'v>(
+    refs: &[u8],
+    symbols: &[(u32, u32)],
+    body: &'v [u8],
+    names: Names<'_>,
+) -> Option<(&'v str, &'v str)> {
+    let mut search = names.search();
+    let mut name: Option<&[u8]> = None;
+    varints(Value::Bytes(refs), |r| {
+        let text = symbol(r, symbols, body).unwrap_or_default();
+        match name.take() {
+            None => name = Some(text),
+            Some(name) => search.see(name, text),
+        }
+        Ok(())
+    })
+    .ok()?;
+    search.found()
+}
+
 /// The canonical labels of v1 bytes that were accepted before.
-pub(crate) fn labels_v1(raw: &[u8]) -> Option<Labels> {
+pub(crate) fn labels_v1(raw: &[u8], ha: Option<Names<'_>>) -> Option<Labels> {
     let mut pairs = Pairs::new();
     read_v1(raw, &mut pairs).ok()?;
+    if let Some(names) = ha {
+        names.strip(&mut pairs);
+    }
     unlimited(&mut pairs).ok()
 }
 
 /// The canonical labels of v2 references that were accepted before.
-pub(crate) fn labels_v2(refs: &[u8], symbols: &[(u32, u32)], body: &[u8]) -> Option<Labels> {
+pub(crate) fn labels_v2(
+    refs: &[u8],
+    symbols: &[(u32, u32)],
+    body: &[u8],
+    ha: Option<Names<'_>>,
+) -> Option<Labels> {
     let mut pairs = Pairs::new();
     read_v2(refs, symbols, body, &mut pairs).ok()?;
+    if let Some(names) = ha {
+        names.strip(&mut pairs);
+    }
     unlimited(&mut pairs).ok()
 }

@@ -11,6 +11,7 @@ use super::labels::{Fault, Pairs, Shown, canonical, labels_v1, labels_v2};
 use super::{Context, Counts};
 use crate::batches::{Item, Memory, Part, Parts};
 use crate::cache::{Domain, Key, Seed, tag_of};
+use crate::ha::{Desk, MAX_VALUE, Names, Verdict};
 use crate::rejects::{Rejects, ids};
 use crate::wire::Malformed;
 
@@ -19,6 +20,7 @@ pub(super) const MAX_SAMPLES_PER_SERIES: usize = 1 << 20;
 /// Decoded histograms held before they are written to the batch.
 const MAX_HELD_HISTOGRAM_BYTES: usize = 4 << 20;
 const NS_PER_MS: i64 = 1_000_000;
+const LONG_PAIR: &str = "label of cluster or replica is longer than 1024 bytes";
 
 /// The samples of one series as they stand in the body.
 #[derive(Debug, Default)]
@@ -57,6 +59,17 @@ pub(super) struct Sink<'c> {
     symbols: Option<&'c [(u32, u32)]>,
     min_ms: i64,
     max_ms: i64,
+    ha: Option<Replicas<'c>>,
+}
+
+/// The high-availability pairs of the tenant, and what was said of the last one asked for.
+#[derive(Debug)]
+struct Replicas<'c> {
+    desk: &'c Desk,
+    names: Names<'c>,
+    cluster: String,
+    replica: String,
+    verdict: Option<Verdict>,
 }
 
 // === impl Raw ===
@@ -116,6 +129,13 @@ impl<'c> Sink<'c> {
             if grace.is_zero() { i64::MAX } else { now_ms.saturating_add(grace.as_millis()) };
         let age = limits.reject_old_samples_max_age.as_millis();
         let min_ms = if limits.reject_old_samples { now_ms.saturating_sub(age) } else { i64::MIN };
+        let ha = ctx.ha.as_deref().map(|desk| Replicas {
+            desk,
+            names: Names::of(limits),
+            cluster: String::new(),
+            replica: String::new(),
+            verdict: None,
+        });
         let numbers = [
             limits.max_label_names_per_series,
             limits.max_label_name_length,
@@ -124,6 +144,12 @@ impl<'c> Sink<'c> {
         let fingerprint = numbers
             .iter()
             .fold(0, |h, n| xxh3_64(&[u64::to_le_bytes(h), (*n as u64).to_le_bytes()].concat()));
+        // What an entry is the id of depends on which label is left out.
+        let fingerprint = ha.as_ref().map_or(fingerprint, |ha| {
+            [ha.names.cluster, ha.names.replica].iter().fold(!fingerprint, |h, name| {
+                xxh3_64(&[&h.to_le_bytes(), name.as_bytes()].concat())
+            })
+        });
         Self {
             ctx,
             seed: ctx.cache.seed(domain, ctx.tenant.as_str(), fingerprint),
@@ -145,7 +171,55 @@ impl<'c> Sink<'c> {
             symbols,
             min_ms,
             max_ms,
+            ha,
         }
+    }
+
+    /// The labels of pairs, where the tenant has some.
+    #[inline]
+    pub(super) fn ha_names(&self) -> Option<Names<'c>> {
+        self.ha.as_ref().map(|ha| ha.names)
+    }
+
+    /// Whether a series of this cluster and replica is to be written. If not, it was counted.
+    pub(super) fn admits(&mut self, pair: Option<(&str, &str)>, raw: &Raw<'_>) -> bool {
+        let (Some((cluster, replica)), Some(ha)) = (pair, self.ha.as_mut()) else { return true };
+        let verdict = match ha.verdict {
+            Some(verdict) if ha.cluster == cluster && ha.replica == replica => verdict,
+            _ if cluster.len().max(replica.len()) > MAX_VALUE => {
+                self.refuse(Fault::Invalid(LONG_PAIR), &Pairs::new(), raw);
+                return false;
+            }
+            _ => {
+                let (ctx, now_ms) = (self.ctx, self.ctx.now_ns / NS_PER_MS);
+                let tracker = &ha.desk.tracker;
+                let verdict = tracker.judge(&ctx.tenant, &ctx.limits, cluster, replica, now_ms);
+                // The memory is used again.
+                for (place, value) in [(&mut ha.cluster, cluster), (&mut ha.replica, replica)] {
+                    place.clear();
+                    place.push_str(value);
+                }
+                ha.verdict = Some(verdict);
+                verdict
+            }
+        };
+        match verdict {
+            Verdict::Accept => return true,
+            Verdict::Drop => self.counts.duplicates += raw.n_samples(),
+            // The push is decoded again after the election.
+            Verdict::Elect => ha.desk.want(cluster, replica),
+            Verdict::TooMany => {
+                self.count(raw);
+                let max = self.ctx.limits.ha_max_clusters;
+                self.rejects.add(ids::MAX_HA_CLUSTERS, raw.n_samples().max(1), || {
+                    format!(
+                        "cluster {:?} would be one more than the limit of {max} (setting ha_max_clusters)",
+                        &cluster[..cluster.floor_char_boundary(64)]
+                    )
+                });
+            }
+        }
+        false
     }
 
     /// The series of `key`: from the cache, or by reading, checking and remembering its labels.
@@ -168,6 +242,9 @@ impl<'c> Sink<'c> {
             return Ok(Resolved { id: hit.id, key, item, labels: None });
         }
         read(pairs)?;
+        if let Some(names) = self.ha_names() {
+            names.strip(pairs);
+        }
         let labels = canonical(pairs, &self.ctx.limits)?;
         let id = labels.id();
         if hit.is_none_or(|hit| hit.flags != flags) {
@@ -314,8 +391,8 @@ impl<'c> Sink<'c> {
         let read = || {
             let raw = series.item.of(self.body, &self.spill)?;
             match self.symbols {
-                None => labels_v1(raw),
-                Some(symbols) => labels_v2(raw, symbols, self.body),
+                None => labels_v1(raw, self.ha_names()),
+                Some(symbols) => labels_v2(raw, symbols, self.body, self.ha_names()),
             }
         };
         let labels = series.labels.clone().or_else(read).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Remote write 1.0: `prometheus.WriteRequest`.
 
-use super::labels::{Pairs, read_v1};
+use super::labels::{Pairs, pair_v1, read_v1};
 use super::sink::{Raw, Sink};
 use super::{Context, Decoded, exemplar, metadata};
 use crate::batches::Item;
@@ -27,7 +27,8 @@ pub(crate) fn decode_v1(ctx: &Context, body: impl Into<Buffer>) -> Result<Decode
         }
     }
     let (parts, counts, rejects, spill) = walk.sink.finish();
-    Ok(Decoded { parts, source: Source { body, spill, form: Form::WriteV1 }, counts, rejects })
+    let form = Form::WriteV1(ctx.pairing());
+    Ok(Decoded { parts, source: Source { body, spill, form }, counts, rejects })
 }
 
 #[derive(Debug)]
@@ -46,6 +47,11 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let Some(labels) = region else { return self.series_in_pieces(message) };
+        if let Some(names) = self.sink.ha_names()
+            && !self.sink.admits(pair_v1(labels, names), &self.raw)
+        {
+            return Ok(());
+        }
         let item = Item::in_body(offset_in(self.body, labels), labels.len());
         let key = self.sink.seed.key(labels);
         match self.sink.resolve(key, item, 0, &mut self.pairs, |pairs| read_v1(labels, pairs)) {
@@ -105,6 +111,11 @@ impl<'a> Walk<'a> {
             }
         }
         let labels = self.sink.spill[at..].to_vec();
+        if let Some(names) = self.sink.ha_names()
+            && !self.sink.admits(pair_v1(&labels, names), &self.raw)
+        {
+            return Ok(());
+        }
         let item = Item::in_spill(at, labels.len());
         let key = self.sink.seed.key(&labels);
         let mut pairs = Pairs::new();

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use skald_model::labels::put_uvarint;
 
-use super::labels::{Fault, HARD_MAX_LABELS, Pairs, read_v2, symbol};
+use super::labels::{Fault, HARD_MAX_LABELS, Pairs, pair_v2, read_v2, symbol};
 use super::metadata::Family;
 use super::sink::{Raw, Resolved, Sink};
 use super::v1::sample;
@@ -46,7 +46,7 @@ pub(crate) fn decode_v2(ctx: &Context, body: impl Into<Buffer>) -> Result<Decode
         }
     }
     let (parts, counts, rejects, spill) = walk.sink.finish();
-    let source = Source { spill, form: Form::WriteV2(symbols), body };
+    let source = Source { spill, form: Form::WriteV2(symbols, ctx.pairing()), body };
     Ok(Decoded { parts, source, counts, rejects })
 }
 
@@ -115,6 +115,11 @@ impl<'a> Walk<'a> {
                 (Item::in_spill(at, repacked.len()), &repacked)
             }
         };
+        if let Some(names) = self.sink.ha_names()
+            && !self.sink.admits(pair_v2(refs, symbols, body, names), &self.raw)
+        {
+            return Ok(());
+        }
         let read = |pairs: &mut Pairs<'a>| read_v2(refs, symbols, body, pairs);
         let resolved = match self.key(refs) {
             Some(key) => {

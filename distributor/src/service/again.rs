@@ -92,7 +92,12 @@ impl Inner {
         let version = view.version;
         let ctx = Context { view, now_ns, ..self.context(tenant) };
         let job = self.job(protocol, encoding, body, permit, hints);
+        let desk = ctx.ha.clone();
         let unpacked = self.decode(job, ctx).await.ok()?;
+        // Its series are not in what was decoded.
+        if desk.is_some_and(|d| !d.wanted().is_empty()) {
+            return None;
+        }
         tracing::debug!(%tenant, from = view_version, to = version, "push made again for a newer view");
         Some(self.ship(tenant, version, unpacked).await)
     }

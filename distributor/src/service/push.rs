@@ -93,10 +93,13 @@ impl Inner {
         let ctx = self.context(tenant);
         self.writable(&ctx)?;
         let spare = Spare::of(&job, &ctx);
-        let view_version = ctx.view.version;
-        let unpacked = self.decode(job, ctx).await?;
+        let (view_version, unpacked) = self.decode_elected(job, ctx).await?;
         let counts = unpacked.decoded.counts;
-        self.metrics.samples.get_or_create(&labels).inc_by(counts.samples + counts.histograms);
+        self.metrics
+            .samples
+            .get_or_create(&labels)
+            .inc_by(counts.samples + counts.histograms + counts.duplicates);
+        self.metrics.deduplicate(tenant, counts.duplicates);
         self.metrics.lines.get_or_create(&labels).inc_by(counts.lines);
         if let Some(over) = self.over_rate(tenant, &counts) {
             let reason = over.refusal.id.trim_start_matches("err-skald-").replace('-', "_");
@@ -346,7 +349,9 @@ fn answer(
             Some(Refusal::new(status, PARTIAL, text))
         }
     };
-    Answer { written, refusal, bulk: None }
+    let n_other = counts.samples + counts.histograms + counts.exemplars;
+    let is_duplicate = counts.duplicates > 0 && n_other == 0;
+    Answer { written, refusal, is_duplicate, bulk: None }
 }
 
 /// Id and numbers first: senders log only the beginning.

@@ -5,6 +5,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+use skald_model::TenantId;
+
 use super::{Answer, Distributor, Hints, headers};
 use crate::metrics::Protocol;
 use crate::refusal::Refusal;
@@ -17,6 +19,7 @@ pub(super) fn all() -> Router<Distributor> {
         .route("/_bulk", post(bulk).put(bulk))
         .route("/{index}/_bulk", post(bulk).put(bulk));
     Router::new()
+        .route("/distributor/ha_tracker", get(ha_tracker))
         .route("/api/v1/push", post(remote_write))
         .route("/api/v1/write", post(remote_write))
         .route("/api/prom/push", post(remote_write))
@@ -46,6 +49,14 @@ async fn remote_write(State(distributor): State<Distributor>, request: Request) 
         written.put(response.headers_mut());
     }
     response
+}
+
+/// Shows a tenant its own clusters only.
+async fn ha_tracker(State(distributor): State<Distributor>, request: Request) -> Response {
+    let Some(tenant) = request.extensions().get::<TenantId>() else {
+        return (http::StatusCode::UNAUTHORIZED, "no org id\n").into_response();
+    };
+    crate::ha::show(&distributor.0.ha, tenant, request.headers())
 }
 
 async fn loki_push(State(distributor): State<Distributor>, request: Request) -> Response {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use object_store::ObjectStore;
 use skald_catalog::{Author, Catalog};
-use skald_distributor::Distributor;
+use skald_distributor::{Distributor, Elections};
 use skald_limits::Overrides;
 use skald_model::Chain;
 use skald_querier::Querier;
@@ -46,14 +46,19 @@ impl Common {
         directory: &Arc<Directory>,
         registries: &Registries,
     ) -> Distributor {
+        let elections = match &self.membership {
+            Some(m) => m.elections.clone(),
+            None => Elections::local(),
+        };
         registries.with("", |r| {
-            Distributor::new(
+            Distributor::electing(
                 self.config.distributor.clone(),
                 Arc::clone(&self.coordinator),
                 Arc::clone(directory) as Arc<dyn skald_distributor::IngesterDirectory>,
                 self.limits.clone(),
                 Arc::clone(&self.clock),
                 r,
+                elections,
             )
         })
     }

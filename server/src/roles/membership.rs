@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use skald_catalog::{Author, Catalog};
 use skald_coord::record::Member;
 use skald_coord::{Cluster, EtcdStore, Incarnation, KeyStore, Me, Neighbours, Process};
+use skald_distributor::Elections;
 use skald_model::TenantId;
 use skald_ring::Replica;
 use skald_runtime::{Rng, SharedClock};
@@ -21,6 +22,8 @@ use crate::roles::{Listening, StartError};
 pub(super) struct Membership {
     pub(super) cluster: Cluster,
     pub(super) incarnation: Option<Incarnation>,
+    /// Of high-availability pairs.
+    pub(super) elections: Elections,
     /// Whose disk that is stands there.
     wal_dir: PathBuf,
 }
@@ -40,6 +43,7 @@ impl Membership {
         let settings = &config.cluster;
         let store: Arc<dyn KeyStore> = Arc::new(EtcdStore::connect(&settings.etcd)?);
         let prefix = format!("/{}/", settings.name);
+        let elections = Elections::shared(Arc::clone(&store), format!("/{}.ha/", settings.name));
         let addr = match settings.advertise.as_str() {
             "" => at.grpc.to_string(),
             given => given.to_owned(),
@@ -70,7 +74,7 @@ impl Membership {
             Cluster::open(Arc::clone(&store), prefix.clone(), timing, process, clock).await?;
         let wal_dir = config.data_dir.join("wal");
         let Some(partition) = settings.partition().filter(|_| roles.ingester) else {
-            return Ok(Self { cluster, incarnation: None, wal_dir });
+            return Ok(Self { cluster, incarnation: None, elections, wal_dir });
         };
         let last = cluster.picture();
         let (name, replica) = (&settings.name, &settings.replica_id);
@@ -87,7 +91,7 @@ impl Membership {
             is_known: false,
             drained: false,
         });
-        Ok(Self { cluster, incarnation: Some(incarnation), wal_dir })
+        Ok(Self { cluster, incarnation: Some(incarnation), elections, wal_dir })
     }
 
     /// Has the next start claim an epoch above `recorded`. If this process was right to run, and the epoch is of an

@@ -80,6 +80,12 @@ async fn push(client: &Client, at_ms: i64) {
     assert_eq!(client.post("/api/v1/push", &REMOTE_WRITE_V1, again).await.status, 400);
     let v2 = payload::write_v2(&[(&[("__name__", "b")], at_ms, 1.0)]);
     assert_eq!(client.post("/api/v1/write", &REMOTE_WRITE_V2, v2).await.status, 204);
+    for (replica, status) in [("a", 204), ("b", 202)] {
+        let labels = [("__name__", "c"), ("__replica__", replica), ("cluster", "x")];
+        let of_pair = payload::write_v1(vec![payload::series(&labels, &[(at_ms, 1.0)])]);
+        let reply = client.post("/api/v1/push", &REMOTE_WRITE_V1, of_pair).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+    }
     let ns = at_ms * 1_000_000;
     let json = payload::loki_json(&[(&[("app", "x")], &[(ns, "one")])]);
     assert_eq!(client.post("/loki/api/v1/push", &JSON, json).await.status, 204);
@@ -117,6 +123,7 @@ async fn the_page_of_metrics_is_what_a_server_shows() {
     std::fs::write(&overrides, "overrides: {}\n").unwrap();
     let builder = builder
         .set("overrides.file", &overrides.display().to_string())
+        .set("limits.accept_ha_samples", "true")
         .set("compactor.min_blocks_to_merge", "2");
     let server = builder.start().await;
     let at_ms = now_ms() - 10_000;

@@ -14,6 +14,7 @@ mod crash;
 mod documents;
 mod etcd;
 mod grafana;
+mod ha;
 mod hostile_query;
 mod logcli;
 mod operations;
