@@ -56,7 +56,10 @@ impl Inner {
 
 fn not_elected(cluster: &str, error: Option<&StoreError>) -> Refusal {
     let id = ids::NO_ELECTION;
-    let why = error.map_or_else(|| "too many at once".to_owned(), ToString::to_string);
+    let why = error.map_or_else(
+        || "too many elections at once, or an unreadable record".to_owned(),
+        ToString::to_string,
+    );
     let text = format!("{id}: no replica elected in cluster {cluster:?}: {why}: retry");
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, id, text)
 }
