@@ -6,14 +6,9 @@ use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 use skald_model::TenantId;
+use skald_runtime::html::escaped;
 
 use super::Tracker;
-
-const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Skald HA tracker</title>\
-<style>body{font:15px system-ui,sans-serif;margin:2em;color:#222;background:#fff}\
-table{border-collapse:collapse}td,th{padding:.3em .8em;border:1px solid #ccc;text-align:left}\
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}td,th{border-color:#444}}</style>\
-<h1>Elected replicas</h1>";
 
 /// The page for browsers, JSON for others.
 pub(crate) fn show(tracker: &Tracker, tenant: &TenantId, headers: &HeaderMap) -> Response {
@@ -38,9 +33,14 @@ fn html(json: &Value) -> String {
         Value::String(s) => escaped(s),
         other => escaped(&other.to_string()),
     };
-    let mut out = String::from(HEAD);
+    let mut out = skald_runtime::html::head("Skald HA tracker");
     // Writing to a string cannot fail.
-    let _ = write!(out, "<p>tenant {} {}</p>", text(&json["tenant"]), text(&json["trouble"]));
+    let _ = write!(
+        out,
+        "<h1>Elected replicas</h1><p>tenant {} {}</p>",
+        text(&json["tenant"]),
+        text(&json["trouble"])
+    );
     out.push_str("<table><tr><th>cluster<th>replica<th>elected (ms)<th>heard (ms)</tr>");
     for c in json["clusters"].as_array().into_iter().flatten() {
         out.push_str("<tr>");
@@ -51,10 +51,6 @@ fn html(json: &Value) -> String {
     }
     out.push_str("</table></html>\n");
     out
-}
-
-fn escaped(s: &str) -> String {
-    s.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use skald_coord::{Cluster, Picture};
 use skald_ring::Coordinator;
+use skald_runtime::html::{escaped, head};
 
 /// Everything that is known, sorted.
 pub(super) fn json(cluster: &Cluster, picture: &Picture) -> Value {
@@ -62,15 +63,9 @@ pub(super) fn standing(picture: &Picture, id: &str) -> &'static str {
     }
 }
 
-const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Skald cluster</title>\
-<style>body{font:15px system-ui,sans-serif;margin:2em;color:#222;background:#fff}\
-table{border-collapse:collapse;margin:.5em 0 2em}td,th{padding:.3em .8em;border:1px solid #ccc;text-align:left}\
-.bad{background:#fde8e8}@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}\
-td,th{border-color:#444}.bad{background:#502020}}</style>";
-
 /// Two tables: partitions with their replicas, members.
 pub(super) fn html(json: &Value) -> String {
-    let mut out = String::from(HEAD);
+    let mut out = head("Skald cluster");
     let text = |v: &Value| match v {
         Value::String(s) => escaped(s),
         Value::Array(all) => {
@@ -112,10 +107,6 @@ pub(super) fn html(json: &Value) -> String {
     }
     out.push_str("</table></html>\n");
     out
-}
-
-fn escaped(s: &str) -> String {
-    s.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
