@@ -18,39 +18,32 @@ pub(crate) use page::show;
 pub use tracker::Elections;
 pub(crate) use tracker::Tracker;
 
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-
 /// Longest value of the cluster or replica label, in bytes.
 pub(crate) const MAX_VALUE: usize = 1024;
 /// Elections that one push may need at a time; more wait for its next attempt.
 const MAX_WANTED: usize = 128;
 
-/// The tracker as the decoding of one push uses it.
-#[derive(Debug)]
-pub(crate) struct Desk {
-    pub(crate) tracker: Arc<Tracker>,
-    wanted: Mutex<Vec<(String, String)>>,
-}
+/// Who stands for election after the decoding of a push: one replica of each cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted(Vec<(String, String)>);
 
-// === impl Desk ===
+// === impl Wanted ===
 
-impl Desk {
-    pub(crate) fn new(tracker: Arc<Tracker>) -> Self {
-        Self { tracker, wanted: Mutex::default() }
-    }
-
-    /// Notes that `replica` stands for election in `cluster`.
-    pub(crate) fn want(&self, cluster: &str, replica: &str) {
-        let mut wanted = self.wanted.lock();
+impl Wanted {
+    /// Notes that `replica` stands in `cluster`.
+    pub(crate) fn add(&mut self, cluster: &str, replica: &str) {
+        let Self(wanted) = self;
         if wanted.len() < MAX_WANTED && !wanted.iter().any(|(c, _)| c == cluster) {
             wanted.push((cluster.to_owned(), replica.to_owned()));
         }
     }
 
-    /// Who stands for election: one of each cluster.
-    pub(crate) fn wanted(&self) -> Vec<(String, String)> {
-        std::mem::take(&mut self.wanted.lock())
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Clusters and replicas.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(cluster, replica)| (cluster.as_str(), replica.as_str()))
     }
 }

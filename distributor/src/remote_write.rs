@@ -27,7 +27,7 @@ pub(crate) use v2::decode_v2;
 use crate::batches::Part;
 use crate::buffer::Buffers;
 use crate::cache::SeriesCache;
-use crate::ha::Desk;
+use crate::ha::{Tracker, Wanted};
 use crate::rejects::Rejects;
 use crate::source::{Pairing, Source};
 
@@ -41,7 +41,7 @@ pub(crate) struct Context {
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) now_ns: i64,
     /// Where the tenant has high-availability pairs.
-    pub(crate) ha: Option<Arc<Desk>>,
+    pub(crate) ha: Option<Arc<Tracker>>,
 }
 
 // === impl Context ===
@@ -52,12 +52,20 @@ impl Context {
     }
 }
 
+/// What was dropped because another replica of its pair is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Duplicates {
+    pub(crate) samples: u64,
+    pub(crate) histograms: u64,
+    pub(crate) exemplars: u64,
+}
+
 /// What a push contained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) samples: u64,
-    /// Samples and histograms of replicas that are not elected; in no other count.
-    pub(crate) duplicates: u64,
+    /// Of replicas that are not elected; in no other count.
+    pub(crate) duplicates: Duplicates,
     pub(crate) histograms: u64,
     pub(crate) exemplars: u64,
     pub(crate) metadata: u64,
@@ -73,4 +81,6 @@ pub(crate) struct Decoded {
     pub(crate) source: Source,
     pub(crate) counts: Counts,
     pub(crate) rejects: Rejects,
+    /// Whose series are left out until somebody is elected.
+    pub(crate) wanted: Wanted,
 }

@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::deliver::Job;
 use crate::document::Shape;
 use crate::elastic::answer::Bulk;
-use crate::ha::{Desk, Elections, Tracker};
+use crate::ha::{Elections, Tracker};
 use crate::metrics::{Dropped, Metrics, Protocol, ProtocolLabel};
 use crate::refusal::Refusal;
 use crate::rejects::ids;
@@ -225,10 +225,9 @@ impl Inner {
 
     fn context(&self, tenant: &TenantId) -> Context {
         let limits = self.limits.get(tenant);
-        let desk = || Arc::new(Desk::new(Arc::clone(&self.ha)));
         Context {
             tenant: tenant.clone(),
-            ha: limits.accept_ha_samples.then(desk),
+            ha: limits.accept_ha_samples.then(|| Arc::clone(&self.ha)),
             limits,
             view: self.coordinator.view(),
             cache: Arc::clone(&self.cache),

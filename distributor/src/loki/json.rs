@@ -14,6 +14,7 @@ use super::{DecodeError, MAX_LABELS_TEXT};
 use crate::batches::Item;
 use crate::buffer::Buffer;
 use crate::cache::Domain;
+use crate::ha::Wanted;
 use crate::json::Text;
 use crate::remote_write::{Context, Decoded};
 use crate::source::{Form, Source};
@@ -33,7 +34,8 @@ pub(crate) fn decode_json(ctx: &Context, body: impl Into<Buffer>) -> Result<Deco
     read.map_err(|e| DecodeError::Json(e.to_string()))?;
     let (parts, counts, rejects) = sink.finish()?;
     let form = Form::LokiJson(Arc::clone(&ctx.limits));
-    Ok(Decoded { parts, source: Source { body, spill: Vec::new(), form }, counts, rejects })
+    let (source, wanted) = (Source { body, spill: Vec::new(), form }, Wanted::default());
+    Ok(Decoded { parts, source, counts, rejects, wanted })
 }
 
 struct Request<'s, 'a> {

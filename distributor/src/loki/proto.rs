@@ -8,6 +8,7 @@ use super::{DecodeError, MAX_LABELS_TEXT};
 use crate::batches::Item;
 use crate::buffer::Buffer;
 use crate::cache::Domain;
+use crate::ha::Wanted;
 use crate::remote_write::{Context, Decoded};
 use crate::source::{Form, Source};
 use crate::wire::{Fields, Malformed, offset_in};
@@ -26,7 +27,8 @@ pub(crate) fn decode_proto(ctx: &Context, body: impl Into<Buffer>) -> Result<Dec
     }
     let (parts, counts, rejects) = sink.finish()?;
     let form = Form::LokiLabels(Arc::clone(&ctx.limits));
-    Ok(Decoded { parts, source: Source { body, spill: Vec::new(), form }, counts, rejects })
+    let (source, wanted) = (Source { body, spill: Vec::new(), form }, Wanted::default());
+    Ok(Decoded { parts, source, counts, rejects, wanted })
 }
 
 fn stream<'a>(sink: &mut Sink<'a>, body: &'a [u8], message: &'a [u8]) -> Result<(), DecodeError> {

@@ -18,6 +18,7 @@ use super::level::{self, DETECTED_LEVEL, Level};
 use crate::batches::{Item, Memory, Part, Parts};
 use crate::buffer::Buffer;
 use crate::cache::{Domain, Key, Seed, tag_of};
+use crate::ha::Wanted;
 use crate::rejects::{Rejects, ids};
 use crate::remote_write::{Context, Counts, Decoded};
 use crate::source::{Form, Source};
@@ -231,7 +232,7 @@ impl<'c> Sink<'c> {
         // Labels are read from the spill only, so the body need not be kept.
         let source = Source { body: Buffer::default(), spill: self.spill, form };
         let (counts, rejects) = (self.counts, self.rejects);
-        Decoded { parts: self.parts.finish(), source, counts, rejects }
+        Decoded { parts: self.parts.finish(), source, counts, rejects, wanted: Wanted::default() }
     }
 
     /// The line to store, cut if the tenant wants that; `None` when the entry is refused.

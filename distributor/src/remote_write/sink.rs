@@ -11,7 +11,7 @@ use super::labels::{Fault, Pairs, Shown, canonical, labels_v1, labels_v2};
 use super::{Context, Counts};
 use crate::batches::{Item, Memory, Part, Parts};
 use crate::cache::{Domain, Key, Seed, tag_of};
-use crate::ha::{Desk, MAX_VALUE, Names, Verdict};
+use crate::ha::{MAX_VALUE, Names, Tracker, Verdict, Wanted};
 use crate::rejects::{Rejects, ids};
 use crate::wire::Malformed;
 
@@ -60,12 +60,13 @@ pub(super) struct Sink<'c> {
     min_ms: i64,
     max_ms: i64,
     ha: Option<Replicas<'c>>,
+    wanted: Wanted,
 }
 
 /// The high-availability pairs of the tenant, and what was said of the last one asked for.
 #[derive(Debug)]
 struct Replicas<'c> {
-    desk: &'c Desk,
+    tracker: &'c Tracker,
     names: Names<'c>,
     cluster: String,
     replica: String,
@@ -129,8 +130,8 @@ impl<'c> Sink<'c> {
             if grace.is_zero() { i64::MAX } else { now_ms.saturating_add(grace.as_millis()) };
         let age = limits.reject_old_samples_max_age.as_millis();
         let min_ms = if limits.reject_old_samples { now_ms.saturating_sub(age) } else { i64::MIN };
-        let ha = ctx.ha.as_deref().map(|desk| Replicas {
-            desk,
+        let ha = ctx.ha.as_deref().map(|tracker| Replicas {
+            tracker,
             names: Names::of(limits),
             cluster: String::new(),
             replica: String::new(),
@@ -172,6 +173,7 @@ impl<'c> Sink<'c> {
             min_ms,
             max_ms,
             ha,
+            wanted: Wanted::default(),
         }
     }
 
@@ -192,8 +194,7 @@ impl<'c> Sink<'c> {
             }
             _ => {
                 let (ctx, now_ms) = (self.ctx, self.ctx.now_ns / NS_PER_MS);
-                let tracker = &ha.desk.tracker;
-                let verdict = tracker.judge(&ctx.tenant, &ctx.limits, cluster, replica, now_ms);
+                let verdict = ha.tracker.judge(&ctx.tenant, &ctx.limits, cluster, replica, now_ms);
                 // The memory is used again.
                 for (place, value) in [(&mut ha.cluster, cluster), (&mut ha.replica, replica)] {
                     place.clear();
@@ -205,9 +206,14 @@ impl<'c> Sink<'c> {
         };
         match verdict {
             Verdict::Accept => return true,
-            Verdict::Drop => self.counts.duplicates += raw.n_samples(),
+            Verdict::Drop => {
+                let dropped = &mut self.counts.duplicates;
+                dropped.samples += raw.floats.len() as u64;
+                dropped.histograms += raw.histograms.len() as u64;
+                dropped.exemplars += raw.exemplars.len() as u64;
+            }
             // The push is decoded again after the election.
-            Verdict::Elect => ha.desk.want(cluster, replica),
+            Verdict::Elect => self.wanted.add(cluster, replica),
             Verdict::TooMany => {
                 self.count(raw);
                 let max = self.ctx.limits.ha_max_clusters;
@@ -399,7 +405,7 @@ impl<'c> Sink<'c> {
         Shown(&labels.iter().collect::<Vec<_>>()).to_string()
     }
 
-    pub(super) fn finish(self) -> (Vec<Part>, Counts, Rejects, Vec<u8>) {
-        (self.parts.finish(), self.counts, self.rejects, self.spill)
+    pub(super) fn finish(self) -> (Vec<Part>, Counts, Rejects, Wanted, Vec<u8>) {
+        (self.parts.finish(), self.counts, self.rejects, self.wanted, self.spill)
     }
 }

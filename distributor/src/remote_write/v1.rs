@@ -26,9 +26,9 @@ pub(crate) fn decode_v1(ctx: &Context, body: impl Into<Buffer>) -> Result<Decode
             _ => {}
         }
     }
-    let (parts, counts, rejects, spill) = walk.sink.finish();
+    let (parts, counts, rejects, wanted, spill) = walk.sink.finish();
     let form = Form::WriteV1(ctx.pairing());
-    Ok(Decoded { parts, source: Source { body, spill, form }, counts, rejects })
+    Ok(Decoded { parts, source: Source { body, spill, form }, counts, rejects, wanted })
 }
 
 #[derive(Debug)]

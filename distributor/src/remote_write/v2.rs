@@ -45,9 +45,9 @@ pub(crate) fn decode_v2(ctx: &Context, body: impl Into<Buffer>) -> Result<Decode
             walk.series(value.bytes()?)?;
         }
     }
-    let (parts, counts, rejects, spill) = walk.sink.finish();
+    let (parts, counts, rejects, wanted, spill) = walk.sink.finish();
     let source = Source { spill, form: Form::WriteV2(symbols, ctx.pairing()), body };
-    Ok(Decoded { parts, source, counts, rejects })
+    Ok(Decoded { parts, source, counts, rejects, wanted })
 }
 
 /// Positions of all symbols; they may stand behind the series that use them.

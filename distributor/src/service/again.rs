@@ -71,7 +71,7 @@ impl Inner {
         unpacked: Unpacked,
     ) -> Shipped {
         let Unpacked { decoded, permit, items } = unpacked;
-        let Decoded { parts, source, counts, rejects } = decoded;
+        let Decoded { parts, source, counts, rejects, wanted: _ } = decoded;
         let mut stored = Stored::default();
         if !parts.is_empty() {
             let tag = crate::cache::tag_of(view_version);
@@ -92,10 +92,9 @@ impl Inner {
         let version = view.version;
         let ctx = Context { view, now_ns, ..self.context(tenant) };
         let job = self.job(protocol, encoding, body, permit, hints);
-        let desk = ctx.ha.clone();
         let unpacked = self.decode(job, ctx).await.ok()?;
         // Its series are not in what was decoded.
-        if desk.is_some_and(|d| !d.wanted().is_empty()) {
+        if !unpacked.decoded.wanted.is_empty() {
             return None;
         }
         tracing::debug!(%tenant, from = view_version, to = version, "push made again for a newer view");

@@ -36,17 +36,17 @@ impl Inner {
                     self.job(protocol, encoding, body.clone(), permit, hints.clone())
                 }
             };
-            let (version, desk, now_ns) = (ctx.view.version, ctx.ha.clone(), ctx.now_ns);
-            let unpacked = self.decode(attempt, ctx).await?;
-            let wanted = desk.map(|d| d.wanted()).unwrap_or_default();
+            let (version, now_ns) = (ctx.view.version, ctx.now_ns);
+            let mut unpacked = self.decode(attempt, ctx).await?;
+            let wanted = std::mem::take(&mut unpacked.decoded.wanted);
             if wanted.is_empty() {
                 return Ok((version, unpacked));
             }
-            // Its memory is wanted for the next round.
+            // Its memory is needed for the next round.
             drop(unpacked);
-            for (cluster, replica) in wanted {
-                let elected = self.ha.elect(&tenant, &cluster, &replica).await;
-                elected.map_err(|e| not_elected(&cluster, Some(&e)))?;
+            for (cluster, replica) in wanted.iter() {
+                let elected = self.ha.elect(&tenant, cluster, replica).await;
+                elected.map_err(|e| not_elected(cluster, Some(&e)))?;
             }
             ctx = Context { now_ns, ..self.context(&tenant) };
         }

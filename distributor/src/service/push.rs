@@ -20,7 +20,7 @@ use crate::loki::{self, DecodeError};
 use crate::metrics::{Protocol, ProtocolLabel};
 use crate::refusal::Refusal;
 use crate::rejects::{PARTIAL, Rejects, ids};
-use crate::remote_write::{self, Context, Counts, Decoded};
+use crate::remote_write::{self, Context, Counts, Decoded, Duplicates};
 use crate::ship::{Shipment, Stored};
 use crate::{audit, json_lines, otlp};
 
@@ -95,11 +95,12 @@ impl Inner {
         let spare = Spare::of(&job, &ctx);
         let (view_version, unpacked) = self.decode_elected(job, ctx).await?;
         let counts = unpacked.decoded.counts;
+        let n_duplicates = counts.duplicates.samples + counts.duplicates.histograms;
         self.metrics
             .samples
             .get_or_create(&labels)
-            .inc_by(counts.samples + counts.histograms + counts.duplicates);
-        self.metrics.deduplicate(tenant, counts.duplicates);
+            .inc_by(counts.samples + counts.histograms + n_duplicates);
+        self.metrics.deduplicate(tenant, n_duplicates);
         self.metrics.lines.get_or_create(&labels).inc_by(counts.lines);
         if let Some(over) = self.over_rate(tenant, &counts) {
             let reason = over.refusal.id.trim_start_matches("err-skald-").replace('-', "_");
@@ -189,7 +190,7 @@ impl Inner {
         } else {
             (job.decode)(&ctx, &job.body)
         };
-        let Decoded { parts, source, counts, rejects } = decoded;
+        let Decoded { parts, source, counts, rejects, wanted: _ } = decoded;
         let batches: usize = parts.iter().map(|p| p.batch.len() + 8 * p.items.len()).sum();
         permit.grow(batches as u64).map_err(|_| counts.lines)?;
         let done = |discarded: &Rejects| {
@@ -326,11 +327,12 @@ fn answer(
     rejects: &Rejects,
     stored: &Stored,
 ) -> Answer {
-    let outcome = &stored.outcome;
+    let (outcome, dropped) = (&stored.outcome, &counts.duplicates);
+    // What was dropped for another replica is done with: a sender that reads of nothing written takes it for lost.
     let written = Written {
-        samples: outcome.samples,
-        histograms: outcome.histograms,
-        exemplars: outcome.exemplars,
+        samples: outcome.samples + dropped.samples,
+        histograms: outcome.histograms + dropped.histograms,
+        exemplars: outcome.exemplars + dropped.exemplars,
     };
     let refusal = match &stored.error {
         Some(e) => Some(Refusal::from_rpc(e)),
@@ -350,7 +352,7 @@ fn answer(
         }
     };
     let n_other = counts.samples + counts.histograms + counts.exemplars;
-    let is_duplicate = counts.duplicates > 0 && n_other == 0;
+    let is_duplicate = *dropped != Duplicates::default() && n_other == 0;
     Answer { written, refusal, is_duplicate, bulk: None }
 }
 
