@@ -154,11 +154,14 @@ async fn try_claim(
     let picture = Picture::read(&store.list(prefix).await?, prefix)?;
     let recorded = picture.epochs.get(&own.replica);
     let newest = recorded.map_or(0, |at| at.record.epoch).max(own.epoch);
-    let record = EpochRecord {
-        epoch: newest + 1,
-        disk: own.disk.clone(),
-        rebuilding: rebuilds(&picture, own),
-    };
+    let epoch = newest.checked_add(1).ok_or_else(|| {
+        let replica = &own.replica;
+        StoreError::Corrupt(format!(
+            "{newest} is the last epoch there can be of {replica}: the record epochs/{replica}, the catalog or identity.json is damaged; \
+             give the replica another name or mend what is damaged"
+        ))
+    })?;
+    let record = EpochRecord { epoch, disk: own.disk.clone(), rebuilding: rebuilds(&picture, own) };
     let key = format!("{prefix}epochs/{}", own.replica);
     let expected = recorded.map_or(0, |at| at.revision);
     let written = store.put(&key, expected, encode(&record), None).await?;

@@ -21,8 +21,6 @@ pub struct Me {
     pub incarnation: Incarnation,
     /// Replayed and serving.
     pub ready: bool,
-    /// Its partition has been joining for so long that all who live know of it.
-    pub is_known: bool,
     /// Was in its partition when that was removed: it waits to be stopped and does not join again.
     pub drained: bool,
 }
@@ -49,8 +47,8 @@ pub(crate) enum Work {
     Retire,
 }
 
-/// What `me` should do now.
-pub(crate) fn plan(picture: &Picture, me: &Me, now_ms: i64) -> Vec<Step> {
+/// What `me` should do now. `is_known`: its partition has been joining for so long that all who live know of it.
+pub(crate) fn plan(picture: &Picture, me: &Me, is_known: bool, now_ms: i64) -> Vec<Step> {
     let mut steps = Vec::new();
     match picture.epochs.get(&me.id) {
         Some(at)
@@ -80,13 +78,13 @@ pub(crate) fn plan(picture: &Picture, me: &Me, now_ms: i64) -> Vec<Step> {
         }
     }
     if me.ready {
-        steps.extend(seat(picture, me, now_ms));
+        steps.extend(seat(picture, me, is_known, now_ms));
     }
     steps
 }
 
 /// What `me` does about its partition.
-fn seat(picture: &Picture, me: &Me, now_ms: i64) -> Option<Step> {
+fn seat(picture: &Picture, me: &Me, is_known: bool, now_ms: i64) -> Option<Step> {
     let put = |expected, record: &PartitionRecord, why| {
         let key = format!("partitions/{}", me.partition);
         Some(Step::Put { key, expected, value: encode(record), why })
@@ -120,7 +118,7 @@ fn seat(picture: &Picture, me: &Me, now_ms: i64) -> Option<Step> {
             (record.state, record.since_ms) = (next, now_ms);
             put(at.revision, &record, "all replicas are ready")
         }
-        PartitionState::Joining if me.is_known => {
+        PartitionState::Joining if is_known => {
             (record.state, record.since_ms) = (PartitionState::Active, now_ms);
             put(at.revision, &record, "all readers know it")
         }

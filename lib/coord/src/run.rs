@@ -77,10 +77,10 @@ impl Cluster {
         let mut wrote = self.write_settings().await?;
         wrote |= self.write_member().await?;
         let me = self.0.me.lock().clone();
-        if let Some(mut me) = me {
+        if let Some(me) = me {
             let picture = self.picture();
-            me.is_known = self.is_known(&picture, me.partition);
-            for step in plan(&picture, &me, self.0.clock.now_ms()) {
+            let is_known = self.is_known(&picture, me.partition);
+            for step in plan(&picture, &me, is_known, self.0.clock.now_ms()) {
                 wrote |= self.take(step, &picture, &me).await?;
             }
         }

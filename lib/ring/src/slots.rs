@@ -22,7 +22,7 @@ impl SlotTable {
 }
 
 /// The partition with the highest hash of (slot, partition); 0 of none.
-pub fn owner_among(slot: u32, partitions: &[u32]) -> u32 {
+fn owner_among(slot: u32, partitions: &[u32]) -> u32 {
     let weight = |p: &u32| {
         let mut key = [0u8; 8];
         key[..4].copy_from_slice(&slot.to_le_bytes());

@@ -58,8 +58,10 @@ impl CpuPool {
     /// Starts `work` if a slot is free, and says whether it was. None is outside a runtime, nor in a
     /// [`Scope`], where whoever waited for help would have the only thread.
     pub fn try_start(&self, work: impl FnOnce() + Send + 'static) -> bool {
-        let can_help = tokio::runtime::Handle::try_current().is_ok() && Scope::current().is_none();
-        let Some(slot) = self.try_slot().filter(|_| can_help) else { return false };
+        if tokio::runtime::Handle::try_current().is_err() || Scope::current().is_some() {
+            return false;
+        }
+        let Some(slot) = self.try_slot() else { return false };
         drop(crate::spawn_blocking(move || {
             let _slot = slot;
             work();

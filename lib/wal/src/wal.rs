@@ -166,7 +166,7 @@ impl Wal {
 
     /// Writes, syncs and closes; later calls fail with [`Error::Closed`]. Once begun it goes on even if cancelled.
     pub async fn close(&self) -> Result<(), Error> {
-        let handle = Arc::clone(&self.0);
+        let handle = &self.0;
         handle.shared.request_close();
         let running = handle.writer.lock().take();
         match running {

@@ -88,7 +88,6 @@ impl Membership {
             replication_factor: settings.replication_factor,
             incarnation: incarnation.clone(),
             ready: false,
-            is_known: false,
             drained: false,
         });
         Ok(Self { cluster, incarnation: Some(incarnation), elections, wal_dir })

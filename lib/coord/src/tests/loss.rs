@@ -62,6 +62,9 @@ async fn one_disk_has_one_process() {
     crate::claim_above(dir.path(), 9).await.unwrap();
     crate::claim_above(dir.path(), 3).await.unwrap();
     assert_eq!(claim("x").await.unwrap().epoch, 10);
+    crate::claim_above(dir.path(), u64::MAX).await.unwrap();
+    let error = claim("x").await.unwrap_err();
+    assert!(error.to_string().contains("is the last epoch there can be of x"), "{error}");
     let error = claim("y").await.unwrap_err();
     assert!(error.to_string().contains("belongs to replica x"), "{error}");
     world.stop("ingester-a-0").await;

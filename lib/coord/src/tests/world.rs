@@ -195,7 +195,6 @@ impl World {
             replication_factor: 3,
             incarnation: claimed,
             ready: false,
-            is_known: false,
             drained: false,
         });
         cluster.set_ready();
