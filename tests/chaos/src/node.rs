@@ -1,15 +1,14 @@
 //! One process of the cluster under a supervisor: what ends by itself is started again, as an operator's would.
 
 use std::fs::{File, OpenOptions};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use parking_lot::Mutex;
+use skald_testkit::etcd::free_port;
 use skald_testkit::{Client, Reply};
 
 /// A process that is meant to run, unless a fault holds it down.
@@ -34,18 +33,6 @@ struct State {
 
 /// How long a process may not answer before it counts as not answering.
 const SHORT: Duration = Duration::from_secs(1);
-
-/// A port below those of outgoing connections, free now and given once in this process.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id().wrapping_mul(389) % 12_000).unwrap_or(0);
-    (0..6_000)
-        .find_map(|_| {
-            let port = 20_002 + (start + NEXT.fetch_add(2, Ordering::Relaxed)) % 12_000;
-            TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
-        })
-        .expect("a free port")
-}
 
 /// Sends a signal by its name.
 pub fn signal(pid: u32, signal: &str) {

@@ -87,11 +87,6 @@ impl Report {
     pub fn is_on(&self, prefix: &str) -> bool {
         self.0.lock().active.iter().any(|f| f.starts_with(prefix))
     }
-
-    /// p99 of a phase.
-    pub fn p99(&self, phase: &str) -> Option<Duration> {
-        percentile(self.0.lock().latencies.get(phase)?, 99)
-    }
 }
 
 fn cut(text: &str) -> String {

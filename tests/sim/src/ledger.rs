@@ -107,3 +107,37 @@ impl Ledger {
         Err(format!("{n} of {} acknowledged are missing: {some:?}", acked.len()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_answers_are_told() {
+        let ledger = Ledger::default();
+        let item = |tenant, time| Item { tenant, signal: Signal::Logs, time, lane: 7 };
+        let (mine, tried, other) =
+            (ledger.sent(item(0, 10)), ledger.sent(item(0, 20)), ledger.sent(item(1, 30)));
+        ledger.acked(&[mine, other]);
+        assert_eq!(ledger.counts(), (3, 2));
+        let acked = ledger.acked_of(0, Signal::Logs);
+        assert_eq!(acked, BTreeSet::from([mine]));
+        let read = |id, time| Read { id, time, lane: 7 };
+        let check = |reads: &[Read]| ledger.check(0, Signal::Logs, &acked, reads);
+        assert_eq!(check(&[read(mine, 10)]), Ok(()));
+        assert_eq!(check(&[read(mine, 10), read(tried, 20)]), Ok(()), "it may have been stored");
+        for (reads, why) in [
+            (vec![], "1 of 1 acknowledged are missing"),
+            (vec![read(tried, 20)], "1 of 1 acknowledged are missing"),
+            (vec![read(mine, 10), read(mine, 10)], "there twice"),
+            (vec![read(mine, 10), read(99, 10)], "never sent"),
+            (vec![read(mine, 10), read(other, 30)], "another tenant's"),
+            (vec![read(mine, 11)], "was sent as"),
+            (vec![Read { lane: 8, ..read(mine, 10) }], "was sent as"),
+        ] {
+            let told = check(&reads).unwrap_err();
+            assert!(told.contains(why), "{reads:?}: {told}");
+        }
+        assert!(ledger.check(0, Signal::Metrics, &BTreeSet::new(), &[read(mine, 10)]).is_err());
+    }
+}

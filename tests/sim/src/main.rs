@@ -3,8 +3,9 @@
 
 mod entropy;
 
+use std::collections::VecDeque;
 use std::ops::Range;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use skald_sim::{Options, Outcome};
@@ -123,6 +124,20 @@ fn one(seed: u64, args: &Args) -> bool {
     violation.is_none()
 }
 
+/// Processes of seeds, which end with this one.
+#[derive(Debug, Default)]
+struct Running(VecDeque<(u64, Child)>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for (_, child) in &mut self.0 {
+            // Both fail only when the process is gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// Runs seeds in processes of their own.
 fn many(args: &Args) -> bool {
     let program = match std::env::current_exe() {
@@ -133,7 +148,8 @@ fn many(args: &Args) -> bool {
         }
     };
     let mut seeds = args.seeds.clone();
-    let mut running = std::collections::VecDeque::new();
+    let mut running = Running::default();
+    let Running(running) = &mut running;
     loop {
         while running.len() < args.jobs
             && let Some(seed) = seeds.next()
@@ -159,7 +175,11 @@ fn many(args: &Args) -> bool {
         print!("{}", String::from_utf8_lossy(&output.stdout));
         if !output.status.success() {
             eprint!("{}", String::from_utf8_lossy(&output.stderr));
-            println!("seed {seed} failed: {}; again with --seed {seed} --echo", output.status);
+            let passed = args.passed.join(" ");
+            println!(
+                "seed {seed} failed: {}; again with --seed {seed} {passed} --echo",
+                output.status
+            );
             return false;
         }
     }

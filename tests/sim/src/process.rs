@@ -137,7 +137,6 @@ impl Kit {
             replication_factor: self.replication_factor,
             incarnation: incarnation.clone(),
             ready: false,
-            is_known: false,
             drained: false,
         });
         let epoch = incarnation.epoch;

@@ -88,6 +88,8 @@ struct State {
     running: BTreeMap<String, Running>,
     /// Whose name somebody else has taken.
     usurped: Vec<(String, Running)>,
+    /// What those have lies there, until the world ends.
+    usurped_disks: Vec<Disk>,
     disks: BTreeMap<String, Disk>,
     /// By name and life: of those, too, whose name somebody else has taken.
     stores: BTreeMap<(String, u64), Arc<FaultyStore>>,
@@ -354,10 +356,9 @@ impl World {
             let Some(running) = state.running.remove(name) else { return Ok(()) };
             let kind = running.kind.clone();
             state.usurped.push((name.to_owned(), running));
-            // Its disk is the old process's alone, and goes with it.
-            if let Some(disk) = state.disks.remove(name) {
-                std::mem::forget(disk.dir);
-            }
+            // Its disk is the old process's alone.
+            let disk = state.disks.remove(name);
+            state.usurped_disks.extend(disk);
             state.lost.insert(name.to_owned());
             kind
         };

@@ -120,8 +120,8 @@ fn find() -> Option<PathBuf> {
     env::split_paths(&path).map(|dir| dir.join("etcd")).find(|file| file.is_file())
 }
 
-/// An odd port that nobody listens on, and that no other test of this process was given.
-fn free_port() -> u16 {
+/// An odd port that nobody listens on, and that nobody else in this process was given.
+pub fn free_port() -> u16 {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     let n = PORTS.end - PORTS.start;
     // Test processes that run at the same time begin at different ports.
