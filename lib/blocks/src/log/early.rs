@@ -79,6 +79,11 @@ impl Look {
         passes
     }
 
+    /// Counts entries that tests of their fields dropped before they came here: looking goes on for those, too.
+    pub(super) fn count_dropped(&mut self, n: usize) {
+        self.n_looked += n;
+    }
+
     /// Whether it drops enough to be worth the look.
     pub(super) fn pays(&self) -> bool {
         self.n_looked < TRIAL || self.n_passed * 4 < self.n_looked * 3

@@ -240,7 +240,12 @@ impl PackedLines {
                 _ => Known::Has,
             };
             let mut tested: Vec<Known> = (0..open.rows.len()).map(of_row).collect();
+            let n_left = |tested: &[Known]| tested.iter().filter(|t| **t != Known::Lacks).count();
+            let n_before = n_left(&tested);
             tests.run(&open.lines, plan, &mut tested);
+            if let Some(look) = &mut self.look {
+                look.count_dropped(n_before - n_left(&tested));
+            }
             open.tested = Some(tested);
         }
         Ok(open)

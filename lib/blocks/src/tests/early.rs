@@ -173,3 +173,43 @@ async fn lines_left_of_a_search_are_counted_without_reading_them() {
     assert!(left.is_some_and(|n| n < 10_000), "{left:?}");
     assert_eq!(reader.read_stats().snapshot(), before);
 }
+
+#[tokio::test]
+async fn looks_go_on_where_tests_of_fields_drop_most() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A look that all pass behind a test of a field that one in five passes; counts the looks.
+    #[derive(Debug, Default)]
+    struct OneInFive(Arc<AtomicUsize>);
+    impl EntryTest for OneInFive {
+        fn begin(&self) -> Test {
+            let n = Arc::clone(&self.0);
+            Box::new(move |_, _, _, _| n.fetch_add(1, Ordering::Relaxed) < usize::MAX)
+        }
+
+        fn fields(&self) -> Vec<(String, FieldTest)> {
+            vec![("status".to_owned(), Box::new(|line| line.ends_with(b":503}")))]
+        }
+    }
+    let text = "a text that makes the lines long enough for several packs".repeat(4);
+    let line = |i: i64| {
+        let status = [200, 503][usize::from(i % 5 == 0)];
+        format!("{{\"status\":{status},\"text\":\"{text}\"}}")
+    };
+    let entries = (0..30_000).map(|i| entry(i * SEC, &line(i), &[])).collect();
+    let reader = Shelf::new().logs(&log_block(vec![(app("a"), entries)], options())).await;
+    let n_looks = Arc::new(AtomicUsize::new(0));
+    let fields = Arc::new(Fields { syntax: Syntax::Json, names: vec!["status".to_owned()] });
+    let search = LogSearch {
+        matchers: Vec::new(),
+        range: TimeRange::ALL,
+        needles: Vec::new(),
+        wanted: LogSelect::default(),
+        streams: Streams::All,
+        early: Some(Early { fields, test: Arc::new(OneInFive(Arc::clone(&n_looks))) }),
+        useful: None,
+    };
+    let got = reader.found(&search).await.unwrap();
+    assert_eq!(got[0].entries.len(), 6000);
+    assert_eq!(n_looks.load(Ordering::Relaxed), 6000);
+}
