@@ -45,11 +45,8 @@ impl Ingester {
         let tenant = self.tenant(&request.tenant);
         let now_ms = self.0.deps.clock.now_ms();
         let limits = self.0.deps.limits.get(&request.tenant);
-        let n_partitions = self.0.deps.coordinator.view().writable().count().max(1);
-        let share = match limits.ingestion_tenant_shard_size {
-            0 => n_partitions,
-            size => size.min(n_partitions),
-        } as u64;
+        let view = self.0.deps.coordinator.view();
+        let share = view.shard_len(limits.ingestion_tenant_shard_size) as u64;
         let mode = Mode::Push { share };
         let rules = Rules { tenant: &request.tenant, limits: &limits, mode };
         let (logged, tail) = match parsed {

@@ -129,20 +129,16 @@ impl Blocks {
     /// Whether a view that is not too old has blocks of the signal with data in the range.
     pub(crate) async fn any(&self, scope: &Scope, wanted: Wanted) -> Result<bool, Error> {
         let view = self.view(&scope.tenant, wanted.manifest_version).await?;
-        for entry in &view.blocks {
-            if signal(entry)? == wanted.signal && overlaps(entry, wanted.range) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        Ok(Self::count_of(&view, wanted)? > 0)
     }
 
     /// How many blocks of the signal a view has with data in the range.
-    pub(crate) fn count_of(view: &View, wanted: Wanted) -> usize {
-        let is_needed = |b: &skald_catalog::BlockMeta| {
-            signal(b).is_ok_and(|signal| signal == wanted.signal) && overlaps(b, wanted.range)
-        };
-        view.blocks.iter().filter(|b| is_needed(b)).count()
+    pub(crate) fn count_of(view: &View, wanted: Wanted) -> Result<usize, Error> {
+        let mut n = 0;
+        for entry in &view.blocks {
+            n += usize::from(signal(entry)? == wanted.signal && overlaps(entry, wanted.range));
+        }
+        Ok(n)
     }
 
     /// A view of this moment, after a block of another one was gone.

@@ -78,19 +78,19 @@ impl Ingesters {
         scope: &Scope,
         call: impl Fn(Arc<dyn IngesterApi>) -> BoxFuture<'static, Result<Head<T>, RpcError>> + Sync,
     ) -> Result<Heads<T>, Error> {
-        let mut view = self.view()?;
         let mut rounds = ROUNDS;
         let answers = loop {
+            let view = self.view()?;
             let partitions = view.readable().map(|p| self.ask_partition(scope, &view, p, &call));
             let answers = try_join_all(partitions).await?;
-            match self.fuller(&view, &answers).await? {
-                None => break answers,
-                Some(_) if rounds == 0 => {
-                    let message = "the partitions of the cluster change all the time: retry";
-                    return Err(Error::Unavailable(message.to_owned()));
-                }
-                Some(other) => (view, rounds) = (other, rounds - 1),
+            if !self.misses_some(&view, &answers).await? {
+                break answers;
             }
+            if rounds == 0 {
+                let message = "the partitions of the cluster change all the time: retry";
+                return Err(Error::Unavailable(message.to_owned()));
+            }
+            rounds -= 1;
         };
         let newest = answers.iter().flatten().map(|head| head.manifest_version).max();
         let manifest_version = newest.unwrap_or(0);
@@ -99,17 +99,13 @@ impl Ingesters {
         Ok(Heads { manifest_version, partitions })
     }
 
-    /// A view to ask by once more, if somebody knows of partitions that `view` does not have. An error if this
-    /// process cannot learn of them: a writer may have, and there may be data.
-    async fn fuller<T>(
-        &self,
-        view: &View,
-        answers: &[Vec<Head<T>>],
-    ) -> Result<Option<Arc<View>>, Error> {
+    /// Whether somebody knows of partitions that `view` does not have, and this process by now. An error if it cannot
+    /// learn of them: a writer may have, and there may be data.
+    async fn misses_some<T>(&self, view: &View, answers: &[Vec<Head<T>>]) -> Result<bool, Error> {
         let asked: BTreeSet<u32> = view.readable().map(|p| p.id).collect();
         let own = self.coordinator.view();
         if own.version != view.version && own.readable().any(|p| !asked.contains(&p.id)) {
-            return Ok(Some(own));
+            return Ok(true);
         }
         let said = answers.iter().flatten().map(|head| &head.readable);
         let newer = said.filter(|said| said.view_version > own.version);
@@ -118,10 +114,10 @@ impl Ingesters {
             Some((*id, said.view_version))
         });
         let Some((id, theirs)) = missed.max_by_key(|(_, version)| *version) else {
-            return Ok(None);
+            return Ok(false);
         };
-        if let Some(other) = self.refresher.other(own.version).await {
-            return Ok(Some(other));
+        if self.refresher.other(own.version).await.is_some() {
+            return Ok(true);
         }
         self.metrics.no_quorum(NoQuorum::stale);
         Err(Error::Unavailable(format!(
@@ -234,11 +230,7 @@ impl Ingesters {
                 p.replicas.iter().map(|r| (p.id, self.directory.ingester(r))).collect();
             ingesters
         };
-        let all: Vec<_> = view.readable().flat_map(partition).collect();
-        if all.is_empty() {
-            return Err(Error::Unavailable("no partition takes data now: retry".to_owned()));
-        }
-        Ok(all)
+        Ok(view.readable().flat_map(partition).collect())
     }
 }
 

@@ -53,6 +53,11 @@ impl Scope {
         Self { memory, ..self.clone() }
     }
 
+    /// The same request, for a look whose reads and blocks count for nobody.
+    pub(crate) fn uncounted(&self) -> Self {
+        Self { reads: Reads::default(), counts: Arc::default(), ..self.clone() }
+    }
+
     /// The same request under other limits.
     pub(crate) fn with_limits(&self, limits: Arc<Limits>) -> Self {
         let memory = self.memory.fresh(limits.max_query_memory);

@@ -154,3 +154,16 @@ async fn a_push_that_the_full_log_refused_can_be_repeated_later() {
         assert_eq!(found.get(&key), Some(&value), "{key:?}");
     }
 }
+
+#[tokio::test]
+async fn a_limit_is_shared_by_the_partitions_that_a_tenant_has() {
+    for (shard_size, taken) in [(0, 1), (1, 3), (2, 2), (9, 1)] {
+        let mut machine = Machine::new();
+        machine.n_partitions = 3;
+        machine.limits.max_global_series_per_user = 3;
+        machine.limits.ingestion_tenant_shard_size = shard_size;
+        let node = machine.start().await;
+        let outcome = node.push(samples(0..5, 1, Send::Labels)).await.unwrap();
+        assert_eq!(outcome.samples, taken, "{shard_size}");
+    }
+}

@@ -22,6 +22,7 @@ use skald_codec::batch::{LogsBuilder, MetricsBuilder};
 use skald_ingester::{Config, Dependencies, Ingester};
 use skald_limits::{Limits, Overrides};
 use skald_model::{Histogram, Labels, Series, Signal, TenantId, TimeRange};
+use skald_ring::{Partition, PartitionState, Replica, ReplicaId, StaticCoordinator};
 use skald_rpc::ingester::{PushOutcome, PushRequest, SelectEntries};
 use skald_rpc::{IngesterApi, RpcError};
 use skald_runtime::{ByteSize, HumanDuration, ManualClock, Rng, SharedClock};
@@ -34,6 +35,7 @@ pub(crate) struct Machine {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) config: Config,
     pub(crate) limits: Limits,
+    pub(crate) n_partitions: u32,
     pub(crate) epoch: u64,
 }
 
@@ -49,6 +51,22 @@ pub(crate) struct Node {
 pub(crate) type Floats = BTreeMap<(Labels, i64), u64>;
 /// Lines with their stream and time.
 pub(crate) type Lines = Vec<(Labels, i64, String)>;
+
+/// Partitions of one replica each; that of number 0 is the ingester's.
+fn partitions(n: u32) -> StaticCoordinator {
+    let partition = |id: u32| Partition {
+        id,
+        state: PartitionState::Active,
+        replicas: vec![Replica {
+            id: ReplicaId(format!("ingester-{id}")),
+            addr: String::new(),
+            zone: String::new(),
+            epoch: 0,
+            rebuilding: false,
+        }],
+    };
+    StaticCoordinator::new((0..n).map(partition).collect()).unwrap()
+}
 
 // === impl Machine ===
 
@@ -66,6 +84,7 @@ impl Machine {
             clock: ManualClock::at_ms(1_700_000_000_000),
             config,
             limits: Limits::default(),
+            n_partitions: 1,
             epoch: 0,
         }
     }
@@ -93,7 +112,7 @@ impl Machine {
             wal_dir: PathBuf::from("/wal"),
             replica: "ingester-0".to_owned(),
             partition: Some(0),
-            coordinator: Arc::new(skald_ring::StaticCoordinator::alone("ingester-0")),
+            coordinator: Arc::new(partitions(self.n_partitions)),
         };
         let ingester =
             Ingester::open(self.config.clone(), deps, &mut Registry::default()).await.unwrap();

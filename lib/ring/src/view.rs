@@ -148,6 +148,12 @@ impl View {
         (1..all.len()).contains(&size).then(|| slots::shard(tenant.hash64(), &all, size))
     }
 
+    /// How many partitions [`Self::shard`] names; not 0.
+    pub fn shard_len(&self, size: usize) -> usize {
+        let all = self.writable().count().max(1);
+        if size == 0 { all } else { size.min(all) }
+    }
+
     pub fn partition(&self, id: u32) -> Option<&Arc<Partition>> {
         self.partitions.iter().find(|p| p.id == id)
     }

@@ -39,7 +39,7 @@ impl EntrySource for LogSource {
     }
 
     async fn lines_to_search(&self, req: &SelectEntries) -> Result<Option<usize>, SourceError> {
-        let scope = self.scope.with_fresh_memory();
+        let scope = self.scope.uncounted();
         let found = super::reading::lines_left(&self.fanout, &scope, &question(req)).await;
         found.map_err(|e| failed(&e))
     }

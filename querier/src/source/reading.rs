@@ -289,7 +289,7 @@ pub(super) async fn lines_left(
 ) -> Result<Option<usize>, Error> {
     let wanted = wanted(select.range, 0);
     let view = fanout.blocks.view(&scope.tenant, 0).await?;
-    if Blocks::count_of(&view, wanted) > MOST_TO_ASK {
+    if Blocks::count_of(&view, wanted)? > MOST_TO_ASK {
         return Ok(None);
     }
     let search = Arc::new(LogSearch {

@@ -146,3 +146,19 @@ async fn refusals_are_those_of_the_query() {
         assert!(reply.text().starts_with(want), "{params:?}: {}", reply.text());
     }
 }
+
+#[tokio::test]
+async fn a_look_at_how_much_is_to_be_searched_counts_for_nothing() {
+    let world = world().await;
+    let (start, end) = (at(0), at(4 * 3600));
+    let query = r#"{app="web"} |= "magic word""#;
+    let params = [("query", query), ("start", start.as_str()), ("end", end.as_str())];
+    let ask = || async { world.get("/loki/api/v1/query_range", &params).await.data() };
+    let first = ask().await;
+    assert!(first["stats"]["summary"]["splits"].as_u64() > Some(1), "{first}");
+    // What tells is at hand now: the whole range is searched in one go, each of four blocks for streams, then for lines.
+    let second = ask().await;
+    assert_eq!(second["result"], first["result"]);
+    assert_eq!(second["stats"]["summary"]["splits"], 1, "{second}");
+    assert_eq!(second["stats"]["querier"]["store"]["totalChunksRef"], 8, "{second}");
+}

@@ -10,6 +10,7 @@ use skald_model::Labels;
 
 use super::condition::Condition;
 use super::hints::Hints;
+use super::probe::depends_on_errors;
 use super::{Pipeline, Step, Work};
 
 /// What is asked of one field.
@@ -87,7 +88,7 @@ fn flatten<'a>(condition: &'a Condition, out: &mut Vec<&'a Condition>) {
 
 /// The field that a condition is about, if its answer depends on that alone.
 fn only_field(condition: &Condition) -> Option<&str> {
-    if looks_at_errors(condition) {
+    if depends_on_errors(condition) {
         return None;
     }
     let mut names = Vec::new();
@@ -96,15 +97,6 @@ fn only_field(condition: &Condition) -> Option<&str> {
     // Labels of such names are not, or not only, fields of that name.
     let is_field = !name.starts_with("__") && !name.ends_with("_extracted");
     (is_field && names.iter().all(|other| *other == name)).then_some(name)
-}
-
-/// Whether a fault elsewhere in the line may change the answer.
-fn looks_at_errors(condition: &Condition) -> bool {
-    match condition {
-        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(looks_at_errors),
-        Condition::Ip(..) => true,
-        _ => false,
-    }
 }
 
 // === impl FieldTester ===

@@ -65,7 +65,7 @@ impl Probe {
 }
 
 /// Whether a fault anywhere in the line may change the answer.
-fn depends_on_errors(condition: &Condition) -> bool {
+pub(super) fn depends_on_errors(condition: &Condition) -> bool {
     match condition {
         Condition::All(parts) | Condition::Any(parts) => parts.iter().any(depends_on_errors),
         Condition::String(matcher) => matcher.name == ERROR,
