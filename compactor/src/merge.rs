@@ -20,7 +20,7 @@ use skald_blocks::{
 };
 use skald_model::{ErrorKind, Signal, TenantId};
 use skald_runtime::cpu;
-use skald_runtime::{CpuPool, Rng, SharedClock};
+use skald_runtime::{CpuPool, Rng, SharedClock, crash_point};
 
 use self::logs::LogMerger;
 use self::metrics::MetricMerger;
@@ -173,6 +173,7 @@ impl Job {
             let verified = verify_block(&self.store, &self.tenant, input).await;
             verified.map_err(|e| MergeError::reading(input.id, e))?;
         }
+        crash_point!("merge.verified");
         let cache = Arc::new(FooterCache::new(FOOTER_BYTES));
         let store = || Arc::clone(&self.store);
         match inputs.first().map(|input| input.signal) {
@@ -255,8 +256,10 @@ impl Job {
         options.lines = self.lines;
         options.sources = sources(inputs);
         let encoded = self.cpu.run(move || encode(options)).await?.map_err(MergeError::Write)?;
+        crash_point!("merge.encoded");
         written.push(encoded.meta.clone());
         let put = put_block(&self.store, &self.tenant, &encoded).await;
+        crash_point!("merge.stored");
         if matches!(put, Err(skald_blocks::Error::Conflict { .. })) {
             // What lies there is not ours to delete.
             written.pop();

@@ -19,6 +19,7 @@ use std::time::Duration;
 use skald_blocks::{BlockId, Encoded, WriterOptions, put_block};
 use skald_catalog::{Change, CommitError};
 use skald_model::{Chain, MetricMetadata, Signal};
+use skald_runtime::crash_point;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -107,16 +108,19 @@ impl Ingester {
             flush = self.0.encoders.run(work).await?;
         }
         let Some(pending) = flush.as_mut() else { return Ok(()) };
+        crash_point!("flush.cut");
         let started = Instant::now();
         let result = self.advance(tenant, pending).await;
         self.0.metrics.flushed(result.is_ok(), started.elapsed().as_secs_f64());
         match result {
             Ok(number) => {
+                crash_point!("flush.committed");
                 let mut retry = tenant.retry.lock();
                 (retry.failures, retry.not_before) = (0, None);
                 drop(retry);
                 let done = flush.take();
                 self.finish(tenant, number, done);
+                crash_point!("flush.finished");
                 info!(tenant = tenant.id.as_str(), number, elapsed = ?started.elapsed(), "flushed");
                 Ok(())
             }
@@ -179,11 +183,14 @@ impl Ingester {
                 pending.encoded = self.encode_next(tenant, pending).await?;
             }
             let Some(encoded) = &pending.encoded else { break };
+            crash_point!("flush.encoded");
             put_block(&self.0.deps.store, &tenant.id, encoded).await?;
+            crash_point!("flush.stored");
             self.0.metrics.stored(encoded.meta.size_bytes);
             pending.blocks.push(catalog_meta(&encoded.meta));
             pending.encoded = None;
         }
+        crash_point!("flush.all_stored");
         match self.0.wal.commit(pending.watermark).await {
             // A full disk must not keep the WAL from being truncated. Should these records be lost,
             // their numbers are not given out again (`raise_seq`).
@@ -268,7 +275,9 @@ impl Ingester {
             first = first.min(tenant.first_needed());
         }
         let wal = self.0.wal.clone();
+        crash_point!("flush.truncate");
         self.0.encoders.run(move || wal.truncate_before(first)).await??;
+        crash_point!("flush.truncated");
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use skald_model::{ErrorKind, Labels, SeriesId};
 use skald_rpc::RpcError;
 use skald_rpc::ingester::{PushOutcome, PushRequest};
+use skald_runtime::crash_point;
 
 use crate::apply::{
     Applied, Mode, Rules, accepted_logs, accepted_metrics, apply_metrics, logs_labels,
@@ -59,7 +60,9 @@ impl Ingester {
             }
         };
         if let Some(seq) = logged.seq {
+            crash_point!("push.logged");
             self.0.wal.commit(seq).await.map_err(|e| wal_error(&e))?;
+            crash_point!("push.durable");
         }
         if let Some((batch, streams)) = tail {
             self.0.metrics.tail_dropped.inc_by(tenant.tails.send(&batch, &streams));
@@ -112,6 +115,7 @@ impl Ingester {
         let now_ms = self.0.deps.clock.now_ms();
         let mut head = tenant.metrics.write();
         let applied = apply_metrics(&mut head, batch, rules);
+        crash_point!("push.applied");
         tenant.account(&self.0.memory, Part::Metrics, head.bytes());
         let record = if applied.refused.is_empty() {
             (!batch.items.is_empty() || !batch.metadata.is_empty()).then_some(raw)

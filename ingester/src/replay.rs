@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use skald_limits::Limits;
 use skald_model::{Chain, TenantId};
-use skald_runtime::{CpuPool, Scope};
+use skald_runtime::{CpuPool, Scope, crash_point};
 use skald_wal::{Record, Replay, Summary};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
@@ -43,6 +43,7 @@ impl Ingester {
             None => self.replay_on_a_thread(replay).await?,
         };
         self.raise_seq();
+        crash_point!("replay.done");
         let elapsed = started.elapsed();
         let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
         self.0.metrics.replay_milliseconds.set(millis);
@@ -129,6 +130,7 @@ impl Ingester {
         };
         if record.seq <= tenant.watermark.load(Ordering::Acquire) {
             self.0.metrics.replay_skipped_records.inc();
+            crash_point!("replay.skipped");
             match parsed {
                 Parsed::Metrics(batch) => learn_series(&tenant, &batch),
                 Parsed::Logs(batch) => learn_streams(&tenant, &batch),
@@ -140,6 +142,7 @@ impl Ingester {
         self.0.metrics.replay_records.inc();
         tenant.first_seen(record.seq);
         self.apply_record(&tenant, parsed, record);
+        crash_point!("replay.applied");
     }
 
     fn apply_record(&self, tenant: &Tenant, parsed: Parsed, record: &Record<'_>) {
@@ -192,6 +195,7 @@ impl Ingester {
         };
         let tenant = self.tenant(id);
         tenant.watermark.store(view.watermark(&self.0.deps.replica), Ordering::Release);
+        crash_point!("replay.restored");
         // Only a second replay of the same tenant could have set it.
         let _ = tenant.baseline.set(view.number);
     }

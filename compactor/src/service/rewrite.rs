@@ -6,6 +6,7 @@ use std::sync::Arc;
 use skald_blocks::{FooterCache, LogReader};
 use skald_catalog::{BlockMeta, Change, CommitError, DeleteRequest, Signal, View};
 use skald_model::TenantId;
+use skald_runtime::crash_point;
 use tracing::info;
 
 use super::{CompactError, Inner, Report};
@@ -66,6 +67,7 @@ impl Inner {
             }
             match self.has_rows_that_go(tenant, block, logs, &due, expires).await? {
                 Some(true) => {
+                    crash_point!("rewrite.begin");
                     let merge = Merge { signal: Signal::Logs, inputs: vec![Arc::clone(block)] };
                     self.merge(tenant, merge, rules, report).await?;
                 }
@@ -138,9 +140,11 @@ impl Inner {
             return Ok(());
         }
         let n_finished = finished.len();
+        crash_point!("rewrite.finish");
         let change = Change { deletes: finished, forget_deletes, ..Change::default() };
         match self.parts.catalog.commit(tenant, change).await {
             Ok(_) => {
+                crash_point!("rewrite.finished");
                 info!(%tenant, requests = n_finished, "delete requests were carried out");
                 Ok(())
             }

@@ -6,6 +6,7 @@ use object_store::ObjectStoreExt;
 use skald_blocks::BlockMeta;
 use skald_catalog::{Change, CommitError, View};
 use skald_model::{Chain, TenantId};
+use skald_runtime::crash_point;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
@@ -83,9 +84,11 @@ impl Inner {
             return Ok(());
         }
         let n_drops = count(drops.len());
+        crash_point!("retention.drop");
         let change = Change { removes: drops, ..Change::default() };
         match self.parts.catalog.commit(tenant, change).await {
             Ok(_) => {
+                crash_point!("retention.dropped");
                 info!(%tenant, blocks = n_drops, "removed blocks past the retention");
                 report.blocks_expired += n_drops;
                 self.metrics.blocks_expired.inc_by(n_drops);
@@ -191,8 +194,10 @@ impl Inner {
             removes: inputs.iter().map(|input| input.id.to_string()).collect(),
             ..Change::default()
         };
+        crash_point!("merge.commit");
         match self.parts.catalog.commit(tenant, change).await {
             Ok(_) => {
+                crash_point!("merge.committed");
                 self.count_merge(tenant, inputs, &written, report);
                 Ok(())
             }

@@ -6,6 +6,7 @@ use object_store::{
     GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path,
 };
 use skald_model::TenantId;
+use skald_runtime::crash_point;
 
 use crate::{BlockMeta, Encoded, Error, path};
 
@@ -20,8 +21,10 @@ pub async fn put_block(
 ) -> Result<(), Error> {
     let at = path(tenant, encoded.meta.id);
     let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    crash_point!("block.put");
     match store.put_opts(&at, PutPayload::from_bytes(encoded.bytes.clone()), options).await {
         Ok(_) => {
+            crash_point!("block.stored");
             let head = store.head(&at).await.map_err(|e| Error::store(&at, e))?;
             if head.size == encoded.meta.size_bytes {
                 return Ok(());

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use skald_model::{Chain, TenantId};
 use skald_proto::catalog::{BlockMeta, Commit, DeleteRequest, MetricMetadata};
+use skald_runtime::crash_point;
 use tracing::{debug, warn};
 
 use crate::catalog::{Cached, Catalog, Stamp, Tenant};
@@ -127,8 +128,10 @@ impl Attempt<'_> {
             };
             match self.create(commit).await? {
                 Outcome::Ours(commit) => {
+                    crash_point!("commit.created");
                     self.check_deadline(number)?;
                     self.check_boundary(number).await?;
+                    crash_point!("commit.checked");
                     let after = self.follow(&base, commit);
                     self.write_checkpoint(&after.view).await;
                     return Ok(number);
@@ -280,6 +283,7 @@ impl Attempt<'_> {
             let size = bytes.len();
             return Err(CommitError::Invalid(format!("{size} bytes in one commit")));
         }
+        crash_point!("commit.create");
         let error = match self.catalog.inner.objects.create(&at, bytes).await {
             Ok(()) => return Ok(Outcome::Ours(commit)),
             Err(error) => error,
@@ -328,13 +332,16 @@ impl Attempt<'_> {
             return;
         }
         let at = path::checkpoint(self.tenant, view.number);
+        crash_point!("checkpoint.create");
         if let Err(e) = inner.objects.create(&at, bytes).await {
             warn!(tenant = %self.tenant, error = %Chain(&e), "checkpoint not written");
             return;
         }
+        crash_point!("checkpoint.created");
         let hint = frame::encode_hint(Hint { checkpoint: view.number });
         if let Err(e) = inner.objects.overwrite(&path::hint(self.tenant), hint).await {
             debug!(tenant = %self.tenant, error = %Chain(&e), "hint not written");
         }
+        crash_point!("checkpoint.hinted");
     }
 }

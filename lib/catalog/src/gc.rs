@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use skald_model::{Chain, TenantId};
+use skald_runtime::crash_point;
 use tracing::{error, info, warn};
 
 use crate::catalog::{Catalog, Tenant};
@@ -115,14 +116,19 @@ impl Catalog {
             return Ok(());
         }
         let forgets = report.deleted_blocks.clone();
+        crash_point!("gc.blocks");
         let done = self.commit_all(&view.tenant, Change::default(), forgets).await;
+        crash_point!("gc.forgotten");
         done.map(|_| ()).map_err(|e| Error::Commit(Box::new(e)))
     }
 
     async fn delete_block(&self, tenant: &TenantId, id: &str) -> Result<(), Error> {
         let objects = &self.inner.objects;
         let found = objects.list(&path::block(tenant, id), None).await?;
-        objects.delete(found.into_iter().map(|o| o.location).collect()).await
+        crash_point!("gc.block");
+        objects.delete(found.into_iter().map(|o| o.location).collect()).await?;
+        crash_point!("gc.block.deleted");
+        Ok(())
     }
 
     /// The time of day of the store: of an object that is written for it.
@@ -132,6 +138,7 @@ impl Catalog {
         let interval = self.inner.config.checkpoint_interval;
         let hint = Hint { checkpoint: number - number % interval };
         self.inner.objects.overwrite(&at, frame::encode_hint(hint)).await?;
+        crash_point!("gc.clock");
         Ok(self.inner.objects.head(&at).await?.last_modified.timestamp_millis())
     }
 
@@ -164,13 +171,17 @@ impl Catalog {
         if options.dry_run {
             return Ok(());
         }
+        crash_point!("gc.boundary");
         self.raise_boundary(tenant, boundary, &manifest).await?;
+        crash_point!("gc.boundary.raised");
         let at_checkpoint = |n: u64| path::checkpoint(tenant, n);
         let at_commit = |n: u64| path::commit(tenant, n);
         let at_boundary = |n: u64| path::boundary(tenant, n);
         let objects = &self.inner.objects;
         objects.delete(checkpoints.into_iter().map(at_checkpoint).collect()).await?;
+        crash_point!("gc.checkpoints");
         objects.delete(old.into_iter().map(at_commit).collect()).await?;
+        crash_point!("gc.commits");
         let surpassed = manifest.boundaries.keys().copied().filter(|&n| n < boundary);
         objects.delete(surpassed.map(at_boundary).collect()).await
     }
@@ -252,7 +263,9 @@ impl Catalog {
         due.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         for (id, orphan) in due {
             if !options.dry_run {
+                crash_point!("gc.orphan");
                 self.inner.objects.delete(orphan.paths).await?;
+                crash_point!("gc.orphan.deleted");
                 sightings.remove(&id);
             }
             report.deleted_orphans.push(id);

@@ -1,4 +1,4 @@
-//! What every component stands on: clock, randomness, task spawning, shutdown, CPU pool, memory budget, human units, logging, pages.
+//! What every component stands on: clock, randomness, task spawning, shutdown, CPU pool, memory budget, human units, logging, pages, crash points.
 //!
 //! Requirements: nothing global but the tracing subscriber; time and randomness are injected, so a
 //! whole cluster can run in one test process and be replayed from a seed.
@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod clock;
 pub mod cpu;
+pub mod crash;
 pub mod html;
 pub mod metrics;
 pub mod rng;

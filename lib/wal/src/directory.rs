@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use skald_runtime::Rng;
+use skald_runtime::{Rng, crash_point};
 use tracing::{info, warn};
 
 use crate::format::{self, Header, Uuid};
@@ -113,7 +113,9 @@ impl Directory {
         }
         copy.sync_data()?;
         self.fs.sync_dir(&self.path)?;
+        crash_point!("wal.damage.copied");
         file.set_len(offset)?;
+        crash_point!("wal.damage.cut");
         file.sync_data()?;
         self.drop_old_corrupt()
     }
@@ -122,6 +124,7 @@ impl Directory {
     pub(crate) fn cut(&self, first_seq: u64, offset: u64) -> io::Result<()> {
         let mut file = self.fs.open(&self.segment(first_seq))?;
         file.set_len(offset)?;
+        crash_point!("wal.tail.cut");
         file.sync_data()
     }
 
@@ -153,7 +156,9 @@ impl Directory {
         let mut file = self.fs.create(&tmp)?;
         file.write_all(format!("{:032x}", u128::from_be_bytes(*uuid)).as_bytes())?;
         file.sync_data()?;
+        crash_point!("wal.id.written");
         self.fs.rename(&tmp, &self.path.join(ID))?;
+        crash_point!("wal.id.renamed");
         self.fs.sync_dir(&self.path)
     }
 
@@ -198,6 +203,7 @@ impl Directory {
             file.write_all(&zeros[..n])?;
             left -= n as u64;
         }
+        crash_point!("wal.ballast");
         file.sync_data()?;
         self.fs.sync_dir(&self.path)
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use skald_model::TenantId;
+use skald_runtime::crash_point;
 use tracing::{error, info, warn};
 
 use crate::directory::Directory;
@@ -177,6 +178,7 @@ impl Scan<'_> {
         visit: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
     ) -> Result<u64, E> {
         self.summary.segments += 1;
+        crash_point!("wal.replay.segment");
         let mut good = 0;
         let end = match self.read(first_seq, &mut good, visit) {
             Ok(Ok(end)) => end,

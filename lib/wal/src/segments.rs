@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use parking_lot::Mutex;
+use skald_runtime::crash_point;
 
 use crate::directory::Directory;
 use crate::{Error, Metrics};
@@ -65,12 +66,14 @@ impl Segments {
         };
         for first_seq in &obsolete {
             let path = dir.segment(*first_seq);
+            crash_point!("wal.remove");
             match dir.fs.remove(&path) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     return Err(Error::io("remove", &path, e));
                 }
                 _ => {}
             }
+            crash_point!("wal.removed");
             let mut files = self.files.lock();
             files.remove(first_seq);
             self.publish(&files);

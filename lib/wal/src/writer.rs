@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skald_runtime::crash_point;
 use tracing::{error, info, warn};
 
 use crate::batch::Batch;
@@ -173,9 +174,12 @@ impl Writer {
             return Err(Failure::Fatal("create", io::Error::other("no segment")));
         };
         let offset = active.bytes;
+        crash_point!("wal.append");
         active.append(batch.parts())?;
+        crash_point!("wal.written");
         if self.shared.config.fsync == Fsync::Group {
             active.sync(&self.shared)?;
+            crash_point!("wal.synced");
         }
         active.last_seq = batch.last_seq;
         let Active { first_seq, last_seq, bytes, .. } = *active;
@@ -192,6 +196,7 @@ impl Writer {
         }
         let dir = &self.shared.dir;
         let path = dir.segment(first_seq);
+        crash_point!("wal.segment.create");
         let file = match dir.fs.create(&path) {
             // Left by a start, or by a full disk, before any record came into it.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => dir.fs.open(&path),
@@ -205,11 +210,15 @@ impl Writer {
             last_seq: first_seq.saturating_sub(1),
             bytes: 0,
         };
+        crash_point!("wal.segment.created");
         active.file.set_len(0).map_err(Failure::of("truncate"))?;
         let header = Header { version: VERSION, first_seq, uuid: dir.uuid };
         active.append([&header.encode()[..]].into_iter())?;
+        crash_point!("wal.segment.header");
         active.sync(&self.shared)?;
+        crash_point!("wal.segment.synced");
         dir.fs.sync_dir(&dir.path).map_err(|e| Failure::Fatal("sync", e))?;
+        crash_point!("wal.segment.ready");
         let segment = Segment { last_seq: active.last_seq, bytes: format::HEADER as u64 };
         self.shared.segments.set(first_seq, segment);
         self.active = Some(active);
@@ -287,6 +296,7 @@ impl Active {
         let mut added = 0;
         let written = parts.try_for_each(|part| {
             added += part.len() as u64;
+            crash_point!("wal.append.part");
             self.file.write_all(part)
         });
         match written {

@@ -20,6 +20,7 @@ pub mod cluster;
 pub mod fault;
 pub mod journal;
 pub mod node;
+pub mod points;
 pub mod read;
 pub mod report;
 pub mod run;

@@ -59,17 +59,32 @@ impl Node {
         OpenOptions::new().create(true).append(true).open(path).expect("the log of a process")
     }
 
-    fn spawn(&self) -> Child {
-        Command::new(&self.binary)
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
             .args(["--http-listen", &self.http, "--grpc-listen", &self.grpc])
             .arg("--data-dir")
             .arg(&self.dir)
             .args(&self.args)
             .env("SKALD_LOG", "warn,skald_coord=info,skald=info,skald_server=info")
             .stdout(Stdio::null())
-            .stderr(self.log())
-            .spawn()
-            .expect("start a process")
+            .stderr(self.log());
+        command
+    }
+
+    fn spawn(&self) -> Child {
+        self.command().spawn().expect("start a process")
+    }
+
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Starts it so that it ends at a crash point, and nobody starts it again.
+    pub fn start_until(&self, point: &str) {
+        let child = self.command().env("CRASH_POINT", point).spawn().expect("start a process");
+        let mut state = self.state.lock();
+        (state.child, state.wanted) = (Some(child), false);
     }
 
     pub fn start(&self) {

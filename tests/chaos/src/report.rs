@@ -69,6 +69,16 @@ impl Report {
         self.0.lock().violations.len()
     }
 
+    /// Takes over what another counted, and what was wrong.
+    pub fn absorb(&self, other: &Self) {
+        let other = other.0.lock();
+        let mut inner = self.0.lock();
+        for (what, n) in &other.counts {
+            *inner.counts.entry(what.clone()).or_default() += n;
+        }
+        inner.violations.extend(other.violations.iter().cloned());
+    }
+
     /// A fault begins.
     pub fn begin(&self, fault: &str) {
         println!("{} {fault}", crate::now_ms());

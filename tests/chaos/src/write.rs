@@ -76,6 +76,22 @@ impl Writer {
         self.report.count("pushes given up");
     }
 
+    /// One row, pushed once.
+    pub async fn once(&self) {
+        let (row, at_ms) = self.journal.begin();
+        let sent = self.push(&self.routes[0], self.body(row, at_ms));
+        match tokio::time::timeout(TIMEOUT, sent).await {
+            Ok(Ok(reply)) if reply.status.is_success() => {
+                self.journal.acked(row);
+                self.report.count("pushes acknowledged");
+            }
+            Ok(Ok(reply)) => {
+                self.report.violation(&format!("refused: {} {}", reply.status, reply.text()));
+            }
+            Ok(Err(_)) | Err(_) => self.report.count("pushes without an answer"),
+        }
+    }
+
     fn body(&self, row: usize, at_ms: i64) -> Bytes {
         let texts: Vec<_> =
             (0..WIDTH).map(|s| (s.to_string(), self.journal.text(s, row))).collect();
