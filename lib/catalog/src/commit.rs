@@ -30,7 +30,7 @@ pub struct Change {
     pub watermark: Option<u64>,
     /// Metadata seen; what the log has already is left out.
     pub metadata: Vec<MetricMetadata>,
-    /// Requests to delete lines: new ones, and those of the same id instead of what is there.
+    /// Requests to delete lines or samples: new ones, and those of the same id instead of what is there.
     pub deletes: Vec<DeleteRequest>,
     /// Ids of requests that are withdrawn or forgotten.
     pub forget_deletes: Vec<String>,
@@ -241,7 +241,7 @@ impl Attempt<'_> {
             return None;
         }
         Some(Commit {
-            version: frame::version(!no_deletes),
+            version: frame::version(deletes.iter(), !forget_deletes.is_empty()),
             number,
             commit_uuid: self.uuid.clone(),
             author: Some(author.as_ref().clone()),

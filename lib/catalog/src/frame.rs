@@ -9,16 +9,18 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use object_store::path::Path;
 use prost::Message;
-use skald_proto::catalog::{Checkpoint, Commit};
+use skald_proto::catalog::{Checkpoint, Commit, DeleteRequest, Signal};
 
 use crate::Error;
 
 const MAGIC: [u8; 4] = *b"SKMF";
 const VERSION: u8 = 1;
-/// Messages have this version, and the next one if they have requests to delete: readers from before
-/// those would show what is deleted, and lose the requests with the next checkpoint.
+/// Messages have this version, and a later one if they have requests to delete: readers from before
+/// those would show what is deleted, and lose the requests with the next checkpoint, or take those for
+/// samples for such for lines.
 const PLAIN: u32 = 1;
 const WITH_DELETES: u32 = 2;
+const WITH_DELETES_OF_SAMPLES: u32 = 3;
 const HEAD: usize = 12;
 const TRAILER: usize = 4;
 
@@ -139,13 +141,22 @@ pub(crate) fn decode_hint(path: &Path, bytes: &Bytes) -> Result<Hint, Error> {
     Ok(Hint { checkpoint: u64::from_le_bytes(*number) })
 }
 
-/// The version of a message.
-pub(crate) fn version(has_deletes: bool) -> u32 {
-    if has_deletes { WITH_DELETES } else { PLAIN }
+/// The version of a message with these requests to delete; `forgets` some that others have.
+pub(crate) fn version<'a>(
+    mut deletes: impl Iterator<Item = &'a DeleteRequest> + Clone,
+    forgets: bool,
+) -> u32 {
+    if deletes.clone().any(|d| d.signal() == Signal::Metrics) {
+        WITH_DELETES_OF_SAMPLES
+    } else if forgets || deletes.next().is_some() {
+        WITH_DELETES
+    } else {
+        PLAIN
+    }
 }
 
 fn check_version(path: &Path, version: u32) -> Result<(), Error> {
-    if [PLAIN, WITH_DELETES].contains(&version) {
+    if (PLAIN..=WITH_DELETES_OF_SAMPLES).contains(&version) {
         return Ok(());
     }
     Err(Error::Version { path: path.to_string(), version })

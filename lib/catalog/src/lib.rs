@@ -22,6 +22,7 @@
 mod catalog;
 mod commit;
 mod config;
+mod deletes;
 mod error;
 mod frame;
 mod gc;
@@ -40,6 +41,7 @@ pub use skald_proto::catalog::{
 pub use crate::catalog::Catalog;
 pub use crate::commit::Change;
 pub use crate::config::Config;
+pub use crate::deletes::{bound_ns, deleted_times};
 pub use crate::error::{CommitError, Error};
 pub use crate::gc::{GcOptions, GcReport};
 pub use crate::view::View;

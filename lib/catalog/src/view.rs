@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use skald_model::TenantId;
 use skald_proto::catalog::{
-    BlockMeta, Checkpoint, Commit, DeleteRequest, MetricMetadata, RemovedBlock,
+    BlockMeta, Checkpoint, Commit, DeleteRequest, MetricMetadata, RemovedBlock, Signal,
 };
 
 use crate::frame;
@@ -29,7 +29,7 @@ pub struct View {
     pub metadata: Arc<BTreeMap<String, MetricMetadata>>,
     /// Blocks whose objects wait for their deletion, by id.
     pub removed: BTreeMap<String, RemovedBlock>,
-    /// Requests to delete lines, by id.
+    /// Requests to delete lines or samples, by id.
     pub deletes: BTreeMap<String, DeleteRequest>,
     /// When this state was read first.
     pub loaded_at_ms: i64,
@@ -54,6 +54,15 @@ impl View {
 
     pub fn block(&self, id: &str) -> Option<&Arc<BlockMeta>> {
         self.position(id).ok().map(|i| &self.blocks[i])
+    }
+
+    /// Requests to delete lines, or samples, that are not carried out yet.
+    pub fn open_deletes(&self, signal: Signal) -> impl Iterator<Item = &DeleteRequest> {
+        let of_metrics = signal == Signal::Metrics;
+        let is_asked = move |d: &&DeleteRequest| {
+            d.finished_ms == 0 && (d.signal() == Signal::Metrics) == of_metrics
+        };
+        self.deletes.values().filter(is_asked)
     }
 
     /// 0 when the replica never committed one.
@@ -115,7 +124,7 @@ impl View {
             map.iter().map(|(k, v)| (k.clone(), *v)).collect()
         };
         Checkpoint {
-            version: frame::version(!self.deletes.is_empty()),
+            version: frame::version(self.deletes.values(), false),
             number: self.number,
             blocks: self.blocks.iter().map(|b| BlockMeta::clone(b)).collect(),
             watermark: pairs(&self.watermarks),

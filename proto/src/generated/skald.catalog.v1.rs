@@ -49,15 +49,15 @@ pub struct MetricMetadata {
     #[prost(string, tag = "4")]
     pub unit: ::prost::alloc::string::String,
 }
-/// Somebody asked to delete lines. Until it is finished readers hide what it names.
+/// Somebody asked to delete lines or samples. Until it is finished readers hide what it names.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteRequest {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
-    /// a log query: selector, and stages that lines must pass
+    /// lines: a log query, that is a selector, and stages that lines must pass; samples: a PromQL selector
     #[prost(string, tag = "2")]
     pub query: ::prost::alloc::string::String,
-    /// inclusive
+    /// inclusive; of samples the least number means no bound
     #[prost(sint64, tag = "3")]
     pub start_ns: i64,
     /// inclusive
@@ -68,6 +68,9 @@ pub struct DeleteRequest {
     /// when no block had any of it any more; 0 = not yet
     #[prost(sint64, tag = "6")]
     pub finished_ms: i64,
+    /// samples with SIGNAL_METRICS, which needs version 3; else lines
+    #[prost(enumeration = "Signal", tag = "7")]
+    pub signal: i32,
 }
 /// One numbered, create-only commit: `t/<tenant>/m/<20 digits>.pb`.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -92,7 +95,7 @@ pub struct Commit {
     /// new or changed since the author's last commit
     #[prost(message, repeated, tag = "9")]
     pub metadata: ::prost::alloc::vec::Vec<MetricMetadata>,
-    /// new or changed; version 2
+    /// new or changed; version 2, with samples 3
     #[prost(message, repeated, tag = "10")]
     pub deletes: ::prost::alloc::vec::Vec<DeleteRequest>,
     /// ids that are withdrawn or forgotten; version 2
@@ -126,7 +129,7 @@ pub struct Checkpoint {
     /// kept until garbage collection has deleted them
     #[prost(message, repeated, tag = "7")]
     pub removed: ::prost::alloc::vec::Vec<RemovedBlock>,
-    /// version 2
+    /// version 2, with samples 3
     #[prost(message, repeated, tag = "8")]
     pub deletes: ::prost::alloc::vec::Vec<DeleteRequest>,
 }

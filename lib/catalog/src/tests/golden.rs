@@ -49,7 +49,7 @@ fn delete() -> DeleteRequest {
         start_ns: 1_700_000_000_000_000_000,
         end_ns: 1_700_000_000_000_000_009,
         created_ms: 1_700_000_000_001,
-        finished_ms: 0,
+        ..DeleteRequest::default()
     }
 }
 
@@ -99,11 +99,36 @@ fn version_2_has_requests_to_delete() {
 }
 
 #[test]
+fn version_3_has_requests_to_delete_samples() {
+    let at = path::manifest(&tenant());
+    let of_samples = DeleteRequest {
+        id: "2badcafe".to_owned(),
+        query: r#"up{job="x"}"#.to_owned(),
+        start_ns: i64::MIN,
+        signal: Signal::Metrics.into(),
+        ..delete()
+    };
+    let deletes = vec![delete(), of_samples];
+    let commit = Commit { version: 3, deletes: deletes.clone(), ..commit() };
+    let golden = bytes(include_str!("../../testdata/commit-v3.hex"));
+    assert_eq!(hex(&frame::encode_commit(&commit)), hex(&golden));
+    assert_eq!(frame::decode_commit(&at, &golden, 7).unwrap(), commit);
+    let checkpoint = Checkpoint { version: 3, deletes: deletes.clone(), ..checkpoint() };
+    let golden = bytes(include_str!("../../testdata/checkpoint-v3.hex"));
+    assert_eq!(hex(&frame::encode_checkpoint(&checkpoint)), hex(&golden));
+    assert_eq!(frame::decode_checkpoint(&at, &golden, 100).unwrap(), checkpoint);
+    // No version is higher than what it says needs.
+    assert_eq!(frame::version(deletes.iter(), false), 3);
+    assert_eq!(frame::version(deletes[..1].iter(), false), 2);
+    assert_eq!((frame::version([].iter(), true), frame::version([].iter(), false)), (2, 1));
+}
+
+#[test]
 fn a_newer_version_is_told_apart_from_damage() {
     let at = path::manifest(&tenant());
-    let newer = frame::encode_commit(&Commit { version: 3, ..commit() });
+    let newer = frame::encode_commit(&Commit { version: 4, ..commit() });
     let error = frame::decode_commit(&at, &newer, 7).unwrap_err();
-    assert!(matches!(error, Error::Version { version: 3, .. }), "{error}");
+    assert!(matches!(error, Error::Version { version: 4, .. }), "{error}");
     let mut newer = frame::encode_commit(&commit()).to_vec();
     newer[4] = 9;
     let body = newer.len() - 4;
