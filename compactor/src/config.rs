@@ -34,7 +34,7 @@ pub struct Config {
     pub orphan_age: HumanDuration,
     /// Such an object must be seen in two scans this far apart. Default 24h.
     pub orphan_scan_gap: HumanDuration,
-    /// How long after `limits.delete_request_cancel_period` a request to delete lines is carried out. Must exceed the time for which ingesters hold lines. Default 2h.
+    /// How long after `limits.delete_request_cancel_period` a request to delete is carried out. Must exceed the time for which ingesters hold lines and samples. Default 2h.
     pub delete_settle: HumanDuration,
 }
 

@@ -25,7 +25,7 @@ use skald_runtime::{CpuPool, Rng, SharedClock, crash_point};
 use self::logs::LogMerger;
 use self::metrics::MetricMerger;
 use crate::plan::FULL_LEVEL;
-use crate::rules::LogRules;
+use crate::rules::{LogRules, SampleRules};
 
 const FOOTER_BYTES: usize = 64 << 20;
 /// Sources that a block names; more than there are replicas.
@@ -67,6 +67,8 @@ pub(crate) struct Job {
     pub(crate) cutoff: Option<i64>,
     /// Which lines go beside that.
     pub(crate) rules: Arc<LogRules>,
+    /// Which samples go beside that.
+    pub(crate) samples: Arc<SampleRules>,
     /// Bytes of rows after which an output is closed.
     pub(crate) memory: usize,
     pub(crate) lines: LineForm,
@@ -184,7 +186,8 @@ impl Job {
                     let opened = MetricReader::open(store(), &self.tenant, meta, cache).await;
                     rows.push(opened.map_err(|e| MergeError::reading(meta.id, e))?.rows());
                 }
-                let merger = MetricMerger::new(inputs.len(), self.cutoff, self.memory);
+                let merger = MetricMerger::new(inputs.len(), self.cutoff, self.memory)
+                    .with_rules(Arc::clone(&self.samples));
                 self.drive(merger, rows, inputs, written).await
             }
             Some(Signal::Logs) => {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use skald_catalog::{BlockMeta, Signal};
 
-use crate::rules::LogRules;
+use crate::rules::{LogRules, SampleRules};
 
 /// The level of an output that was closed because the memory of its merge was full.
 pub const FULL_LEVEL: u32 = 1000;
@@ -45,6 +45,8 @@ pub struct Rules {
     pub logs_cutoff_ns: Option<i64>,
     /// What goes of lines in particular.
     pub(crate) logs: Arc<LogRules>,
+    /// What goes of samples on request.
+    pub(crate) samples: Arc<SampleRules>,
     /// Changes when the retention of streams does.
     pub(crate) retention_key: String,
 }
@@ -61,7 +63,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merge {
     pub signal: Signal,
-    /// Ordered by id. One alone is written anew without the lines that go.
+    /// Ordered by id. One alone is written anew without what goes.
     pub inputs: Vec<Arc<BlockMeta>>,
 }
 

@@ -1,13 +1,13 @@
-//! Which lines of a tenant go when a block of it is written anew: those past the retention of their
-//! stream, and those that somebody asked to delete.
+//! What of a tenant goes when a block of it is written anew: lines past the retention of their stream,
+//! and lines and samples that somebody asked to delete.
 
 use std::collections::{BTreeSet, HashSet};
 
-use skald_blocks::LogReader;
-use skald_catalog::{BlockMeta, DeleteRequest};
+use skald_blocks::{LabelWant, LogReader, MetricReader};
+use skald_catalog::{BlockMeta, DeleteRequest, Signal, View, deleted_times};
 use skald_limits::{DeletionMode, Limits};
 use skald_logql::{Selection, Work};
-use skald_model::{Labels, LogEntry, Matcher, TimeRange};
+use skald_model::{Labels, LogEntry, Matcher, Series, TimeRange};
 use tracing::warn;
 
 /// The rules of one tenant at one time.
@@ -17,7 +17,13 @@ pub(crate) struct LogRules {
     cutoff_ns: Option<i64>,
     /// The highest priority first.
     streams: Vec<StreamRule>,
-    deletes: Vec<Due>,
+    deletes: Vec<Due<Selection>>,
+}
+
+/// Which samples of one tenant go on request.
+#[derive(Debug, Default)]
+pub(crate) struct SampleRules {
+    deletes: Vec<Due<Vec<Matcher>>>,
 }
 
 /// The retention of some streams.
@@ -28,25 +34,44 @@ struct StreamRule {
     cutoff_ns: Option<i64>,
 }
 
-/// A request that nobody can withdraw any more.
+/// A request that nobody can withdraw any more, and what it selects.
 #[derive(Debug)]
-pub(crate) struct Due {
+pub(crate) struct Due<W> {
     pub(crate) request: DeleteRequest,
-    selection: Selection,
+    what: W,
     range: TimeRange,
+}
+
+/// The requests of a signal that are carried out at `now_ns`. `settle_ms` is how long after the cancel period that is:
+/// by then what was in heads is in blocks. What cannot be read waits.
+fn due<W>(
+    limits: &Limits,
+    view: &View,
+    signal: Signal,
+    (now_ns, settle_ms): (i64, i64),
+    read: impl Fn(&str) -> Option<W>,
+) -> Vec<Due<W>> {
+    if limits.deletion_mode != DeletionMode::FilterAndDelete {
+        return Vec::new();
+    }
+    let wait_ms = limits.delete_request_cancel_period.as_millis().saturating_add(settle_ms);
+    let is_due = |request: &&DeleteRequest| {
+        let due_ms = request.created_ms.saturating_add(wait_ms);
+        due_ms.saturating_mul(1_000_000) <= now_ns
+    };
+    let of = |request: &DeleteRequest| {
+        let (what, range) = (read(&request.query)?, deleted_times(request));
+        Some(Due { request: request.clone(), what, range })
+    };
+    view.open_deletes(signal).filter(is_due).filter_map(of).collect()
 }
 
 // === impl LogRules ===
 
 impl LogRules {
-    /// What `limits` and `deletes` say at `now_ns`. `settle_ms` is how long after the cancel period a
-    /// request is carried out: by then what was in heads is in blocks.
-    pub(crate) fn new<'a>(
-        limits: &Limits,
-        deletes: impl IntoIterator<Item = &'a DeleteRequest>,
-        now_ns: i64,
-        settle_ms: i64,
-    ) -> Self {
+    /// What `limits` and the requests of `view` say at `now_ns`, which are carried out `settle_ms` after their cancel
+    /// period.
+    pub(crate) fn new(limits: &Limits, view: &View, now_ns: i64, settle_ms: i64) -> Self {
         let before = |period: skald_runtime::HumanDuration| {
             (!period.is_zero()).then(|| now_ns.saturating_sub(period.as_nanos()))
         };
@@ -64,18 +89,8 @@ impl LogRules {
             }
         }
         streams.sort_by_key(|rule| std::cmp::Reverse(rule.priority));
-        let wait_ms = limits.delete_request_cancel_period.as_millis().saturating_add(settle_ms);
-        let due = |request: &DeleteRequest| {
-            let due_ms = request.created_ms.saturating_add(wait_ms);
-            if request.finished_ms != 0 || due_ms.saturating_mul(1_000_000) > now_ns {
-                return None;
-            }
-            let selection = Selection::parse(&request.query).ok()?;
-            let range = TimeRange::new(request.start_ns, request.end_ns.saturating_add(1));
-            Some(Due { request: request.clone(), selection, range })
-        };
-        let carries_out = limits.deletion_mode == DeletionMode::FilterAndDelete;
-        let deletes = deletes.into_iter().filter(|_| carries_out).filter_map(due).collect();
+        let read = |query: &str| Selection::parse(query).ok();
+        let deletes = due(limits, view, Signal::Logs, (now_ns, settle_ms), read);
         Self { cutoff_ns: before(limits.retention_period), streams, deletes }
     }
 
@@ -98,9 +113,9 @@ impl LogRules {
         {
             entries.retain(|e| e.timestamp_ns >= cutoff);
         }
-        for due in self.deletes.iter().filter(|due| due.selection.selects_stream(stream)) {
+        for due in self.deletes.iter().filter(|due| due.what.selects_stream(stream)) {
             entries.retain(|e| {
-                !due.range.contains(e.timestamp_ns) || !due.selection.selects(work, stream, e)
+                !due.range.contains(e.timestamp_ns) || !due.what.selects(work, stream, e)
             });
         }
     }
@@ -108,15 +123,15 @@ impl LogRules {
     /// Whether nothing goes of a stream's entries from `first_ns` to `last_ns`, both included.
     pub(crate) fn keep_all(&self, stream: &Labels, first_ns: i64, last_ns: i64) -> bool {
         let is_past = |cutoff: i64| first_ns < cutoff;
-        let may_select = |due: &Due| {
-            due.range.overlaps(first_ns, last_ns) && due.selection.selects_stream(stream)
+        let may_select = |due: &Due<Selection>| {
+            due.range.overlaps(first_ns, last_ns) && due.what.selects_stream(stream)
         };
         let expires = !self.streams.is_empty() && self.cutoff(stream).is_some_and(is_past);
         !expires && !self.deletes.iter().any(may_select)
     }
 
     /// Requests that are being carried out.
-    pub(crate) fn deletes(&self) -> &[Due] {
+    pub(crate) fn deletes(&self) -> &[Due<Selection>] {
         &self.deletes
     }
 
@@ -143,21 +158,79 @@ impl LogRules {
     }
 }
 
-// === impl Due ===
+// === impl SampleRules ===
 
-impl Due {
-    /// Whether the block may have what is to be deleted, as far as its time goes.
-    pub(crate) fn concerns(&self, block: &BlockMeta) -> bool {
-        self.range.overlaps(block.min_time, block.max_time)
+impl SampleRules {
+    /// As [`LogRules::new`].
+    pub(crate) fn new(limits: &Limits, view: &View, now_ns: i64, settle_ms: i64) -> Self {
+        let read = |query: &str| {
+            let selector = skald_promql::syntax::parse_selector(query).ok();
+            selector.map(|selector| selector.matchers)
+        };
+        Self { deletes: due(limits, view, Signal::Metrics, (now_ns, settle_ms), read) }
     }
 
+    /// Requests that are being carried out.
+    pub(crate) fn deletes(&self) -> &[Due<Vec<Matcher>>] {
+        &self.deletes
+    }
+
+    /// With these requests.
+    #[cfg(test)]
+    pub(crate) fn of(deletes: &[(&str, TimeRange)]) -> Self {
+        let due = |(query, range): &(&str, TimeRange)| Due {
+            request: DeleteRequest::default(),
+            what: skald_promql::syntax::parse_selector(query)
+                .map(|s| s.matchers)
+                .unwrap_or_default(),
+            range: *range,
+        };
+        Self { deletes: deletes.iter().map(due).collect() }
+    }
+
+    /// The times, in milliseconds, whose samples of a series go.
+    pub(crate) fn times(&self, series: &Labels) -> Vec<TimeRange> {
+        let selects = |due: &&Due<Vec<Matcher>>| Matcher::all(&due.what, series);
+        self.deletes.iter().filter(selects).map(|due| due.range).collect()
+    }
+}
+
+/// Whether the block may have what the request names, as far as its signal and time go.
+pub(crate) fn concerns(request: &DeleteRequest, block: &BlockMeta) -> bool {
+    let of_metrics = request.signal() == Signal::Metrics;
+    (block.signal() == Signal::Metrics) == of_metrics
+        && deleted_times(request).overlaps(block.min_time, block.max_time)
+}
+
+// === impl Due ===
+
+impl Due<Selection> {
     /// Whether the block has a stream that the request names, in its range, and was not written
     /// without those lines.
     pub(crate) async fn meets(&self, reader: &LogReader) -> Result<bool, skald_blocks::Error> {
         if reader.is_without(&self.request.id) {
             return Ok(false);
         }
-        Ok(!reader.streams(self.selection.matchers(), self.range).await?.is_empty())
+        Ok(!reader.streams(self.what.matchers(), self.range).await?.is_empty())
+    }
+}
+
+impl Due<Vec<Matcher>> {
+    /// Whether the block has a sample or an exemplar that the request names.
+    pub(crate) async fn meets(&self, reader: &MetricReader) -> Result<bool, skald_blocks::Error> {
+        let found = reader.encoded(&self.what, self.range, LabelWant::Only(&[])).await?;
+        let range = self.range;
+        let any = move || {
+            let mut series = Series::default();
+            // What cannot be decoded is for the merge to find.
+            (0..found.len())
+                .any(|i| found.decode(i, range, &mut series).is_err() || !series.is_empty())
+        };
+        let any = skald_runtime::spawn_blocking(any).await;
+        if any.unwrap_or(true) {
+            return Ok(true);
+        }
+        Ok(!reader.exemplars(&self.what, self.range).await?.is_empty())
     }
 }
 

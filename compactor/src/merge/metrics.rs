@@ -1,12 +1,14 @@
 //! Merges metric rows: all inputs in step, series by series.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use skald_blocks::{MetricBlockWriter, SeriesRow};
 use skald_model::Labels;
 
-use super::samples::{self, Part};
+use super::samples::{self, Part, Stay};
 use super::{BadInput, Encode, Merger, Step};
+use crate::rules::SampleRules;
 
 /// What rows of a metric block are sorted by before the whole label set decides (docs/formats/metric-block.md).
 const SORT_BY: [&str; 7] = [Labels::NAME, "cluster", "namespace", "job", "container", "pod", "le"];
@@ -15,6 +17,7 @@ const SORT_BY: [&str; 7] = [Labels::NAME, "cluster", "namespace", "job", "contai
 pub(super) struct MetricMerger {
     inputs: Vec<Input>,
     cutoff: Option<i64>,
+    rules: Arc<SampleRules>,
     memory: usize,
     out: Vec<SeriesRow>,
     out_bytes: usize,
@@ -39,7 +42,13 @@ struct Key {
 impl MetricMerger {
     pub(super) fn new(n_inputs: usize, cutoff: Option<i64>, memory: usize) -> Self {
         let inputs = std::iter::repeat_with(Input::default).take(n_inputs).collect();
-        Self { inputs, cutoff, memory, out: Vec::new(), out_bytes: 0 }
+        let rules = Arc::default();
+        Self { inputs, cutoff, rules, memory, out: Vec::new(), out_bytes: 0 }
+    }
+
+    /// With requests to delete.
+    pub(super) fn with_rules(self, rules: Arc<SampleRules>) -> Self {
+        Self { rules, ..self }
     }
 
     /// Takes the row at `key` out of each input that has it.
@@ -85,7 +94,8 @@ impl Merger for MetricMerger {
                 return Ok(Step::Full);
             }
             let parts = self.parts(&first);
-            let row = samples::merge(parts, self.cutoff)?;
+            let stay = Stay::new(self.cutoff, self.rules.times(&first.labels));
+            let row = samples::merge(parts, &stay)?;
             if row.floats.is_empty() && row.histograms.is_empty() && row.exemplars.is_empty() {
                 continue;
             }

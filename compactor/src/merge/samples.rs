@@ -41,26 +41,56 @@ struct Chunk {
     bytes: Bytes,
 }
 
-/// Merges `parts`, which have equal labels, and drops what is before `cutoff`.
-pub(super) fn merge(parts: Vec<Part>, cutoff: Option<i64>) -> Result<SeriesRow, BadInput> {
-    let cutoff = cutoff.unwrap_or(i64::MIN);
+/// Which samples of a series stay.
+#[derive(Debug)]
+pub(super) struct Stay {
+    cutoff: i64,
+    deleted: Vec<TimeRange>,
+}
+
+/// Merges `parts`, which have equal labels, and drops what does not stay.
+pub(super) fn merge(parts: Vec<Part>, stay: &Stay) -> Result<SeriesRow, BadInput> {
     let mut out = SeriesRow::default();
     let (mut floats, mut histograms) = (Vec::new(), Vec::new());
     for Part { input, row } in parts {
         out.labels = row.labels;
-        collect(input, row.floats, cutoff, &mut floats)?;
-        collect(input, row.histograms, cutoff, &mut histograms)?;
+        collect(input, row.floats, stay, &mut floats)?;
+        collect(input, row.histograms, stay, &mut histograms)?;
         out.exemplars.extend(row.exemplars);
     }
-    out.exemplars = exemplars(std::mem::take(&mut out.exemplars), cutoff);
+    out.exemplars = exemplars(std::mem::take(&mut out.exemplars), stay);
     let taken = histogram_times(&floats, &histograms)?;
     for run in joined(runs(floats)) {
-        merge_floats(run, cutoff, &taken, &mut out.floats)?;
+        merge_floats(run, stay, &taken, &mut out.floats)?;
     }
     for run in runs(histograms) {
-        merge_histograms(run, cutoff, &mut out.histograms)?;
+        merge_histograms(run, stay, &mut out.histograms)?;
     }
     Ok(out)
+}
+
+// === impl Stay ===
+
+impl Stay {
+    /// What is neither before `cutoff` nor in any of `deleted`.
+    pub(super) fn new(cutoff: Option<i64>, deleted: Vec<TimeRange>) -> Self {
+        Self { cutoff: cutoff.unwrap_or(i64::MIN), deleted }
+    }
+
+    fn has(&self, ts: i64) -> bool {
+        ts >= self.cutoff && !self.deleted.iter().any(|range| range.contains(ts))
+    }
+
+    /// Whether nothing goes of a chunk with these first and last times.
+    fn has_all(&self, min_ts: i64, max_ts: i64) -> bool {
+        min_ts >= self.cutoff && !self.deleted.iter().any(|range| range.overlaps(min_ts, max_ts))
+    }
+
+    /// Whether something may stay of it.
+    fn may_have(&self, min_ts: i64, max_ts: i64) -> bool {
+        let is_within = |range: &TimeRange| range.contains(min_ts) && range.contains(max_ts);
+        max_ts >= self.cutoff && !self.deleted.iter().any(is_within)
+    }
 }
 
 fn bad(input: usize) -> impl Fn(ChunkError) -> BadInput {
@@ -70,12 +100,12 @@ fn bad(input: usize) -> impl Fn(ChunkError) -> BadInput {
 fn collect(
     input: usize,
     chunks: Vec<Bytes>,
-    cutoff: i64,
+    stay: &Stay,
     out: &mut Vec<Chunk>,
 ) -> Result<(), BadInput> {
     for bytes in chunks {
         let head = chunk::peek(&bytes).map_err(bad(input))?;
-        if head.count > 0 && head.max_ts >= cutoff {
+        if head.count > 0 && stay.may_have(head.min_ts, head.max_ts) {
             let (count, min_ts, max_ts) = (head.count, head.min_ts, head.max_ts);
             out.push(Chunk { input, count, min_ts, max_ts, bytes });
         }
@@ -132,14 +162,14 @@ fn histogram_times(floats: &[Chunk], histograms: &[Chunk]) -> Result<Vec<i64>, B
 
 fn merge_floats(
     run: Vec<Chunk>,
-    cutoff: i64,
+    stay: &Stay,
     taken: &[i64],
     out: &mut Vec<Bytes>,
 ) -> Result<(), BadInput> {
     if let [chunk] = &run[..] {
         let next_taken = taken.partition_point(|ts| *ts < chunk.min_ts);
         let free = taken.get(next_taken).is_none_or(|ts| *ts > chunk.max_ts);
-        if chunk.min_ts >= cutoff && free {
+        if stay.has_all(chunk.min_ts, chunk.max_ts) && free {
             out.push(chunk.bytes.clone());
             return Ok(());
         }
@@ -151,7 +181,7 @@ fn merge_floats(
         .into_iter()
         .zip(decoded.values)
         .zip(starts)
-        .filter(|((ts, _), _)| *ts >= cutoff && taken.binary_search(ts).is_err())
+        .filter(|((ts, _), _)| stay.has(*ts) && taken.binary_search(ts).is_err())
         .map(|((ts, value), start)| (ts, value.to_bits(), start))
         .collect();
     samples.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(b.2.cmp(&a.2)));
@@ -178,9 +208,9 @@ fn decode(run: &[Chunk]) -> Result<Series, BadInput> {
     Ok(series)
 }
 
-fn merge_histograms(run: Vec<Chunk>, cutoff: i64, out: &mut Vec<Bytes>) -> Result<(), BadInput> {
+fn merge_histograms(run: Vec<Chunk>, stay: &Stay, out: &mut Vec<Bytes>) -> Result<(), BadInput> {
     if let [chunk] = &run[..]
-        && chunk.min_ts >= cutoff
+        && stay.has_all(chunk.min_ts, chunk.max_ts)
     {
         out.push(chunk.bytes.clone());
         return Ok(());
@@ -189,7 +219,7 @@ fn merge_histograms(run: Vec<Chunk>, cutoff: i64, out: &mut Vec<Bytes>) -> Resul
     let starts = decoded.histogram_starts.into_iter().chain(repeat(0));
     let mut samples: Vec<((i64, Histogram), i64)> =
         decoded.histograms.into_iter().zip(starts).collect();
-    samples.retain(|((ts, _), _)| *ts >= cutoff);
+    samples.retain(|((ts, _), _)| stay.has(*ts));
     samples.sort_by_key(|((ts, _), _)| *ts);
     samples.dedup_by(|next, kept| {
         let same_time = next.0.0 == kept.0.0;
@@ -227,8 +257,8 @@ fn encode_histograms(piece: Series) -> Bytes {
     bytes.into()
 }
 
-fn exemplars(mut all: Vec<Exemplar>, cutoff: i64) -> Vec<Exemplar> {
-    all.retain(|e| e.timestamp_ms >= cutoff);
+fn exemplars(mut all: Vec<Exemplar>, stay: &Stay) -> Vec<Exemplar> {
+    all.retain(|e| stay.has(e.timestamp_ms));
     let key = |e: &Exemplar| (e.timestamp_ms, e.value.to_bits());
     all.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.labels.cmp(&b.labels)));
     all.dedup_by(|a, b| key(a) == key(b) && a.labels == b.labels);

@@ -26,6 +26,7 @@ fn job(store: &Arc<dyn ObjectStore>, cutoff: Option<i64>, memory: usize) -> Job 
         rng: Rng::from_entropy(),
         cutoff,
         rules: Arc::default(),
+        samples: Arc::default(),
         memory,
         lines: LineForm::Packed,
     }
@@ -370,7 +371,13 @@ proptest! {
         blocks in prop::collection::vec(prop::collection::vec(row(), 1..10), 2..5),
         memory in prop::sample::select(vec![1usize, 1_500, usize::MAX]),
         cutoff in prop::option::of(0i64..70),
+        deleted in prop::collection::vec((0usize..3, 0i64..70, 1i64..40), 0..3),
     ) {
+        let selectors = ["m1", r#"{pod="p2"}"#, r#"{__name__=~".+"}"#];
+        let ranges = deleted.iter().map(|(i, start, n)| {
+            (selectors[*i], TimeRange::new(*start, start + n))
+        });
+        let rules = SampleRules::of(&ranges.collect::<Vec<_>>());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let store = memory_store();
@@ -378,8 +385,12 @@ proptest! {
             for (n, rows) in (0..).zip(&blocks) {
                 inputs.push(metric_block(&store, n, "a", rows.clone()).await);
             }
-            let written = merged(&store, &inputs, cutoff, memory).await;
-            let wanted = union(&blocks.concat(), cutoff);
+            let mut wanted = union(&blocks.concat(), cutoff);
+            wanted.retain(|(labels, t), _| !rules.times(labels).iter().any(|r| r.contains(*t)));
+            let mut job = job(&store, cutoff, memory);
+            job.samples = Arc::new(rules);
+            let mut written = Vec::new();
+            job.run(&inputs, &mut written).await.unwrap();
             let got = all_samples(&store, &written).await;
             prop_assert_eq!(&got, &wanted);
             let counted: u64 = written.iter().map(|b| b.n_rows).sum();

@@ -16,6 +16,7 @@ fn rules() -> Rules {
         metrics_cutoff_ms: None,
         logs_cutoff_ns: None,
         logs: Arc::default(),
+        samples: Arc::default(),
         retention_key: String::new(),
     }
 }

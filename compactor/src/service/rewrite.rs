@@ -1,10 +1,10 @@
-//! Blocks of which lines go although nothing is to be merged: each is written anew on its own. Then
-//! requests to delete that no block meets any more are finished.
+//! Blocks of which lines or samples go although nothing is to be merged: each is written anew on its own.
+//! Then requests to delete that no block meets any more are finished.
 
 use std::sync::Arc;
 
-use skald_blocks::{FooterCache, LogReader};
-use skald_catalog::{BlockMeta, Change, CommitError, DeleteRequest, Signal, View};
+use skald_blocks::{BlockId, FooterCache, LogReader, MetricReader};
+use skald_catalog::{BlockMeta, Change, CommitError, DeleteRequest, Signal};
 use skald_model::TenantId;
 use skald_runtime::crash_point;
 use tracing::info;
@@ -13,14 +13,14 @@ use super::{CompactError, Inner, Report};
 use crate::merge::MergeError;
 use crate::meta;
 use crate::plan::{Merge, Rules};
-use crate::rules::{Clean, Due, LogRules};
+use crate::rules::{Clean, Due, concerns};
 
 const FOOTER_BYTES: usize = 8 << 20;
 /// How long finished requests are listed.
 const FINISHED_MS: i64 = 30 * 86_400_000;
 
 impl Inner {
-    /// Writes blocks of `tenant` anew whose lines go.
+    /// Writes blocks of `tenant` anew of which something goes.
     pub(super) async fn rewrites(
         &self,
         tenant: &TenantId,
@@ -34,12 +34,12 @@ impl Inner {
             // What was written says what it was written without.
             self.look(tenant, rules, &mut clean, report).await?;
         }
-        self.finish(tenant, &rules.logs, &clean).await?;
+        self.finish(tenant, rules, &clean).await?;
         self.clean.lock().insert(tenant.clone(), clean);
         Ok(())
     }
 
-    /// Looks at every block, and writes those anew of which lines go.
+    /// Looks at every block, and writes those anew of which something goes.
     async fn look(
         &self,
         tenant: &TenantId,
@@ -48,90 +48,109 @@ impl Inner {
         report: &mut Report,
     ) -> Result<(), CompactError> {
         let view = self.parts.catalog.refresh(tenant).await?;
-        let logs = &rules.logs;
         clean.keep(|block| view.block(block).is_some());
-        for block in log_blocks(&view) {
+        for block in &view.blocks {
             if self.quarantine.of(tenant).contains(&block.id) {
                 continue;
             }
-            let due: Vec<&Due> = logs
-                .deletes()
-                .iter()
-                .filter(|due| due.concerns(block) && !clean.has(block, &due.request.id))
-                .collect();
-            let passed = logs.cutoffs_passed(block);
-            let key = format!("retention {} {passed}", rules.retention_key);
-            let expires = passed > 0 && !clean.has(block, &key);
-            if due.is_empty() && !expires {
-                continue;
-            }
-            match self.has_rows_that_go(tenant, block, logs, &due, expires).await? {
+            let (asked, found) = match block.signal() {
+                Signal::Logs => self.lines_that_go(tenant, block, rules, clean).await?,
+                Signal::Metrics => self.samples_that_go(tenant, block, rules, clean).await?,
+                Signal::Unspecified => continue,
+            };
+            match found {
                 Some(true) => {
                     crash_point!("rewrite.begin");
-                    let merge = Merge { signal: Signal::Logs, inputs: vec![Arc::clone(block)] };
+                    let merge = Merge { signal: block.signal(), inputs: vec![Arc::clone(block)] };
                     self.merge(tenant, merge, rules, report).await?;
                 }
-                Some(false) => {
-                    due.iter().for_each(|due| clean.add(block, &due.request.id));
-                    if expires {
-                        clean.add(block, &key);
-                    }
-                }
+                Some(false) => asked.iter().for_each(|key| clean.add(block, key)),
                 None => {}
             }
         }
         Ok(())
     }
 
-    /// What the block's directory says; `None` when the block is gone meanwhile.
-    async fn has_rows_that_go(
+    /// What was looked for in a log block that was not before, and whether it is there.
+    async fn lines_that_go(
         &self,
         tenant: &TenantId,
         block: &BlockMeta,
-        logs: &LogRules,
-        due: &[&Due],
-        expires: bool,
-    ) -> Result<Option<bool>, CompactError> {
-        let Ok(meta) = meta::from_catalog(block) else { return Ok(None) };
-        let cache = Arc::new(FooterCache::new(FOOTER_BYTES));
+        rules: &Rules,
+        clean: &Clean,
+    ) -> Result<(Vec<String>, Option<bool>), CompactError> {
+        let logs = &rules.logs;
+        let due: Vec<_> = logs.deletes().iter().filter(|due| is_open(due, block, clean)).collect();
+        let mut asked: Vec<String> = due.iter().map(|due| due.request.id.clone()).collect();
+        let passed = logs.cutoffs_passed(block);
+        let key = format!("retention {} {passed}", rules.retention_key);
+        let expires = passed > 0 && !clean.has(block, &key);
+        if expires {
+            asked.push(key);
+        }
+        if asked.is_empty() {
+            return Ok((asked, Some(false)));
+        }
+        let Ok(meta) = meta::from_catalog(block) else { return Ok((asked, None)) };
         let store = Arc::clone(&self.parts.store);
         let looked = async {
-            let reader = LogReader::open(store, tenant, &meta, cache).await?;
-            for due in due {
+            let reader = LogReader::open(store, tenant, &meta, footers()).await?;
+            for due in &due {
                 if due.meets(&reader).await? {
                     return Ok(true);
                 }
             }
             Ok(expires && logs.has_expired_stream(block, &reader).await?)
         };
-        match looked.await {
-            Ok(found) => Ok(Some(found)),
-            // The next merge or round finds out what is wrong with it.
-            Err(e) => match MergeError::reading(meta.id, e) {
-                MergeError::Damaged { .. } => Ok(None),
-                other => Err(other.into()),
-            },
+        Ok((asked, unless_gone(meta.id, looked.await)?))
+    }
+
+    /// As [`Self::lines_that_go`], of a metric block.
+    async fn samples_that_go(
+        &self,
+        tenant: &TenantId,
+        block: &BlockMeta,
+        rules: &Rules,
+        clean: &Clean,
+    ) -> Result<(Vec<String>, Option<bool>), CompactError> {
+        let due = rules.samples.deletes().iter().filter(|due| is_open(due, block, clean));
+        let due: Vec<_> = due.collect();
+        let asked: Vec<String> = due.iter().map(|due| due.request.id.clone()).collect();
+        if asked.is_empty() {
+            return Ok((asked, Some(false)));
         }
+        let Ok(meta) = meta::from_catalog(block) else { return Ok((asked, None)) };
+        let store = Arc::clone(&self.parts.store);
+        let looked = async {
+            let reader = MetricReader::open(store, tenant, &meta, footers()).await?;
+            for due in &due {
+                if due.meets(&reader).await? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        Ok((asked, unless_gone(meta.id, looked.await)?))
     }
 
     /// Notes requests that no block meets any more, and forgets those finished long ago.
     async fn finish(
         &self,
         tenant: &TenantId,
-        logs: &LogRules,
+        rules: &Rules,
         clean: &Clean,
     ) -> Result<(), CompactError> {
         let view = self.parts.catalog.refresh(tenant).await?;
         let now_ms = self.parts.clock.now_ms();
-        let open = |due: &&Due| {
-            let meets = |b: &&Arc<BlockMeta>| due.concerns(b) && !clean.has(b, &due.request.id);
-            log_blocks(&view).any(|b| meets(&b))
+        let is_met = |request: &DeleteRequest| {
+            let meets = |b: &Arc<BlockMeta>| concerns(request, b) && !clean.has(b, &request.id);
+            view.blocks.iter().any(meets)
         };
-        let finished: Vec<DeleteRequest> = logs
-            .deletes()
-            .iter()
-            .filter(|due| view.deletes.contains_key(&due.request.id) && !open(due))
-            .map(|due| DeleteRequest { finished_ms: now_ms, ..due.request.clone() })
+        let lines = rules.logs.deletes().iter().map(|due| &due.request);
+        let due = lines.chain(rules.samples.deletes().iter().map(|due| &due.request));
+        let finished: Vec<DeleteRequest> = due
+            .filter(|request| view.deletes.contains_key(&request.id) && !is_met(request))
+            .map(|request| DeleteRequest { finished_ms: now_ms, ..request.clone() })
             .collect();
         let old = |d: &&DeleteRequest| d.finished_ms != 0 && now_ms - d.finished_ms > FINISHED_MS;
         let forget_deletes: Vec<String> =
@@ -154,6 +173,23 @@ impl Inner {
     }
 }
 
-fn log_blocks(view: &View) -> impl Iterator<Item = &Arc<BlockMeta>> {
-    view.blocks.iter().filter(|block| block.signal() == Signal::Logs)
+fn footers() -> Arc<FooterCache> {
+    Arc::new(FooterCache::new(FOOTER_BYTES))
+}
+
+/// What was found; `None` when the block is gone meanwhile, or damaged: the next merge or round finds out.
+fn unless_gone(
+    block: BlockId,
+    found: Result<bool, skald_blocks::Error>,
+) -> Result<Option<bool>, CompactError> {
+    match found.map_err(|e| MergeError::reading(block, e)) {
+        Ok(found) => Ok(Some(found)),
+        Err(MergeError::Damaged { .. }) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Whether the block may meet a request and was not looked at for it.
+fn is_open<W>(due: &Due<W>, block: &BlockMeta, clean: &Clean) -> bool {
+    concerns(&due.request, block) && !clean.has(block, &due.request.id)
 }

@@ -15,7 +15,7 @@ use crate::merge::{Job, MergeError};
 use crate::meta;
 use crate::metrics::BySignal;
 use crate::plan::{Effort, Merge, Plan, Rules, plan};
-use crate::rules::LogRules;
+use crate::rules::{LogRules, SampleRules};
 
 /// Conflicts with others after which a tenant is left to the next round.
 const MAX_CONFLICTS: u64 = 10;
@@ -59,7 +59,8 @@ impl Inner {
         let now = self.parts.clock.now_ns();
         let metrics = limits.compactor_blocks_retention_period;
         let settle_ms = self.config.delete_settle.as_millis();
-        let logs = LogRules::new(&limits, view.deletes.values(), now, settle_ms);
+        let logs = LogRules::new(&limits, view, now, settle_ms);
+        let samples = SampleRules::new(&limits, view, now, settle_ms);
         let now_ms = now / 1_000_000;
         Rules {
             effort,
@@ -70,6 +71,7 @@ impl Inner {
                 .then(|| now_ms.saturating_sub(metrics.as_millis())),
             logs_cutoff_ns: logs.oldest_cutoff(),
             logs: Arc::new(logs),
+            samples: Arc::new(samples),
             retention_key: format!("{:?} {}", limits.retention_stream, limits.retention_period),
         }
     }
@@ -121,6 +123,7 @@ impl Inner {
             rng: self.parts.rng.clone(),
             cutoff: rules.cutoff(merge.signal),
             rules: Arc::clone(&rules.logs),
+            samples: Arc::clone(&rules.samples),
             memory: usize::try_from(self.config.merge_memory.0).unwrap_or(usize::MAX),
             lines: self.config.log_lines,
         };

@@ -5,7 +5,7 @@ use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
-use skald_blocks::BlockMeta;
+use skald_blocks::{BlockMeta, SeriesRow};
 use skald_catalog::{Author, Change};
 use skald_limits::Limits;
 use skald_model::TenantId;
@@ -172,6 +172,7 @@ async fn routine_work_is_done_for_the_tenants_of_ones_own_share_only() {
         end_ns: 1,
         created_ms: START_MS,
         finished_ms: 0,
+        signal: 0,
     };
     let change = Change { deletes: vec![delete], ..Change::default() };
     process.catalog.commit(&other, change).await.unwrap();
@@ -256,6 +257,7 @@ async fn requests_to_delete_are_carried_out_when_they_are_due_and_then_finished(
         end_ns: START_MS * 1_000_000 + to,
         created_ms: START_MS,
         finished_ms: 0,
+        signal: 0,
     };
     let deletes = vec![
         delete("a", r#"{app="a1"}"#, 2, 4),
@@ -306,6 +308,7 @@ async fn what_was_merged_while_lines_were_only_hidden_is_written_anew() {
         end_ns: START_MS * 1_000_000 + 9,
         created_ms: START_MS,
         finished_ms: 0,
+        signal: 0,
     };
     let change = Change { deletes: vec![delete], ..Change::default() };
     hiding.catalog.commit(&tenant(), change).await.unwrap();
@@ -319,6 +322,105 @@ async fn what_was_merged_while_lines_were_only_hidden_is_written_anew() {
     let left = of_app(&deleting.contents().await.1, "a1");
     assert_eq!((left.len(), left.contains(&"x7".to_owned())), (9, false));
     let view = deleting.catalog.refresh(&tenant()).await.unwrap();
+    assert!(view.deletes.values().all(|d| d.finished_ms != 0));
+}
+
+fn delete_samples(id: &str, query: &str, from_ms: i64, to_ms: i64) -> skald_catalog::DeleteRequest {
+    skald_catalog::DeleteRequest {
+        id: id.to_owned(),
+        query: query.to_owned(),
+        start_ns: (START_MS + from_ms) * 1_000_000,
+        end_ns: (START_MS + to_ms) * 1_000_000,
+        created_ms: START_MS,
+        finished_ms: 0,
+        signal: skald_catalog::Signal::Metrics.into(),
+    }
+}
+
+/// Series of floats, of histograms and of both, with exemplars, and one that is far from the others.
+async fn samples_of_all_kinds(store: &Arc<dyn ObjectStore>) -> Vec<BlockMeta> {
+    let times = || (0..10).map(|i| START_MS + i);
+    let row = SeriesRow {
+        exemplars: times().map(|t| exemplar(t, 1.0)).collect(),
+        ..floats(series(1), &times().map(|t| (t, 1.0)).collect::<Vec<_>>())
+    };
+    let histograms: Vec<_> = times().map(|t| (t, native(3))).collect();
+    let of = |n, histograms: &[(i64, skald_model::Histogram)]| SeriesRow {
+        labels: series(n),
+        histograms: vec![histogram_chunk(histograms)],
+        ..SeriesRow::default()
+    };
+    let mixed = SeriesRow {
+        floats: vec![float_chunk(&[(START_MS, 1.0), (START_MS + 9, 1.0)])],
+        ..of(5, &histograms[3..6])
+    };
+    let first = metric_block(store, 1, "a", vec![row, of(3, &histograms), mixed]).await;
+    let gap = floats(series(2), &[(START_MS, 1.0), (START_MS + 100, 2.0)]);
+    vec![first, metric_block(store, 2, "a", vec![gap]).await]
+}
+
+#[tokio::test]
+async fn samples_are_deleted_when_requests_are_due_and_then_these_are_finished() {
+    let process = Process::simple(memory(), 1);
+    process.commit(&samples_of_all_kinds(&process.store).await).await;
+    let before = process.contents().await.0;
+    let deletes = vec![
+        delete_samples("a", "m1", 2, 4),
+        delete_samples("b", r#"{pod="p5"}"#, 0, 200),
+        // Between the samples of a series.
+        delete_samples("c", "m0", 1, 99),
+        delete_samples("d", "none", 0, 200),
+    ];
+    process.catalog.commit(&tenant(), Change { deletes, ..Change::default() }).await.unwrap();
+    let open = || async {
+        let view = process.catalog.refresh(&tenant()).await.unwrap();
+        view.deletes.values().filter(|d| d.finished_ms == 0).count()
+    };
+    process.clock.advance_ms(26 * 3_600_000 - 1);
+    process.compactor.round(Effort::Routine).await.unwrap();
+    assert_eq!((process.contents().await.0, open().await), (before.clone(), 4));
+    process.clock.advance_ms(1);
+    let report = process.compactor.round(Effort::Routine).await.unwrap();
+    // The block with the gap is not written anew.
+    assert_eq!((report.blocks_written, report.blocks_merged, open().await), (1, 1, 0));
+    let mut wanted = before;
+    wanted.retain(|(labels, t), _| {
+        let in_range = (START_MS + 2..=START_MS + 4).contains(t);
+        labels.get("pod") != Some("p5") && !(labels.get("__name__") == Some("m1") && in_range)
+    });
+    assert_eq!(wanted.len(), 7 + 7 + 2);
+    assert_eq!(process.contents().await.0, wanted);
+    let rows = metric_rows(&process.store, &process.blocks().await).await;
+    let row = rows.iter().find(|row| row.labels == series(1)).unwrap();
+    let times: Vec<i64> = row.exemplars.iter().map(|e| e.timestamp_ms - START_MS).collect();
+    assert_eq!(times, [0, 1, 5, 6, 7, 8, 9]);
+    assert_eq!(process.compactor.round(Effort::Routine).await.unwrap().blocks_written, 0);
+    // All of a block; and an exemplar where there is no sample.
+    let deletes = vec![delete_samples("e", "{}", -5, 50)];
+    process.catalog.commit(&tenant(), Change { deletes, ..Change::default() }).await.unwrap();
+    process.compactor.round(Effort::Routine).await.unwrap();
+    assert_eq!((process.contents().await.0.len(), open().await), (1, 0));
+    assert_eq!(process.blocks().await.len(), 1);
+}
+
+#[tokio::test]
+async fn requests_for_samples_are_not_taken_for_such_for_lines() {
+    let process = Process::simple(memory(), 1);
+    process.commit(&[three_streams(&process.store, 1).await]).await;
+    let only = SeriesRow {
+        exemplars: vec![exemplar(START_MS + 1, 1.0)],
+        ..floats(series(1), &[(START_MS + 9, 1.0)])
+    };
+    process.commit(&[metric_block(&process.store, 2, "a", vec![only]).await]).await;
+    let deletes = vec![delete_samples("a", r#"{app="a1"}"#, 0, 9), delete_samples("b", "m1", 0, 5)];
+    process.catalog.commit(&tenant(), Change { deletes, ..Change::default() }).await.unwrap();
+    process.clock.advance_ms(26 * 3_600_000);
+    process.compactor.compact_all().await.unwrap();
+    let (samples, lines) = process.contents().await;
+    assert_eq!((samples.len(), lines.len()), (1, 30));
+    let rows = metric_rows(&process.store, &process.blocks().await).await;
+    assert!(rows[0].exemplars.is_empty());
+    let view = process.catalog.refresh(&tenant()).await.unwrap();
     assert!(view.deletes.values().all(|d| d.finished_ms != 0));
 }
 
@@ -395,6 +497,7 @@ async fn when_another_compactor_was_faster_the_output_is_thrown_away() {
                 rng: Rng::seeded(9),
                 cutoff: None,
                 rules: Arc::default(),
+                samples: Arc::default(),
                 memory: usize::MAX,
                 lines: skald_blocks::LineForm::Packed,
             };
