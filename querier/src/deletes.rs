@@ -3,9 +3,12 @@
 //!
 //! Labels may show for longer that there were streams.
 
+pub(crate) mod requests;
+pub(crate) mod series;
+
 use std::sync::Arc;
 
-use skald_catalog::View;
+use skald_catalog::{Signal, View, deleted_times};
 use skald_logql::{SelectEntries, Selection, Work};
 use skald_model::{MatchOp, Matcher, StreamEntries, TimeRange};
 
@@ -29,8 +32,8 @@ impl Deletes {
     /// A request that cannot be read is an error: showing what somebody deleted is worse.
     pub(crate) fn of(view: &View, range: TimeRange, matchers: &[Matcher]) -> Result<Self, Error> {
         let mut found = Vec::new();
-        for request in view.deletes.values().filter(|d| d.finished_ms == 0) {
-            let times = TimeRange::new(request.start_ns, request.end_ns.saturating_add(1));
+        for request in view.open_deletes(Signal::Logs) {
+            let times = deleted_times(request);
             if !range.overlaps(times.start, request.end_ns) {
                 continue;
             }

@@ -6,18 +6,20 @@
 
 mod volumes;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use skald_blocks::{LabelWant, LogSelect, Metadata};
 use skald_model::{
-    Exemplar, Labels, Matcher, MetricMetadata, Series, Signal, StreamEntries, TimeRange,
+    Exemplar, Labels, Matcher, MetricMetadata, Series, SeriesId, Signal, StreamEntries, TimeRange,
 };
 use skald_rpc::IngesterApi;
 use skald_rpc::ingester::{Head, Listing, SelectEntries, SelectSeries, TenantUsage};
 
 pub(crate) use self::volumes::Grouping;
 use crate::blocks::{Blocks, Wanted};
+use crate::deletes::series::{SeriesDeletes, rest};
 use crate::heads::{Heads, Ingesters};
 use crate::memory::Size;
 use crate::scope::Scope;
@@ -30,6 +32,10 @@ pub(crate) struct Fanout {
     pub(crate) ingesters: Ingesters,
     pub(crate) blocks: Blocks,
 }
+
+/// So many parts of a range are asked for at most to find series of which nothing is left; with more, series show until
+/// their blocks are written anew.
+const MAX_PARTS: usize = 16;
 
 type Exemplars = (Labels, Vec<Exemplar>);
 
@@ -53,6 +59,12 @@ impl Fanout {
         scope: &Scope,
         mut request: SelectSeries,
     ) -> Result<Found, Error> {
+        // Before any block is read: a later view may have requests finished of which an older one's
+        // blocks still have the samples.
+        let deletes = self.series_deletes(scope, &request.matchers, request.range).await?;
+        if let Some(only) = &mut request.only {
+            deletes.widen(only);
+        }
         // Ids cost the ingester the labels that nobody wants, so they are asked for only where
         // several sources must be united.
         if request.only.is_some() {
@@ -65,13 +77,24 @@ impl Fanout {
         let request = Arc::new(request);
         let sources = self.sources(scope, &request).await?;
         if !anonymous || sources.len() <= 1 {
-            return Ok(Found::unite(sources, range));
+            return Ok(Found::unite(sources, range).hiding(deletes));
         }
         // A flush came in between.
         drop(sources);
         scope.memory.return_to(held);
         let request = Arc::new(SelectSeries { ids: true, ..(*request).clone() });
-        Ok(Found::unite(self.sources(scope, &request).await?, range))
+        Ok(Found::unite(self.sources(scope, &request).await?, range).hiding(deletes))
+    }
+
+    /// What must not be shown of series of `matchers` in `range`.
+    async fn series_deletes(
+        &self,
+        scope: &Scope,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<SeriesDeletes, Error> {
+        let view = self.blocks.view(&scope.tenant, 0).await?;
+        SeriesDeletes::of(&view, range, matchers)
     }
 
     /// Whether any head has samples of the request, and the newest commit that the heads rely on.
@@ -195,6 +218,43 @@ impl Fanout {
         Ok(sources)
     }
 
+    /// Label sets of series that have samples in `range` which may be shown, as [`Self::labels`] lists them.
+    pub(crate) async fn shown_labels(
+        &self,
+        scope: &Scope,
+        matchers: &Arc<[Matcher]>,
+        range: TimeRange,
+    ) -> Result<Vec<Vec<Labels>>, Error> {
+        let deletes = self.series_deletes(scope, matchers, range).await?;
+        let mut lists = self.labels(scope, Signal::Metrics, matchers, range).await?;
+        if deletes.is_empty() {
+            return Ok(lists);
+        }
+        // What is left of the range, for series of which something is deleted.
+        let left = |labels: &Labels| {
+            let times = deletes.times(labels);
+            (!times.is_empty()).then(|| rest(range, &times))
+        };
+        let parts = lists.iter().flatten().filter_map(left).flatten();
+        let parts: BTreeSet<(i64, i64)> = parts.map(|r| (r.start, r.end)).collect();
+        if parts.len() > MAX_PARTS {
+            return Ok(lists);
+        }
+        let mut have: BTreeSet<((i64, i64), SeriesId)> = BTreeSet::new();
+        for (start, end) in parts {
+            let part = TimeRange::new(start, end);
+            let found = self.labels(scope, Signal::Metrics, matchers, part).await?;
+            have.extend(found.iter().flatten().map(|labels| ((start, end), labels.id())));
+        }
+        for list in &mut lists {
+            list.retain(|labels| {
+                let has = |r: TimeRange| have.contains(&((r.start, r.end), labels.id()));
+                left(labels).is_none_or(|parts| parts.into_iter().any(has))
+            });
+        }
+        Ok(lists)
+    }
+
     /// Names of the labels of matching series, or the values of one: each once, sorted.
     ///
     /// Blocks answer from their dictionaries, without putting label sets together.
@@ -238,6 +298,7 @@ impl Fanout {
         matchers: &Arc<[Matcher]>,
         range: TimeRange,
     ) -> Result<Vec<Exemplars>, Error> {
+        let deletes = self.series_deletes(scope, matchers, range).await?;
         let tenant = scope.tenant.clone();
         let heads = self
             .ingesters
@@ -254,7 +315,15 @@ impl Fanout {
             async move { block.metrics().await?.exemplars(&matchers, range).await }.boxed()
         });
         sources.extend(blocks.await?);
-        Ok(merge::exemplars(sources))
+        let mut found = merge::exemplars(sources);
+        if !deletes.is_empty() {
+            for (labels, exemplars) in &mut found {
+                let times = deletes.times(labels);
+                exemplars.retain(|e| !times.iter().any(|range| range.contains(e.timestamp_ms)));
+            }
+            found.retain(|(_, exemplars)| !exemplars.is_empty());
+        }
+        Ok(found)
     }
 
     /// Metadata of all metric names, sorted by name.

@@ -1,5 +1,6 @@
 //! The Prometheus HTTP API: routes, and what its handlers share.
 
+mod delete;
 mod exemplars;
 mod labels;
 mod language;
@@ -44,6 +45,18 @@ pub fn prometheus_router() -> Router<Querier> {
         .route("/api/v1/read", reads("remote_read").post(read::read))
         .route("/api/v1/rules", cheap("rules").get(status::rules))
         .route("/api/v1/alerts", cheap("alerts").get(status::alerts))
+        .route(
+            "/api/v1/admin/tsdb/delete_series",
+            cheap("delete_series").post_or_put(delete::add).merge(cheap("delete_requests").get(delete::list)),
+        )
+        .route(
+            "/api/v1/admin/tsdb/cancel_delete_request",
+            cheap("cancel_delete_request").post_or_put(delete::cancel),
+        )
+        .route(
+            "/api/v1/admin/tsdb/clean_tombstones",
+            cheap("clean_tombstones").post_or_put(delete::clean),
+        )
         .route("/api/v1/status/buildinfo", cheap("buildinfo").get(status::buildinfo))
         .route("/api/v1/user_limits", cheap("user_limits").get(status::user_limits))
         .route("/api/v1/user_stats", reads("user_stats").get(status::user_stats))

@@ -117,9 +117,9 @@ pub struct Limits {
     pub retention_period: HumanDuration,
     /// How long the lines of some streams are kept instead; the rule of the highest priority counts. Default none.
     pub retention_stream: Vec<StreamRetention>,
-    /// Whether lines may be deleted on request: `disabled`, `filter-only` (hidden from queries) or `filter-and-delete`. Default filter-and-delete.
+    /// Whether lines and samples may be deleted on request: `disabled`, `filter-only` (hidden from queries) or `filter-and-delete`. Default filter-and-delete.
     pub deletion_mode: DeletionMode,
-    /// How long a request to delete lines can be withdrawn; it is carried out after that. Default 24h.
+    /// How long a request to delete can be withdrawn; it is carried out after that. Default 24h.
     pub delete_request_cancel_period: HumanDuration,
 }
 
@@ -136,15 +136,15 @@ pub struct StreamRetention {
     pub period: HumanDuration,
 }
 
-/// What becomes of requests to delete lines.
+/// What becomes of requests to delete lines and samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeletionMode {
     /// They are refused.
     Disabled,
-    /// They hide lines from queries.
+    /// They hide what they name from queries.
     FilterOnly,
-    /// Compactors delete the lines, too.
+    /// Compactors delete it, too.
     #[default]
     FilterAndDelete,
 }

@@ -4,11 +4,12 @@
 //! Invariant: what comes from the cache is what an evaluation would give now. Steps are kept only if
 //! all they can look at is in blocks: no head has anything of it. Before they are used the heads are
 //! asked again, and the blocks of a view at least as new as their answer are compared with those of
-//! then: late data, compaction, retention and deletion all show there.
+//! then: late data, compaction and retention all show there. Requests to delete samples stand beside the
+//! blocks, as if each were one.
 
 use std::sync::Arc;
 
-use skald_catalog::Signal;
+use skald_catalog::{Signal, deleted_times};
 use skald_model::TimeRange;
 use skald_promql::QueryResult;
 use skald_rpc::ingester::SelectSeries;
@@ -25,8 +26,10 @@ const MAX_SELECTORS: usize = 32;
 /// What is known of a query before it is evaluated.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// Of the tenant, all.
+    /// Of the tenant, all; and requests to delete that are not carried out.
     blocks: Vec<BlockSpan>,
+    /// The last time of any block.
+    newest: Option<i64>,
     /// Parallel to the pieces.
     pub(super) found: Vec<Option<Found>>,
 }
@@ -101,17 +104,23 @@ impl RangeQuery<'_> {
         let view = self.querier.fanout().blocks.view(&self.scope.tenant, version).await.ok()?;
         let metrics = view.blocks.iter().filter(|b| b.signal == i32::from(Signal::Metrics));
         let mut blocks: Vec<_> = metrics.map(|b| (b.id.clone(), b.min_time, b.max_time)).collect();
+        let newest = blocks.iter().map(|(_, _, max)| *max).max();
+        // No id of a block has a space.
+        blocks.extend(view.open_deletes(Signal::Metrics).map(|d| {
+            let times = deleted_times(d);
+            (format!("delete {}", d.id), times.start, times.end.saturating_sub(1))
+        }));
         blocks.sort_unstable();
         let found = plan.pieces.iter().zip(kept);
         let found: Vec<_> = found.map(|(p, e)| Found::of(e?, *p, &blocks, self.text)).collect();
         let hits = found.iter().flatten().count();
         self.scope.record.add_cached(hits, found.len() - hits);
-        Some(Known { blocks, found })
+        Some(Known { blocks, newest, found })
     }
 
     /// Keeps what was evaluated, as far as it cannot change but by new blocks.
     pub(super) async fn keep(&self, plan: &Plan, known: Known, fresh: Vec<(usize, QueryResult)>) {
-        let Some(newest) = known.blocks.iter().map(|(_, _, max)| *max).max() else { return };
+        let Some(newest) = known.newest else { return };
         let min_age = self.querier.config().results_cache_min_age.as_millis();
         let settled = newest.min(self.querier.now_ms().saturating_sub(min_age));
         let settled = settled.saturating_sub(plan.reach.future_ms);

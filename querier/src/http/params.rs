@@ -27,7 +27,7 @@ impl Params {
     ) -> Result<(Self, Bytes), Error> {
         let mut params = Self::default();
         let mut body = match parts.method {
-            Method::POST => read_body(body, limit).await?,
+            Method::POST | Method::PUT => read_body(body, limit).await?,
             _ => Bytes::new(),
         };
         if is_form(parts) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodFilter, MethodRouter, any, get, on, post};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use skald_model::TenantId;
@@ -89,6 +89,19 @@ impl Route {
     {
         let again = handler.clone();
         self.get(handler).merge(self.post(again))
+    }
+
+    pub(crate) fn post_or_put<F, Fut>(self, handler: F) -> MethodRouter<Querier>
+    where
+        F: Fn(Querier, Call) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Answer, Error>> + Send,
+    {
+        on(
+            MethodFilter::POST.or(MethodFilter::PUT),
+            move |State(querier): State<Querier>, request: Request| {
+                self.serve(querier, request, handler)
+            },
+        )
     }
 
     /// Whatever the method; the handler tells them apart.

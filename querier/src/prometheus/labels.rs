@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skald_model::{Labels, Matcher, Signal, TimeRange};
+use skald_model::{Labels, Matcher, TimeRange};
 use skald_rpc::ingester::Listing;
 
 use super::name::unescape;
@@ -84,7 +84,7 @@ async fn lists(
     let mut all = Vec::new();
     for set in sets {
         let set: Arc<[Matcher]> = set.into();
-        all.extend(querier.fanout().labels(scope, Signal::Metrics, &set, range).await?);
+        all.extend(querier.fanout().shown_labels(scope, &set, range).await?);
     }
     Ok(all)
 }

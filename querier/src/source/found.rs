@@ -13,6 +13,7 @@ use skald_model::{ErrorKind, Labels, Series, SeriesId, TimeRange};
 use skald_promql::{FloatHistogram, Samples, SeriesSet, SourceError};
 
 use crate::Error;
+use crate::deletes::series::{SeriesDeletes, hide};
 use crate::merge::samples;
 
 /// No further part.
@@ -47,6 +48,8 @@ pub(crate) struct Found {
     first: Vec<Part>,
     more: Vec<Part>,
     range: TimeRange,
+    /// What is not shown; the labels at hand tell of which series.
+    deletes: SeriesDeletes,
     size_bytes: usize,
 }
 
@@ -123,13 +126,19 @@ impl Found {
         let one = sources.len() <= 1;
         let sets: Vec<Set> = sources.into_iter().flat_map(Source::into_sets).collect();
         let size_bytes = sets.iter().map(Set::size_bytes).sum();
-        let mut found = Self { sets, first: Vec::new(), more: Vec::new(), range, size_bytes };
+        let (first, more, deletes) = Default::default();
+        let mut found = Self { sets, first, more, range, deletes, size_bytes };
         if one {
             found.first = found.parts().collect();
         } else {
             found.group();
         }
         found
+    }
+
+    /// The same without what is deleted.
+    pub(crate) fn hiding(self, deletes: SeriesDeletes) -> Self {
+        Self { deletes, ..self }
     }
 
     fn group(&mut self) {
@@ -187,6 +196,9 @@ impl Found {
             let labels = std::mem::take(&mut out.labels);
             all.push(std::mem::take(out));
             *out = Series { labels, ..samples::unite(all) };
+        }
+        if !self.deletes.is_empty() {
+            hide(out, &self.deletes.times(&self.labels(i)));
         }
         Ok(())
     }

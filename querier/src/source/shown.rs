@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use skald_catalog::View;
+use skald_catalog::{Signal, View};
 use skald_logql::{EntrySink, EntrySource, SelectEntries, SourceError};
 use skald_model::{ErrorKind, StreamEntries};
 
@@ -32,7 +32,7 @@ struct Hiding {
 pub(crate) async fn shown(fanout: &Fanout, scope: &Scope) -> Result<Box<dyn EntrySource>, Error> {
     let inner = LogSource::new(fanout.clone(), scope.clone());
     let view = fanout.blocks.view(&scope.tenant, 0).await?;
-    if view.deletes.values().all(|d| d.finished_ms != 0) {
+    if view.open_deletes(Signal::Logs).next().is_none() {
         return Ok(Box::new(inner));
     }
     Ok(Box::new(Shown { inner, view }))

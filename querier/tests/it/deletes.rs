@@ -121,6 +121,7 @@ async fn requests_are_listed_and_can_be_withdrawn_in_time() {
         end_ns: BASE_NS + 100_000_000_000,
         created_ms: BASE_NS / 1_000_000,
         finished_ms,
+        signal: 0,
     };
     let change = Change { deletes: vec![delete("old", 0), delete("done", 1)], ..Change::default() };
     world.catalog.commit(&TenantId::single(), change).await.unwrap();

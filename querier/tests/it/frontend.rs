@@ -9,7 +9,7 @@ use crate::world::{Another, BASE_S, World, at, series};
 
 const RANGE: &str = "/api/v1/query_range";
 /// Data lies within this, in seconds after the base.
-const LENGTH_S: i64 = 3600;
+pub(crate) const LENGTH_S: i64 = 3600;
 
 fn split(interval_s: u64, concurrency: usize) -> Config {
     Config {
@@ -19,7 +19,7 @@ fn split(interval_s: u64, concurrency: usize) -> Config {
     }
 }
 
-fn below(rng: &Rng, n: u64) -> u64 {
+pub(crate) fn below(rng: &Rng, n: u64) -> u64 {
     rng.next_u64() % n
 }
 
@@ -28,7 +28,7 @@ fn pick<'a, T: ?Sized>(rng: &Rng, of: &[&'a T]) -> &'a T {
 }
 
 /// Series with gaps, restarts of counters, and some that live for a while only.
-fn random_series(rng: &Rng) -> Vec<Series> {
+pub(crate) fn random_series(rng: &Rng) -> Vec<Series> {
     let mut all = Vec::new();
     for name in ["m", "n_total"] {
         for i in 0..6 {
@@ -50,7 +50,7 @@ fn random_series(rng: &Rng) -> Vec<Series> {
     all
 }
 
-fn random_query(rng: &Rng, depth: u32) -> String {
+pub(crate) fn random_query(rng: &Rng, depth: u32) -> String {
     let metric = pick(rng, &["m", "n_total", "m{job=\"j1\"}", "{__name__=~\"m|n_total\"}"]);
     let offset = pick(
         rng,
@@ -192,6 +192,26 @@ fn arrive(head: &mut Vec<Series>, late: Series) {
     (s.timestamps, s.values) = points.into_iter().unzip();
 }
 
+/// Has samples deleted, or withdraws what was asked for before.
+async fn delete_or_withdraw(world: &World, rng: &Rng) {
+    const ADMIN: &str = "/api/v1/admin/tsdb";
+    let listed = world.get(&format!("{ADMIN}/delete_series"), &[]).await.json();
+    let reply = match listed.as_array().unwrap().first() {
+        Some(request) if below(rng, 2) == 0 => {
+            let id = [("request_id", request["request_id"].as_str().unwrap())];
+            world.post(&format!("{ADMIN}/cancel_delete_request"), &id).await
+        }
+        _ => {
+            let selector = pick(rng, &["m", r#"{job="j1"}"#, r#"n_total{instance="i2"}"#]);
+            let start = i64::try_from(below(rng, 3000)).unwrap();
+            let (start, end) = (at(start), at(start + 300));
+            let form = [("match[]", selector), ("start", &*start), ("end", &*end)];
+            world.post(&format!("{ADMIN}/delete_series"), &form).await
+        }
+    };
+    assert_eq!(reply.status, 204, "{}", reply.text());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn random_range_queries_through_the_cache_are_those_of_the_whole() {
     let rng = Rng::seeded(23);
@@ -215,7 +235,9 @@ async fn random_range_queries_through_the_cache_are_those_of_the_whole() {
         for _ in 0..120 {
             if below(&rng, 15) == 0 {
                 changes += 1;
-                if let Some(s) = late.pop().filter(|_| below(&rng, 2) == 0) {
+                if below(&rng, 3) == 0 {
+                    delete_or_withdraw(&world, &rng).await;
+                } else if let Some(s) = late.pop().filter(|_| below(&rng, 2) == 0) {
                     world.ingester().put(&tenant, |head| arrive(&mut head.series, s));
                 } else {
                     let mut flushed = Vec::new();

@@ -7,6 +7,7 @@
 )]
 
 mod cluster;
+mod delete_series;
 mod deletes;
 mod explain;
 mod export;

@@ -342,7 +342,7 @@ async fn large_answers_are_compressed_when_asked() {
     assert!(!small.headers.contains_key("content-encoding"));
 }
 
-fn read_request(request: &pb::ReadRequest) -> http::Request<axum::body::Body> {
+pub(crate) fn read_request(request: &pb::ReadRequest) -> http::Request<axum::body::Body> {
     let packed = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).unwrap();
     http::Request::post("/api/v1/read")
         .header("content-encoding", "snappy")
@@ -351,7 +351,7 @@ fn read_request(request: &pb::ReadRequest) -> http::Request<axum::body::Body> {
         .unwrap()
 }
 
-fn read_query() -> pb::Query {
+pub(crate) fn read_query() -> pb::Query {
     let matcher = pb::LabelMatcher {
         r#type: pb::label_matcher::Type::Eq.into(),
         name: "__name__".to_owned(),

@@ -11,6 +11,7 @@ mod bad_input;
 mod chaos;
 mod cluster;
 mod crash;
+mod deletes;
 mod documents;
 mod etcd;
 mod grafana;
