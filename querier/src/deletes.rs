@@ -3,6 +3,7 @@
 //!
 //! Labels may show for longer that there were streams.
 
+pub(crate) mod count;
 pub(crate) mod requests;
 pub(crate) mod series;
 

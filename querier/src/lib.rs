@@ -10,6 +10,7 @@
 //!      ◀─streaming JSON, gzip───────────────── result ◀── merge: replicas, heads, blocks ◀──────┘
 //! ```
 
+mod audit;
 mod blocks;
 mod config;
 mod deletes;
@@ -28,6 +29,7 @@ mod querier;
 mod scope;
 mod source;
 
+pub use crate::audit::Peer;
 pub use crate::config::{Config, ConfigError};
 pub use crate::error::Error;
 pub use crate::heads::IngesterDirectory;

@@ -46,8 +46,8 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
             () = shutdown.wait() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: let some close.
                 warn!(%error, "accept failed");
@@ -56,7 +56,8 @@ pub(crate) async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
-        let service = router.clone().map_request(move |request: http::Request<_>| {
+        let service = router.clone().map_request(move |mut request: http::Request<_>| {
+            request.extensions_mut().insert(skald_querier::Peer(peer));
             request.map(|body| Body::new(TimedBody::new(body, body_timeout)))
         });
         let builder = Arc::clone(&builder);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use skald_blocks::{BlockId, FooterCache, LogReader, MetricReader};
-use skald_catalog::{BlockMeta, Change, CommitError, DeleteRequest, Signal};
+use skald_catalog::{BlockMeta, Change, CommitError, DeleteRequest, Signal, deleted_times};
 use skald_model::TenantId;
 use skald_runtime::crash_point;
 use tracing::info;
@@ -158,19 +158,35 @@ impl Inner {
         if finished.is_empty() && forget_deletes.is_empty() {
             return Ok(());
         }
-        let n_finished = finished.len();
         crash_point!("rewrite.finish");
-        let change = Change { deletes: finished, forget_deletes, ..Change::default() };
+        let change = Change { deletes: finished.clone(), forget_deletes, ..Change::default() };
         match self.parts.catalog.commit(tenant, change).await {
             Ok(_) => {
                 crash_point!("rewrite.finished");
-                info!(%tenant, requests = n_finished, "delete requests were carried out");
+                finished.iter().for_each(|request| audit(tenant, request));
                 Ok(())
             }
             Err(CommitError::Conflict { .. }) => Ok(()),
             Err(err) => Err(CompactError::Commit(err)),
         }
     }
+}
+
+/// Says that a request was carried out; that it was made, queriers say.
+fn audit(tenant: &TenantId, request: &DeleteRequest) {
+    let of_samples = request.signal() == Signal::Metrics;
+    let times = deleted_times(request);
+    info!(
+        target: "audit",
+        event = "delete_processed",
+        %tenant,
+        id = request.id,
+        deletes = if of_samples { "samples" } else { "lines" },
+        query = request.query,
+        start = times.start,
+        end = times.end.saturating_sub(1),
+        "audit"
+    );
 }
 
 fn footers() -> Arc<FooterCache> {

@@ -5,6 +5,7 @@ use skald_catalog::{Change, CommitError, DeleteRequest, Signal, View};
 use skald_limits::DeletionMode;
 use skald_model::Chain;
 
+use crate::audit::{self, Event};
 use crate::http::reply::Answer;
 use crate::http::route::Call;
 use crate::json::Json;
@@ -42,9 +43,10 @@ pub(crate) fn check_length(query: &str) -> Result<(), Error> {
 /// Commits `requests`, all or none; they have no ids yet.
 pub(crate) async fn add(
     querier: &Querier,
-    scope: &Scope,
+    call: &Call,
     mut requests: Vec<DeleteRequest>,
 ) -> Result<(), Error> {
+    let scope = &call.scope;
     let view = querier.fanout().blocks.fresh_view(&scope.tenant).await?;
     let open = view.deletes.values().filter(|d| d.finished_ms == 0).count();
     if open.saturating_add(requests.len()) > MAX_OPEN {
@@ -54,8 +56,12 @@ pub(crate) async fn add(
         )));
     }
     name(&mut requests, &view);
-    let change = Change { deletes: requests, ..Change::default() };
-    commit(querier, scope, change).await
+    let change = Change { deletes: requests.clone(), ..Change::default() };
+    commit(querier, scope, change).await?;
+    for request in &requests {
+        audit::log(Event::Requested, &scope.tenant, &call.who, request);
+    }
+    Ok(())
 }
 
 /// Gives each request an id. Another one of the same id would be replaced, and show again what it hides.
@@ -145,6 +151,7 @@ pub(crate) async fn cancel(
         )));
     }
     commit(querier, &call.scope, Change { forget_deletes: vec![id], ..Change::default() }).await?;
+    audit::log(Event::Withdrawn, &call.scope.tenant, &call.who, request);
     Ok(Answer::Empty(StatusCode::NO_CONTENT))
 }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method};
 use skald_model::TenantId;
 use tokio::time::Instant;
 
+use crate::audit::Who;
 use crate::frontend::queue::{Bounds, Permit};
 use crate::frontend::record::{self, Running};
 use crate::http::params::{Params, path_decode};
@@ -40,6 +41,7 @@ pub(crate) struct Call {
     pub(crate) params: Params,
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
+    pub(crate) who: Who,
     /// The path below the mount point.
     pub(crate) path: String,
     /// What was not read as a form.
@@ -167,9 +169,11 @@ impl Route {
             };
             let queued = waiting.elapsed();
             scope.record.queued(queued);
+            let who = Who::of(&parts.headers, &parts.extensions);
             let (headers, path) = (parts.headers, parts.uri.path().to_owned());
             let method = parts.method;
-            let call = Call { scope: scope.clone(), params, method, headers, path, body, queued };
+            let call =
+                Call { scope: scope.clone(), params, method, headers, who, path, body, queued };
             let answer = Box::pin(handler(querier.clone(), call)).await;
             drop(permit);
             answer
@@ -184,7 +188,8 @@ impl Route {
         }
     }
 
-    async fn enter(
+    /// Waits for the tenant's turn to read.
+    pub(crate) async fn enter(
         self,
         querier: &Querier,
         scope: &Scope,

@@ -6,7 +6,7 @@ use skald_catalog::{DeleteRequest, Signal};
 use skald_logql::Selection;
 
 use super::nanos;
-use crate::deletes::requests;
+use crate::deletes::{count, requests};
 use crate::http::params::Params;
 use crate::http::reply::Answer;
 use crate::http::route::Call;
@@ -35,7 +35,17 @@ pub(super) async fn requests(querier: Querier, call: Call) -> Result<Answer, Err
 
 async fn add(querier: Querier, call: Call) -> Result<Answer, Error> {
     let request = read(&call.params, querier.now_ms())?;
-    requests::add(&querier, &call.scope, vec![request]).await?;
+    if count::is_dry_run(&call) {
+        let touched = count::lines(&querier, &call, &request).await?;
+        return Ok(Answer::json(256, move |json| {
+            json.raw(r#"{"status":"success","data":{"query":"#).html_string(&request.query);
+            json.raw(r#","streams":"#).uint(touched.series);
+            json.raw(r#","lines":"#).uint(touched.rows);
+            json.raw(r#","bytes":"#).uint(touched.bytes);
+            json.raw(r#","blocks":"#).uint(touched.blocks).raw("}}");
+        }));
+    }
+    requests::add(&querier, &call, vec![request]).await?;
     Ok(Answer::Empty(StatusCode::NO_CONTENT))
 }
 

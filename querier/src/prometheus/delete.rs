@@ -6,8 +6,8 @@ use http::StatusCode;
 use skald_catalog::{DeleteRequest, Signal, bound_ns};
 use skald_promql::syntax;
 
-use super::optional_time;
-use crate::deletes::requests;
+use super::{Notes, optional_time, success};
+use crate::deletes::{count, requests};
 use crate::http::reply::Answer;
 use crate::http::route::Call;
 use crate::json::Json;
@@ -17,8 +17,26 @@ use crate::{Error, Querier};
 pub(super) async fn add(querier: Querier, call: Call) -> Result<Answer, Error> {
     requests::check_allowed(&call.scope)?;
     let wanted = read(&call, querier.now_ms())?;
+    if count::is_dry_run(&call) {
+        let mut all = Vec::with_capacity(wanted.len());
+        for request in wanted {
+            let touched = count::samples(&querier, &call, &request).await?;
+            all.push((request.query, touched));
+        }
+        return Ok(success(256 * all.len(), Notes::default(), move |json| {
+            json.raw("[");
+            let mut first = true;
+            for (selector, touched) in &all {
+                json.sep(&mut first).raw(r#"{"selector":"#).string(selector);
+                json.raw(r#","series":"#).uint(touched.series);
+                json.raw(r#","samples":"#).uint(touched.rows);
+                json.raw(r#","blocks":"#).uint(touched.blocks).raw("}");
+            }
+            json.raw("]");
+        }));
+    }
     if !wanted.is_empty() {
-        requests::add(&querier, &call.scope, wanted).await?;
+        requests::add(&querier, &call, wanted).await?;
     }
     Ok(Answer::Empty(StatusCode::NO_CONTENT))
 }

@@ -129,6 +129,96 @@ fn n_in_chunks(reply: &Reply) -> usize {
 }
 
 #[tokio::test]
+async fn a_dry_run_says_what_would_go_and_changes_nothing() {
+    let world = world(Limits::default()).await;
+    let t = TenantId::single();
+    // Copies count once; a block that has nothing of it is not touched.
+    world.commit_series(&t, &[series(&A, &[(20, 2.0), (40, 4.0)])]).await;
+    world.commit_series(&t, &[series(&B, &[(25, 2.0)])]).await;
+    let dry = async |params: &str| {
+        let reply = send(&world, Method::POST, &format!("{params}&dry_run=true")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.data()
+    };
+    let counts = |series: u64, samples: u64, blocks: u64| json!([{"selector": r#"up{job="a"}"#, "series": series, "samples": samples, "blocks": blocks}]);
+    assert_eq!(dry(&delete_a(20, 45)).await, counts(1, 3, 2));
+    assert_eq!(dry(&delete_a(31, 39)).await, counts(0, 0, 0));
+    assert_eq!(dry(&delete_a(50, 60)).await, counts(1, 1, 0));
+    let all = dry("delete_series?match[]=up&match[]=none").await;
+    assert_eq!(all[0], json!({"selector": "up", "series": 2, "samples": 11, "blocks": 3}));
+    assert_eq!(all[1], json!({"selector": "none", "series": 0, "samples": 0, "blocks": 0}));
+    assert_eq!(send(&world, Method::GET, "delete_series").await.json(), json!([]));
+    assert_eq!(values(&world).await.len(), 5);
+    // What is hidden already is not counted again.
+    send(&world, Method::POST, &delete_a(20, 30)).await;
+    assert_eq!(dry(&delete_a(20, 45)).await[0]["samples"], 1);
+}
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn requests_and_withdrawals_are_in_the_audit_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_env_filter("audit=info")
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = world(Limits::default()).await;
+    let of = |method: Method, uri: &str| {
+        let request = Request::builder().method(method).uri(uri);
+        let request = request.header("x-grafana-user", "eve");
+        let mut request = request.body(axum::body::Body::empty()).unwrap();
+        let peer = skald_querier::Peer(([10, 0, 0, 7], 1234).into());
+        request.extensions_mut().insert(peer);
+        request
+    };
+    let t = TenantId::single();
+    let uri = format!("{ADMIN}/{}", delete_a(20, 45));
+    world.send(of(Method::POST, &format!("{uri}&dry_run=true")), Some(&t)).await;
+    assert_eq!(world.send(of(Method::POST, &uri), Some(&t)).await.status, 204);
+    let id = send(&world, Method::GET, "delete_series").await.json()[0]["request_id"].clone();
+    let id = id.as_str().unwrap();
+    let uri = format!("{ADMIN}/cancel_delete_request?request_id={id}");
+    assert_eq!(world.send(of(Method::PUT, &uri), Some(&t)).await.status, 204);
+    let line =
+        format!("/loki/api/v1/delete?query=%7Ba%3D%22b%22%7D&start={}&end={}", at(5), at(45));
+    assert_eq!(world.send(of(Method::PUT, &line), Some(&t)).await.status, 204);
+    let text = String::from_utf8(log.0.lock().clone()).unwrap();
+    let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let fields: Vec<&Value> = lines.iter().map(|l| &l["fields"]).collect();
+    let samples = |event: &str| {
+        json!({
+            "message": "audit", "event": event, "tenant": t.as_str(), "user": "eve",
+            "peer": "10.0.0.7:1234", "id": id, "deletes": "samples", "query": r#"up{job="a"}"#,
+            "start": BASE_MS + 20_000, "end": BASE_MS + 45_000,
+        })
+    };
+    assert_eq!(*fields[0], samples("delete_requested"));
+    assert_eq!(*fields[1], samples("delete_withdrawn"));
+    assert_eq!(
+        (&fields[2]["deletes"], &fields[2]["query"]),
+        (&json!("lines"), &json!(r#"{a="b"}"#))
+    );
+    assert_eq!((lines.len(), &lines[0]["target"]), (3, &json!("audit")));
+}
+
+#[tokio::test]
 async fn series_of_which_nothing_is_left_in_the_range_are_not_listed() {
     let world = world(Limits::default()).await;
     let jobs = async |from: i64, to: i64| {

@@ -93,6 +93,18 @@ async fn what_a_request_names_is_hidden_everywhere_at_once() {
 }
 
 #[tokio::test]
+async fn a_dry_run_says_what_would_go_and_changes_nothing() {
+    let world = world(Limits::default()).await;
+    let reply = send(&world, Method::PUT, &format!("{}&dry_run=true", request())).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let query = r#"{app="web"} |= "user=1""#;
+    let want = json!({"query": query, "streams": 1, "lines": 3, "bytes": 24, "blocks": 1});
+    assert_eq!(reply.data(), want);
+    assert_eq!(send(&world, Method::GET, "").await.json(), json!([]));
+    assert_eq!(lines(&world, &[]).await.len(), 6);
+}
+
+#[tokio::test]
 async fn requests_are_listed_and_can_be_withdrawn_in_time() {
     let limits = Limits {
         delete_request_cancel_period: skald_runtime::HumanDuration::from_secs(60),
