@@ -23,4 +23,6 @@ mod testing;
 pub use crate::config::{Config, ConfigError, DeletionDelay};
 pub use crate::meta::{BadMeta, from_catalog as block_meta};
 pub use crate::plan::{Effort, Merge, Plan, Rules, plan};
-pub use crate::service::{CompactError, Compactor, Parts, Report, Share};
+pub use crate::service::{
+    Amount, CompactError, Compactor, OfSignal, Parts, Report, Retention, Share,
+};

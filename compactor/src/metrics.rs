@@ -17,6 +17,20 @@ pub(crate) struct BySignal {
     pub(crate) signal: &'static str,
 }
 
+/// Why blocks expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// They are older than the retention.
+    Period,
+    /// The tenant has more bytes than it may.
+    Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByReason {
+    pub(crate) reason: &'static str,
+}
+
 /// All metrics of this crate, under the registry's prefix.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -27,7 +41,8 @@ pub(crate) struct Metrics {
     pub(crate) blocks_written: Family<BySignal, Counter>,
     pub(crate) read_bytes: Counter,
     pub(crate) written_bytes: Counter,
-    pub(crate) blocks_expired: Counter,
+    pub(crate) blocks_expired: Family<ByReason, Counter>,
+    pub(crate) expired_bytes: Family<ByReason, Counter>,
     pub(crate) blocks_deleted: Counter,
     pub(crate) orphans_deleted: Counter,
     pub(crate) quarantined: Counter,
@@ -43,7 +58,8 @@ impl Metrics {
             blocks_written: Family::default(),
             read_bytes: Counter::default(),
             written_bytes: Counter::default(),
-            blocks_expired: Counter::default(),
+            blocks_expired: Family::default(),
+            expired_bytes: Family::default(),
             blocks_deleted: Counter::default(),
             orphans_deleted: Counter::default(),
             quarantined: Counter::default(),
@@ -58,8 +74,13 @@ impl Metrics {
         registry.register_with_unit("read", help, Unit::Bytes, new.read_bytes.clone());
         let help = "Bytes of blocks made by merges";
         registry.register_with_unit("written", help, Unit::Bytes, new.written_bytes.clone());
-        let help = "Blocks removed because they were past the retention";
+        let help = "Blocks removed because they were past the retention, by period or bytes";
         registry.register("blocks_expired", help, new.blocks_expired.clone());
+        let help =
+            "Bytes of blocks removed because they were past the retention, by period or bytes";
+        registry.register_with_unit("expired", help, Unit::Bytes, new.expired_bytes.clone());
+        // From the beginning, so that a rate has something to begin with.
+        [Expiry::Period, Expiry::Bytes].iter().for_each(|why| new.expired(*why, 0, 0));
         let help = "Objects of removed blocks deleted";
         registry.register("blocks_deleted", help, new.blocks_deleted.clone());
         let help = "Objects deleted that no commit named";
@@ -67,6 +88,15 @@ impl Metrics {
         let help = "Blocks that could not be read and are left alone";
         registry.register("quarantined_blocks", help, new.quarantined.clone());
         new
+    }
+
+    pub(crate) fn expired(&self, why: Expiry, blocks: u64, bytes: u64) {
+        let reason = match why {
+            Expiry::Period => "period",
+            Expiry::Bytes => "bytes",
+        };
+        self.blocks_expired.get_or_create(&ByReason { reason }).inc_by(blocks);
+        self.expired_bytes.get_or_create(&ByReason { reason }).inc_by(bytes);
     }
 
     pub(crate) fn run(&self, outcome: &'static str) {

@@ -43,6 +43,10 @@ pub struct Rules {
     pub metrics_cutoff_ms: Option<i64>,
     /// Lines before this, in nanoseconds, are past their retention.
     pub logs_cutoff_ns: Option<i64>,
+    /// Bytes of metric blocks above which the oldest go; 0 = unlimited.
+    pub metrics_max_bytes: u64,
+    /// Bytes of log blocks above which the oldest go; 0 = unlimited.
+    pub logs_max_bytes: u64,
     /// What goes of lines in particular.
     pub(crate) logs: Arc<LogRules>,
     /// What goes of samples on request.
@@ -81,13 +85,45 @@ impl Rules {
         }
     }
 
-    fn is_expired(&self, block: &BlockMeta) -> bool {
+    /// Bytes of blocks above which the oldest go; 0 = unlimited.
+    pub fn max_bytes(&self, signal: Signal) -> u64 {
+        match signal {
+            Signal::Metrics => self.metrics_max_bytes,
+            Signal::Logs => self.logs_max_bytes,
+            Signal::Unspecified => 0,
+        }
+    }
+
+    pub(crate) fn is_expired(&self, block: &BlockMeta) -> bool {
         self.cutoff(block.signal()).is_some_and(|cutoff| block.max_time < cutoff)
     }
 
     fn is_done(&self, block: &BlockMeta) -> bool {
         block.level >= FULL_LEVEL || block.size_bytes >= self.max_block_size / 2
     }
+}
+
+/// The oldest blocks of a signal without which the others take at most `max_bytes`, the oldest first; none if that is 0.
+///
+/// A block is as old as its last row. The newest is never among them, so that what is left may be larger.
+pub fn over_size(blocks: &[Arc<BlockMeta>], signal: Signal, max_bytes: u64) -> Vec<Arc<BlockMeta>> {
+    if max_bytes == 0 {
+        return Vec::new();
+    }
+    let mut oldest: Vec<_> = blocks.iter().filter(|b| b.signal() == signal).collect();
+    oldest.sort_by_key(|b| (b.max_time, b.min_time, &b.id));
+    oldest.pop();
+    let of_signal = blocks.iter().filter(|b| b.signal() == signal);
+    let mut bytes = of_signal.fold(0u64, |sum, b| sum.saturating_add(b.size_bytes));
+    let mut over = Vec::new();
+    for block in oldest {
+        if bytes <= max_bytes {
+            break;
+        }
+        bytes = bytes.saturating_sub(block.size_bytes);
+        over.push(Arc::clone(block));
+    }
+    over
 }
 
 /// Plans the next step. `skip` names blocks that cannot be read: they are dropped in time but never merged.

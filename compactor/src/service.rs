@@ -1,6 +1,7 @@
 //! The compactor as a component: rounds over all tenants, on time and on demand.
 
 mod http;
+mod retention;
 mod rewrite;
 mod tenant;
 
@@ -20,6 +21,7 @@ use skald_model::{Chain, ErrorKind, TenantId};
 use skald_runtime::{CpuPool, Rng, SharedClock, Shutdown};
 use tracing::{info, warn};
 
+pub use self::retention::{Amount, OfSignal, Retention};
 use crate::config::{Config, ConfigError};
 use crate::merge::MergeError;
 use crate::metrics::Metrics;

@@ -15,9 +15,51 @@ fn rules() -> Rules {
         max_blocks: 8,
         metrics_cutoff_ms: None,
         logs_cutoff_ns: None,
+        metrics_max_bytes: 0,
+        logs_max_bytes: 0,
         logs: Arc::default(),
         samples: Arc::default(),
         retention_key: String::new(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn only_as_many_of_the_oldest_go_as_are_too_much(
+        blocks in prop::collection::vec((0i64..9, 0i64..9, 0u64..50, any::<bool>()), 0..20),
+        max_bytes in 0u64..300,
+    ) {
+        let of = |(i, (min, len, size, logs)): (usize, (i64, i64, u64, bool))| {
+            let signal = if logs { Signal::Logs } else { Signal::Metrics };
+            Arc::new(BlockMeta {
+                signal: signal.into(),
+                max_time: (min + len) * HOUR,
+                ..block(&format!("{i:02}"), min..min + 1, size)
+            })
+        };
+        let all: Vec<_> = blocks.into_iter().enumerate().map(of).collect();
+        for signal in [Signal::Metrics, Signal::Logs] {
+            let over = over_size(&all, signal, max_bytes);
+            let (gone, left): (Vec<_>, Vec<_>) =
+                all.iter().filter(|b| b.signal() == signal).partition(|b| over.contains(b));
+            let bytes = |blocks: &[&Arc<BlockMeta>]| blocks.iter().map(|b| b.size_bytes).sum::<u64>();
+            prop_assert_eq!(gone.len(), over.len());
+            if max_bytes == 0 {
+                prop_assert!(gone.is_empty());
+                continue;
+            }
+            // Enough went, or the newest is all that is left.
+            prop_assert!(bytes(&left) <= max_bytes || left.len() == 1);
+            let newest_gone = gone.iter().map(|b| b.max_time).max();
+            let oldest_left = left.iter().map(|b| b.max_time).min();
+            prop_assert!(newest_gone.is_none_or(|gone| oldest_left.is_some_and(|left| gone <= left)));
+            // The last that went was one too many.
+            if let Some(last) = over.last() {
+                prop_assert!(bytes(&left) + last.size_bytes > max_bytes);
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use object_store::ObjectStoreExt;
 use skald_blocks::BlockMeta;
-use skald_catalog::{Change, CommitError, View};
+use skald_catalog::{Change, CommitError, Signal, View};
 use skald_model::{Chain, TenantId};
 use skald_runtime::crash_point;
 use tokio::time::Instant;
@@ -13,8 +13,8 @@ use tracing::{debug, info};
 use super::{CompactError, Inner, Report};
 use crate::merge::{Job, MergeError};
 use crate::meta;
-use crate::metrics::BySignal;
-use crate::plan::{Effort, Merge, Plan, Rules, plan};
+use crate::metrics::{BySignal, Expiry};
+use crate::plan::{Effort, Merge, Plan, Rules, over_size, plan};
 use crate::rules::{LogRules, SampleRules};
 
 /// Conflicts with others after which a tenant is left to the next round.
@@ -29,22 +29,31 @@ impl Inner {
         let mut report = Report { tenants: 1, ..Report::default() };
         while report.conflicts < MAX_CONFLICTS {
             // The view is let go at once: holding it would keep its blocks from being deleted.
-            let (next, rules) = {
+            let (next, drops, rules) = {
                 let view = self.parts.catalog.refresh(tenant).await?;
                 let rules = self.rules(tenant, effort, &view);
-                (plan(&view.blocks, &self.quarantine.of(tenant), &rules), rules)
+                let next = plan(&view.blocks, &self.quarantine.of(tenant), &rules);
+                let drops: Vec<_> = next.drops.iter().filter_map(|id| view.block(id)).collect();
+                (next.clone(), drops.into_iter().cloned().collect(), rules)
             };
             if next == Plan::default() {
                 break;
             }
-            self.drop_expired(tenant, next.drops, &mut report).await?;
+            self.drop_expired(tenant, Expiry::Period, drops, &mut report).await?;
             for merge in next.merges {
                 self.merge(tenant, merge, &rules, &mut report).await?;
             }
         }
-        let view = self.parts.catalog.refresh(tenant).await?;
-        let rules = self.rules(tenant, effort, &view);
-        drop(view);
+        // Behind the merges: copies that replicas flushed count once.
+        let (over, rules) = {
+            let view = self.parts.catalog.refresh(tenant).await?;
+            let rules = self.rules(tenant, effort, &view);
+            let of = |signal| over_size(&view.blocks, signal, rules.max_bytes(signal));
+            ([of(Signal::Metrics), of(Signal::Logs)], rules)
+        };
+        for drops in over {
+            self.drop_expired(tenant, Expiry::Bytes, drops, &mut report).await?;
+        }
         self.rewrites(tenant, &rules, &mut report).await?;
         let collected = self.parts.catalog.gc(tenant, &self.gc_options()).await?;
         report.blocks_deleted = count(collected.deleted_blocks.len());
@@ -70,6 +79,8 @@ impl Inner {
             metrics_cutoff_ms: (!metrics.is_zero())
                 .then(|| now_ms.saturating_sub(metrics.as_millis())),
             logs_cutoff_ns: logs.oldest_cutoff(),
+            metrics_max_bytes: limits.compactor_blocks_retention_bytes.0,
+            logs_max_bytes: limits.retention_bytes.0,
             logs: Arc::new(logs),
             samples: Arc::new(samples),
             retention_key: format!("{:?} {}", limits.retention_stream, limits.retention_period),
@@ -79,7 +90,8 @@ impl Inner {
     async fn drop_expired(
         &self,
         tenant: &TenantId,
-        drops: Vec<String>,
+        why: Expiry,
+        drops: Vec<Arc<skald_catalog::BlockMeta>>,
         report: &mut Report,
     ) -> Result<(), CompactError> {
         if drops.is_empty() {
@@ -87,13 +99,15 @@ impl Inner {
         }
         let n_drops = count(drops.len());
         crash_point!("retention.drop");
-        let change = Change { removes: drops, ..Change::default() };
+        let bytes: u64 = drops.iter().map(|block| block.size_bytes).sum();
+        let removes = drops.iter().map(|block| block.id.clone()).collect();
+        let change = Change { removes, ..Change::default() };
         match self.parts.catalog.commit(tenant, change).await {
             Ok(_) => {
                 crash_point!("retention.dropped");
-                info!(%tenant, blocks = n_drops, "removed blocks past the retention");
+                info!(%tenant, blocks = n_drops, bytes, reason = ?why, "removed blocks past the retention");
                 report.blocks_expired += n_drops;
-                self.metrics.blocks_expired.inc_by(n_drops);
+                self.metrics.expired(why, n_drops, bytes);
                 Ok(())
             }
             Err(CommitError::Conflict { .. }) => {

@@ -233,6 +233,129 @@ async fn retention_drops_blocks_and_rows_by_the_limit_of_each_signal() {
     assert_eq!(lines.len(), 40);
 }
 
+#[tokio::test]
+async fn the_oldest_blocks_go_while_a_tenant_has_more_bytes_than_it_may() {
+    // No merges: each hour is a day of its own.
+    let days = |store: Arc<dyn ObjectStore>| async move {
+        let mut all = Vec::new();
+        for day in 0..4 {
+            all.extend(hours(&store, day * 24..day * 24 + 1).await);
+        }
+        all
+    };
+    let store = memory();
+    let blocks = days(Arc::clone(&store)).await;
+    let sizes = |signal| {
+        let of: Vec<u64> =
+            blocks.iter().filter(|b| b.signal == signal).map(|b| b.size_bytes).collect();
+        of
+    };
+    let (metrics, logs) = (sizes(skald_model::Signal::Metrics), sizes(skald_model::Signal::Logs));
+    let limits = Limits {
+        // Two fit exactly; and not even one.
+        compactor_blocks_retention_bytes: skald_runtime::ByteSize(metrics[2] + metrics[3]),
+        retention_bytes: skald_runtime::ByteSize(1),
+        ..Limits::default()
+    };
+    let process = Process::new(store, Config::default(), limits, 1);
+    process.commit(&blocks).await;
+    let report = process.compactor.compact_all().await.unwrap();
+    assert_eq!((report.blocks_expired, report.blocks_deleted, report.merges), (5, 5, 0));
+    let (samples, lines) = process.contents().await;
+    let oldest = samples.keys().map(|(_, ts)| *ts).min();
+    assert_eq!((samples.len(), oldest), (40, Some(START_MS + 48 * 3_600_000)));
+    assert_eq!(
+        (lines.len(), lines[0].1.timestamp_ns),
+        (10, (START_MS + 72 * 3_600_000) * 1_000_000)
+    );
+    assert!(process.metric(r#"blocks_expired_total{reason="bytes"} 5"#));
+    let bytes = metrics[0] + metrics[1] + logs[..3].iter().sum::<u64>();
+    assert!(process.metric(&format!(r#"expired_bytes_total{{reason="bytes"}} {bytes}"#)));
+    assert!(process.metric(r#"blocks_expired_total{reason="period"} 0"#));
+    let again = process.compactor.compact_all().await.unwrap();
+    assert_eq!(again, Report { tenants: 1, ..Report::default() });
+}
+
+#[tokio::test]
+async fn what_retention_would_remove_is_told_and_stays() {
+    let hour = HumanDuration::from_secs(3600);
+    let store = memory();
+    let blocks = hours(&store, 0..6).await;
+    let sizes: Vec<u64> = blocks.iter().step_by(2).map(|b| b.size_bytes).collect();
+    let limits = Limits {
+        compactor_blocks_retention_period: HumanDuration::from_secs(4 * 3600),
+        compactor_blocks_retention_bytes: skald_runtime::ByteSize(sizes[4] + sizes[5]),
+        retention_stream: vec![skald_limits::StreamRetention {
+            selector: r#"{app="a1"}"#.to_owned(),
+            priority: 0,
+            period: hour,
+        }],
+        ..Limits::default()
+    };
+    let process = Process::new(store, Config::default(), limits, 1);
+    process.commit(&blocks).await;
+    let deletes = vec![delete_samples("a", "m1", 0, 5)];
+    process.catalog.commit(&tenant(), Change { deletes, ..Change::default() }).await.unwrap();
+    // One block is past, and half of the next.
+    process.clock.advance_ms(5 * 3_600_000 + 5);
+    let ask = async |uri: &str| {
+        let request = Request::get(uri).body(Body::empty()).unwrap();
+        let answer = process.compactor.router().oneshot(request).await.unwrap();
+        let status = answer.status();
+        (status, answer.into_body().collect().await.unwrap().to_bytes())
+    };
+    let (status, body) = ask("/compactor/retention?tenant=t").await;
+    assert_eq!(status, StatusCode::OK);
+    let got: Retention = serde_json::from_slice(&body).unwrap();
+    let amount = |sizes: &[u64]| Amount {
+        blocks: sizes.len() as u64,
+        bytes: sizes.iter().sum(),
+        rows: 20 * sizes.len() as u64,
+    };
+    let metrics = OfSignal {
+        period: "4h".to_owned(),
+        cutoff: Some(START_MS + 3_600_000 + 5),
+        max_bytes: sizes[4] + sizes[5],
+        stored: amount(&sizes),
+        past_period: amount(&sizes[..1]),
+        over_bytes: amount(&sizes[1..4]),
+        partly_past_period: 1,
+    };
+    assert_eq!(got.metrics, metrics);
+    assert_eq!((got.logs.period.as_str(), got.logs.cutoff, got.logs.stored.rows), ("0s", None, 60));
+    assert_eq!((got.streams.len(), got.blocks_past_a_stream_rule, got.due_deletes), (1, 4, 0));
+    assert_eq!(process.blocks().await.len(), 12);
+    assert_eq!(ask("/compactor/retention").await.0, StatusCode::BAD_REQUEST);
+    let (_, nobody) = ask("/compactor/retention?tenant=nobody").await;
+    let nobody: Retention = serde_json::from_slice(&nobody).unwrap();
+    assert_eq!(nobody.metrics.stored, Amount::default());
+}
+
+#[tokio::test]
+async fn copies_of_replicas_count_once_against_the_bytes() {
+    let store = memory();
+    let day = |n: i64| START_MS + n * 86_400_000;
+    let of = |n: i64| {
+        let samples: Vec<(i64, f64)> = (0..500).map(|i| (day(n) + i * 7, (i * i) as f64)).collect();
+        vec![floats(series(1), &samples)]
+    };
+    let old = metric_block(&store, 1, "a", of(0)).await;
+    let mut copies = Vec::new();
+    for (n, source) in (2..).zip(["a", "b", "c"]) {
+        copies.push(metric_block(&store, n, source, of(1)).await);
+    }
+    let limits = Limits {
+        compactor_blocks_retention_bytes: skald_runtime::ByteSize(3 * old.size_bytes),
+        ..Limits::default()
+    };
+    let process = Process::new(store, Config::default(), limits, 1);
+    process.commit(&[old]).await;
+    process.commit(&copies).await;
+    let report = process.compactor.compact_all().await.unwrap();
+    assert_eq!((report.merges, report.blocks_expired), (1, 0));
+    assert_eq!(process.contents().await.0.len(), 1000);
+}
+
 /// Ten lines each of three streams, in one block.
 async fn three_streams(store: &Arc<dyn ObjectStore>, n: u128) -> BlockMeta {
     let at = START_MS * 1_000_000;

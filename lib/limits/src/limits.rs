@@ -113,8 +113,13 @@ pub struct Limits {
     // --- storage ---
     /// How long metrics are kept. 0s = for ever. Default 0s.
     pub compactor_blocks_retention_period: HumanDuration,
+    /// Bytes of metric blocks that a tenant may have in the store: above that the oldest blocks go, whatever their age, but never
+    /// the newest. 0 = unlimited. Default 0.
+    pub compactor_blocks_retention_bytes: ByteSize,
     /// How long logs are kept. 0s = for ever. Default 0s.
     pub retention_period: HumanDuration,
+    /// The same as `compactor_blocks_retention_bytes` for log blocks. 0 = unlimited. Default 0.
+    pub retention_bytes: ByteSize,
     /// How long the lines of some streams are kept instead; the rule of the highest priority counts. Default none.
     pub retention_stream: Vec<StreamRetention>,
     /// Whether lines and samples may be deleted on request: `disabled`, `filter-only` (hidden from queries) or `filter-and-delete`. Default filter-and-delete.
@@ -314,7 +319,9 @@ impl Default for Limits {
             max_outstanding_requests_per_tenant: 100,
             max_concurrent_tail_requests: 10,
             compactor_blocks_retention_period: HumanDuration::default(),
+            compactor_blocks_retention_bytes: ByteSize(0),
             retention_period: HumanDuration::default(),
+            retention_bytes: ByteSize(0),
             retention_stream: Vec::new(),
             deletion_mode: DeletionMode::default(),
             delete_request_cancel_period: HumanDuration::from_secs(86_400),
