@@ -21,8 +21,10 @@ pub mod service;
 mod testing;
 
 pub use crate::config::{Config, ConfigError, DeletionDelay};
+pub use crate::merge::stored::{Stored, StoredError, StoredLines, StoredSamples};
 pub use crate::meta::{BadMeta, from_catalog as block_meta};
 pub use crate::plan::{Effort, Merge, Plan, Rules, plan};
+pub use crate::rules::BadRequest;
 pub use crate::service::{
     Amount, CompactError, Compactor, OfSignal, Parts, Report, Retention, Share,
 };

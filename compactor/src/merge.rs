@@ -10,6 +10,7 @@
 mod logs;
 mod metrics;
 mod samples;
+pub(crate) mod stored;
 
 use std::sync::Arc;
 

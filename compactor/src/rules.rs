@@ -42,6 +42,28 @@ pub(crate) struct Due<W> {
     range: TimeRange,
 }
 
+/// A request to delete that makes no sense: what it names is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("delete request {id:?} cannot be read: {why}")]
+pub struct BadRequest {
+    pub id: String,
+    pub why: String,
+}
+
+/// All requests of a signal that hide something, due or not.
+fn hiding<W, E: std::fmt::Display>(
+    view: &View,
+    signal: Signal,
+    read: impl Fn(&str) -> Result<W, E>,
+) -> Result<Vec<Due<W>>, BadRequest> {
+    let of = |request: &DeleteRequest| {
+        let bad = |e: E| BadRequest { id: request.id.clone(), why: e.to_string() };
+        let (what, range) = (read(&request.query).map_err(bad)?, deleted_times(request));
+        Ok(Due { request: request.clone(), what, range })
+    };
+    view.open_deletes(signal).map(of).collect()
+}
+
 /// The requests of a signal that are carried out at `now_ns`. `settle_ms` is how long after the cancel period that is:
 /// by then what was in heads is in blocks. What cannot be read waits.
 fn due<W>(
@@ -92,6 +114,12 @@ impl LogRules {
         let read = |query: &str| Selection::parse(query).ok();
         let deletes = due(limits, view, Signal::Logs, (now_ns, settle_ms), read);
         Self { cutoff_ns: before(limits.retention_period), streams, deletes }
+    }
+
+    /// What readers must not see.
+    pub(crate) fn hiding(view: &View) -> Result<Self, BadRequest> {
+        let deletes = hiding(view, Signal::Logs, Selection::parse)?;
+        Ok(Self { deletes, ..Self::default() })
     }
 
     /// Lines before this go whatever their stream.
@@ -168,6 +196,14 @@ impl SampleRules {
             selector.map(|selector| selector.matchers)
         };
         Self { deletes: due(limits, view, Signal::Metrics, (now_ns, settle_ms), read) }
+    }
+
+    /// What readers must not see.
+    pub(crate) fn hiding(view: &View) -> Result<Self, BadRequest> {
+        let read = |query: &str| {
+            skald_promql::syntax::parse_selector(query).map(|selector| selector.matchers)
+        };
+        Ok(Self { deletes: hiding(view, Signal::Metrics, read)? })
     }
 
     /// Requests that are being carried out.

@@ -33,6 +33,7 @@ pub use crate::audit::Peer;
 pub use crate::config::{Config, ConfigError};
 pub use crate::error::Error;
 pub use crate::heads::IngesterDirectory;
+pub use crate::http::time::loki_time;
 pub use crate::loki::loki_router;
 pub use crate::prometheus::prometheus_router;
 pub use crate::querier::{Dependencies, Querier};

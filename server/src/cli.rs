@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lexopt::prelude::*;
 
 use crate::drain_command::Drain;
+use crate::export::{Export, Format, What};
 use crate::inspect::Inspect;
 
 /// What was asked for.
@@ -15,6 +16,7 @@ pub(crate) enum Command {
     StorageServe(Options),
     StorageCheck(Options),
     Inspect(Inspect, Options),
+    Export(Export, Options),
     Drain(Drain),
     Print(String),
 }
@@ -44,6 +46,8 @@ usage: skald [server] [flags]
        skald catalog show [TENANT]                         list the blocks of a tenant, or of all
        skald catalog verify [TENANT]                       read all of them and say which are bad
        skald block show|verify TENANT ID                   a block's layout, or whether it can be read
+       skald export metrics|logs TENANT [--start T] [--end T] [--match SELECTOR | --query QUERY]
+                    [--format parquet|ndjson] --out DIR|-  samples or lines in files for other tools (docs/export.md)
        skald drain --url URL [--partition N] [--undo]      move a partition's data to the store before it leaves
        skald wal inspect                                   segments and records below --data-dir
        skald version
@@ -76,6 +80,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
     };
     let (mut check, mut print, mut expand) = (false, false, false);
     let mut drain = Drain { url: "http://127.0.0.1:3100".to_owned(), ..Drain::default() };
+    let mut asked = Asked::default();
     let mut config_file = None;
     while let Some(arg) = parser.next()? {
         match arg {
@@ -93,6 +98,12 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
             Long("url") => drain.url = parser.value()?.string()?,
             Long("partition") => drain.partition = Some(parser.value()?.parse()?),
             Long("undo") => drain.undo = true,
+            Long("start") => asked.start = Some(parser.value()?.string()?),
+            Long("end") => asked.end = Some(parser.value()?.string()?),
+            Long("match") => asked.selector = Some(parser.value()?.string()?),
+            Long("query") => asked.query = Some(parser.value()?.string()?),
+            Long("out") => asked.out = Some(parser.value()?.string()?),
+            Long("format") => asked.format = format(&parser.value()?.string()?)?,
             Long("set") => {
                 let pair = parser.value()?.string()?;
                 let (key, value) = pair
@@ -108,8 +119,18 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
     }
     options = Options { config_file, expand_env: expand, check, print, ..options };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    command(&words, options, drain, asked)
+}
+
+/// What the words behind the program's name ask for.
+fn command(
+    words: &[&str],
+    mut options: Options,
+    drain: Drain,
+    asked: Asked,
+) -> Result<Command, CliError> {
     let one = |words: &[&str]| words.first().map(|&word| word.to_owned());
-    match words.as_slice() {
+    match words {
         [] | ["server"] => Ok(Command::Server(options)),
         ["version"] => Ok(version()),
         ["drain"] => Ok(Command::Drain(drain)),
@@ -132,8 +153,49 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
             Inspect::BlockVerify((*tenant).to_owned(), (*id).to_owned()),
             options,
         )),
+        ["export", "metrics", tenant] => asked.export(What::Metrics, tenant, options),
+        ["export", "logs", tenant] => asked.export(What::Logs, tenant, options),
         ["wal", "inspect"] => Ok(Command::Inspect(Inspect::Wal, options)),
         other => Err(CliError(format!("unknown command {:?}", other.join(" ")))),
+    }
+}
+
+/// The flags of an export.
+#[derive(Debug, Default)]
+struct Asked {
+    start: Option<String>,
+    end: Option<String>,
+    /// Of metrics.
+    selector: Option<String>,
+    /// Of logs.
+    query: Option<String>,
+    format: Format,
+    out: Option<String>,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    fn export(self, what: What, tenant: &str, options: Options) -> Result<Command, CliError> {
+        let Self { start, end, selector, query, format, out } = self;
+        let (query, other, name) = match what {
+            What::Metrics => (selector, query, "--match, not --query"),
+            What::Logs => (query, selector, "--query, not --match"),
+        };
+        if other.is_some() {
+            return Err(CliError(format!("this export takes {name}")));
+        }
+        let out = out.ok_or_else(|| CliError("--out is missing: a directory, or -".to_owned()))?;
+        let tenant = tenant.to_owned();
+        Ok(Command::Export(Export { what, tenant, start, end, query, format, out }, options))
+    }
+}
+
+fn format(text: &str) -> Result<Format, CliError> {
+    match text {
+        "parquet" => Ok(Format::Parquet),
+        "ndjson" => Ok(Format::Ndjson),
+        other => Err(CliError(format!("--format is parquet or ndjson, not {other:?}"))),
     }
 }
 
@@ -181,6 +243,32 @@ mod tests {
         assert!(
             parsed(&["catalog", "show", "a", "b"]).is_err() && parsed(&["block", "show"]).is_err()
         );
+    }
+
+    #[test]
+    fn exports_say_what_of_whom_and_where_to() {
+        let args =
+            ["export", "logs", "t", "--query", "{a=\"b\"}", "--format", "ndjson", "--out", "-"];
+        let Ok(Command::Export(export, _)) = parsed(&args) else { panic!("no export") };
+        let want = Export {
+            what: What::Logs,
+            tenant: "t".to_owned(),
+            start: None,
+            end: None,
+            query: Some("{a=\"b\"}".to_owned()),
+            format: Format::Ndjson,
+            out: "-".to_owned(),
+        };
+        assert_eq!(export, want);
+        for bad in [
+            &["export", "metrics", "t"][..],
+            &["export", "metrics", "t", "--out", "-", "--query", "x"],
+            &["export", "logs", "t", "--out", "-", "--match", "x"],
+            &["export", "logs", "t", "--out", "-", "--format", "csv"],
+            &["export", "traces", "t", "--out", "-"],
+        ] {
+            assert!(parsed(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod cli;
 mod cluster;
 mod config;
 mod drain_command;
+mod export;
 mod inspect;
 mod listen;
 mod ops;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::StorageServe(options) => exit_code(storage_command::serve(&options)),
         Command::StorageCheck(options) => exit_code(storage_command::check(&options)),
         Command::Inspect(what, options) => exit_code(inspect::run(&what, &options)),
+        Command::Export(what, options) => exit_code(export::run(&what, &options)),
         Command::Drain(what) => exit_code(drain_command::run(&what)),
         Command::Print(text) => {
             print(&text);
@@ -53,6 +55,12 @@ fn exit_code<E: std::error::Error + 'static>(done: Result<(), E>) -> ExitCode {
 fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     eprintln!("skald: {}", skald_model::Chain(error));
     ExitCode::FAILURE
+}
+
+/// Writes a line to standard error, for whoever looks on.
+#[expect(clippy::print_stderr, reason = "standard output is for what was asked for")]
+fn note(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Writes to standard output; a closed pipe is not worth a panic.

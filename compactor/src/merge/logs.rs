@@ -80,6 +80,12 @@ impl LogMerger {
         self
     }
 
+    /// Takes out what is in the output.
+    pub(super) fn take_pieces(&mut self) -> Vec<LogPiece> {
+        self.out_bytes = 0;
+        std::mem::take(&mut self.out)
+    }
+
     /// The pieces at the front of all inputs, with the numbers of these.
     fn fronts(&self) -> impl Iterator<Item = (usize, &Piece)> {
         let fronts = self.inputs.iter().map(|input| input.pieces.front()).enumerate();
@@ -233,8 +239,7 @@ impl Merger for LogMerger {
     }
 
     fn take(&mut self) -> Option<Encode> {
-        let pieces = std::mem::take(&mut self.out);
-        self.out_bytes = 0;
+        let pieces = self.take_pieces();
         if pieces.is_empty() {
             return None;
         }

@@ -51,6 +51,12 @@ impl MetricMerger {
         Self { rules, ..self }
     }
 
+    /// Takes out the rows of the output.
+    pub(super) fn take_rows(&mut self) -> Vec<SeriesRow> {
+        self.out_bytes = 0;
+        std::mem::take(&mut self.out)
+    }
+
     /// Takes the row at `key` out of each input that has it.
     fn parts(&mut self, key: &Key) -> Vec<Part> {
         let mut parts = Vec::new();
@@ -109,8 +115,7 @@ impl Merger for MetricMerger {
     }
 
     fn take(&mut self) -> Option<Encode> {
-        let rows = std::mem::take(&mut self.out);
-        self.out_bytes = 0;
+        let rows = self.take_rows();
         if rows.is_empty() {
             return None;
         }

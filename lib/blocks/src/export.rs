@@ -9,6 +9,8 @@
 //! parsed               MAP<STRING, STRING>
 //! ```
 
+pub(crate) mod samples;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -110,16 +112,6 @@ impl ExportWriter {
 
 impl Batch {
     fn new() -> Self {
-        let map = || {
-            let names = MapFieldNames {
-                entry: "key_value".to_owned(),
-                key: "key".to_owned(),
-                value: "value".to_owned(),
-            };
-            let values = Field::new("value", DataType::Utf8, false);
-            MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
-                .with_values_field(values)
-        };
         Self {
             times: TimestampNanosecondBuilder::new().with_timezone("UTC"),
             lines: StringBuilder::new(),
@@ -164,14 +156,31 @@ impl Batch {
     }
 }
 
+/// An empty column of labels.
+fn map() -> MapBuilder<StringBuilder, StringBuilder> {
+    let names = MapFieldNames {
+        entry: "key_value".to_owned(),
+        key: "key".to_owned(),
+        value: "value".to_owned(),
+    };
+    MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
+        .with_values_field(text("value"))
+}
+
+fn text(name: &str) -> Field {
+    Field::new(name, DataType::Utf8, false)
+}
+
+fn map_type() -> DataType {
+    let pair = DataType::Struct(vec![text("key"), text("value")].into());
+    DataType::Map(Arc::new(Field::new("key_value", pair, false)), false)
+}
+
 fn schema() -> Schema {
-    let text = |name: &str| Field::new(name, DataType::Utf8, false);
     let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let mut fields = vec![Field::new(TIMESTAMP, time, false), text(LINE)];
     for name in MAPS {
-        let pair = DataType::Struct(vec![text("key"), text("value")].into());
-        let map = DataType::Map(Arc::new(Field::new("key_value", pair, false)), false);
-        fields.push(Field::new(name, map, false));
+        fields.push(Field::new(name, map_type(), false));
     }
     Schema::new(fields)
 }

@@ -29,6 +29,7 @@ mod stats;
 
 pub use crate::cache::{CacheSizes, FooterCache};
 pub use crate::error::Error;
+pub use crate::export::samples::{ExportHistogram, ExportSample, ExportValue, SampleExportWriter};
 pub use crate::export::{ExportLine, ExportWriter};
 pub use crate::inspect::{BlockCounts, BlockReport, ColumnReport, inspect_block, read_block};
 pub use crate::log::{

@@ -42,7 +42,7 @@ pub(crate) fn duration_ms(s: &str) -> Option<i64> {
 }
 
 /// A time of the Loki API in nanoseconds: float seconds, whole seconds, nanoseconds or RFC 3339.
-pub(crate) fn loki_time(s: &str) -> Option<i64> {
+pub fn loki_time(s: &str) -> Option<i64> {
     if s.contains('.')
         && let Ok(seconds) = s.parse::<f64>()
     {

@@ -14,6 +14,7 @@ mod crash;
 mod deletes;
 mod documents;
 mod etcd;
+mod export;
 mod grafana;
 mod ha;
 mod hostile_query;

@@ -1,0 +1,173 @@
+//! Rows as they stand in files.
+
+use serde_json::json;
+use skald_blocks::{
+    ExportHistogram, ExportLine, ExportSample, ExportValue, ExportWriter, SampleExportWriter,
+};
+use skald_model::{Histogram, Labels, LogEntry, Series, StreamEntries, is_stale};
+use skald_vector::FloatHistogram;
+
+use super::times::rfc3339;
+use super::{Export, ExportError, Format, What};
+
+const NS_PER_MS: i64 = 1_000_000;
+
+/// One file under way.
+pub(super) enum Encoder {
+    Ndjson(Vec<u8>),
+    Samples(Box<SampleExportWriter>),
+    Lines(Box<ExportWriter>),
+}
+
+// === impl Encoder ===
+
+impl Encoder {
+    pub(super) fn new(export: &Export) -> Result<Self, ExportError> {
+        Ok(match (export.format, export.what) {
+            (Format::Ndjson, _) => Self::Ndjson(Vec::new()),
+            (Format::Parquet, What::Metrics) => Self::Samples(Box::new(SampleExportWriter::new()?)),
+            (Format::Parquet, What::Logs) => Self::Lines(Box::new(ExportWriter::new()?)),
+        })
+    }
+
+    /// Adds the samples of a series by time, but no markers of staleness. Answers how many.
+    pub(super) fn series(&mut self, series: &Series) -> Result<u64, ExportError> {
+        let mut n = 0;
+        let mut histograms = series.histograms.iter().peekable();
+        for (t, value) in series.timestamps.iter().zip(&series.values) {
+            while let Some((at, h)) = histograms.next_if(|(at, _)| at < t) {
+                n += self.histogram(&series.labels, *at, h)?;
+            }
+            if !is_stale(*value) {
+                self.sample(&series.labels, *t, ExportValue::Float(*value))?;
+                n += 1;
+            }
+        }
+        for (at, h) in histograms {
+            n += self.histogram(&series.labels, *at, h)?;
+        }
+        Ok(n)
+    }
+
+    fn histogram(&mut self, labels: &Labels, at: i64, h: &Histogram) -> Result<u64, ExportError> {
+        if h.is_stale() {
+            return Ok(0);
+        }
+        let float = FloatHistogram::from(h);
+        let histogram = ExportHistogram {
+            schema: float.schema,
+            count: float.count,
+            sum: float.sum,
+            zero_threshold: float.zero_threshold,
+            zero_count: float.zero_count,
+            buckets: float.buckets().map(|b| (b.lower, b.upper, b.count)).collect(),
+        };
+        self.sample(labels, at, ExportValue::Histogram(&histogram))?;
+        Ok(1)
+    }
+
+    fn sample(
+        &mut self,
+        labels: &Labels,
+        timestamp_ms: i64,
+        value: ExportValue<'_>,
+    ) -> Result<(), ExportError> {
+        match self {
+            Self::Samples(writer) => {
+                writer.push(&ExportSample { timestamp_ms, value, labels })?;
+            }
+            Self::Ndjson(out) => {
+                let time = rfc3339(timestamp_ms.saturating_mul(NS_PER_MS), 3);
+                let row = match value {
+                    ExportValue::Float(v) => {
+                        json!({"timestamp": time, "value": number(v), "labels": object(labels)})
+                    }
+                    ExportValue::Histogram(h) => {
+                        let histogram = of_histogram(h);
+                        json!({"timestamp": time, "histogram": histogram, "labels": object(labels)})
+                    }
+                };
+                line(out, &row);
+            }
+            Self::Lines(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Adds the lines of a stream. Answers how many.
+    pub(super) fn stream(&mut self, stream: &StreamEntries) -> Result<u64, ExportError> {
+        for LogEntry { timestamp_ns, line: text, metadata } in &stream.entries {
+            match self {
+                Self::Lines(writer) => writer.push(&ExportLine {
+                    timestamp_ns: *timestamp_ns,
+                    line: text,
+                    labels: &stream.labels,
+                    structured_metadata: metadata,
+                    parsed: &Labels::empty(),
+                })?,
+                Self::Ndjson(out) => {
+                    let row = json!({
+                        "timestamp": rfc3339(*timestamp_ns, 9),
+                        "line": String::from_utf8_lossy(text),
+                        "labels": object(&stream.labels),
+                        "structured_metadata": object(metadata),
+                    });
+                    line(out, &row);
+                }
+                Self::Samples(_) => {}
+            }
+        }
+        Ok(stream.entries.len() as u64)
+    }
+
+    /// The bytes that are finished.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        match self {
+            Self::Ndjson(out) => std::mem::take(out),
+            Self::Samples(writer) => writer.take(),
+            Self::Lines(writer) => writer.take(),
+        }
+    }
+
+    /// The rest.
+    pub(super) fn finish(self) -> Result<Vec<u8>, ExportError> {
+        Ok(match self {
+            Self::Ndjson(out) => out,
+            Self::Samples(writer) => writer.finish()?,
+            Self::Lines(writer) => writer.finish()?,
+        })
+    }
+}
+
+fn line(out: &mut Vec<u8>, row: &serde_json::Value) {
+    out.extend_from_slice(row.to_string().as_bytes());
+    out.push(b'\n');
+}
+
+fn object(labels: &Labels) -> serde_json::Map<String, serde_json::Value> {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
+}
+
+/// As Prometheus's API writes numbers, which JSON cannot say all.
+fn number(v: f64) -> String {
+    if v.is_infinite() {
+        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    format!("{v}")
+}
+
+fn of_histogram(h: &ExportHistogram) -> serde_json::Value {
+    let buckets: Vec<[String; 3]> = h
+        .buckets
+        .iter()
+        .map(|(lower, upper, n)| [number(*lower), number(*upper), number(*n)])
+        .collect();
+    json!({
+        "schema": h.schema,
+        "count": number(h.count),
+        "sum": number(h.sum),
+        "zero_threshold": number(h.zero_threshold),
+        "zero_count": number(h.zero_count),
+        "buckets": buckets,
+    })
+}
