@@ -6,6 +6,7 @@ use skald_blocks::{
 };
 use skald_model::{Histogram, Labels, LogEntry, Series, StreamEntries, is_stale};
 use skald_vector::FloatHistogram;
+use skald_vector::function::format_float;
 
 use super::times::rfc3339;
 use super::{Export, ExportError, Format, What};
@@ -80,7 +81,7 @@ impl Encoder {
                 let time = rfc3339(timestamp_ms.saturating_mul(NS_PER_MS), 3);
                 let row = match value {
                     ExportValue::Float(v) => {
-                        json!({"timestamp": time, "value": number(v), "labels": object(labels)})
+                        json!({"timestamp": time, "value": format_float(v), "labels": object(labels)})
                     }
                     ExportValue::Histogram(h) => {
                         let histogram = of_histogram(h);
@@ -148,26 +149,18 @@ fn object(labels: &Labels) -> serde_json::Map<String, serde_json::Value> {
     labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
 
-/// As Prometheus's API writes numbers, which JSON cannot say all.
-fn number(v: f64) -> String {
-    if v.is_infinite() {
-        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    format!("{v}")
-}
-
 fn of_histogram(h: &ExportHistogram) -> serde_json::Value {
     let buckets: Vec<[String; 3]> = h
         .buckets
         .iter()
-        .map(|(lower, upper, n)| [number(*lower), number(*upper), number(*n)])
+        .map(|(lower, upper, n)| [format_float(*lower), format_float(*upper), format_float(*n)])
         .collect();
     json!({
         "schema": h.schema,
-        "count": number(h.count),
-        "sum": number(h.sum),
-        "zero_threshold": number(h.zero_threshold),
-        "zero_count": number(h.zero_count),
+        "count": format_float(h.count),
+        "sum": format_float(h.sum),
+        "zero_threshold": format_float(h.zero_threshold),
+        "zero_count": format_float(h.zero_count),
         "buckets": buckets,
     })
 }

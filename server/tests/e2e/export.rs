@@ -90,9 +90,19 @@ async fn what_was_pushed_is_exported_once_and_without_what_is_deleted() {
     let form = [("query", r#"{app="web"} |= "two""#), ("start", "0")];
     assert_eq!(server.client.post_form("/loki/api/v1/delete", &form).await.status, 204);
 
+    check_samples(&builder, t0);
+    check_lines(&builder, t0);
+    // Who has nothing gets nothing.
+    let (ok, text, _) = export(&builder, &["logs", "nobody", "--format", "ndjson", "--out", "-"]);
+    assert!(ok && text.is_empty());
+    let (ok, _, err) = export(&builder, &["metrics", "default", "--start", "soon", "--out", "-"]);
+    assert!(!ok && err.contains("--start is \"soon\""), "{err}");
+}
+
+fn check_samples(builder: &ServerBuilder, t0: i64) {
     let dir = builder.data_dir().join("out");
     let out = dir.to_str().unwrap();
-    let (ok, _, err) = export(&builder, &["metrics", "default", "--out", out]);
+    let (ok, _, err) = export(builder, &["metrics", "default", "--out", out]);
     assert!(ok && err.contains("exported 3 samples in"), "{err}");
     let samples = rows(&dir, |batch, i| {
         let time = batch.column_by_name("timestamp").unwrap();
@@ -115,20 +125,22 @@ async fn what_was_pushed_is_exported_once_and_without_what_is_deleted() {
     assert_eq!(samples, want);
     assert!(samples[0].3.is_some_and(|count| count > 0.0));
     // A file that is there stays as it is.
-    let (ok, _, err) = export(&builder, &["metrics", "default", "--out", out]);
+    let (ok, _, err) = export(builder, &["metrics", "default", "--out", out]);
     assert!(!ok && err.contains("write"), "{err}");
 
     let start = format!("{}.{:03}", (t0 + 1000) / 1000, (t0 + 1000) % 1000);
     let args = [
         "metrics", "default", "--match", "m", "--start", &start, "--format", "ndjson", "--out", "-",
     ];
-    let (ok, text, err) = export(&builder, &args);
+    let (ok, text, err) = export(builder, &args);
     assert!(ok, "{err}");
     let row: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!((&row["value"], &row["labels"]["job"]), (&Value::from("+Inf"), &Value::from("a")));
+}
 
+fn check_lines(builder: &ServerBuilder, t0: i64) {
     let dir = builder.data_dir().join("lines");
-    let (ok, _, err) = export(&builder, &["logs", "default", "--out", dir.to_str().unwrap()]);
+    let (ok, _, err) = export(builder, &["logs", "default", "--out", dir.to_str().unwrap()]);
     assert!(ok, "{err}");
     let lines = rows(&dir, |batch, i| {
         let time = batch.column_by_name("timestamp").unwrap();
@@ -144,20 +156,12 @@ async fn what_was_pushed_is_exported_once_and_without_what_is_deleted() {
     };
     assert_eq!(lines, [line(0, "one"), line(2, "three")]);
     let query = r#"{app="web"} |= "three""#;
-    let (ok, text, err) = export(
-        &builder,
-        &["logs", "default", "--query", query, "--format", "ndjson", "--out", "-"],
-    );
+    let (ok, text, err) =
+        export(builder, &["logs", "default", "--query", query, "--format", "ndjson", "--out", "-"]);
     assert!(ok, "{err}");
     let row: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(
         (&row["line"], &row["structured_metadata"]["trace"]),
         (&Value::from("three"), &Value::from("2"))
     );
-
-    // Who has nothing gets nothing.
-    let (ok, text, _) = export(&builder, &["logs", "nobody", "--format", "ndjson", "--out", "-"]);
-    assert!(ok && text.is_empty());
-    let (ok, _, err) = export(&builder, &["metrics", "default", "--start", "soon", "--out", "-"]);
-    assert!(!ok && err.contains("--start is \"soon\""), "{err}");
 }
