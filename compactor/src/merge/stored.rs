@@ -112,7 +112,9 @@ impl Stored {
             let (store, cache) = (Arc::clone(&self.store), Arc::clone(&cache));
             let reader = MetricReader::open(store, &self.tenant, meta, cache).await;
             let reader = reader.map_err(failed)?;
-            if !reader.labels(&matchers, range).await.map_err(failed)?.is_empty() {
+            // Names of labels: of sets of labels there may be too many to hold.
+            let names = reader.label_names(&matchers, range).await.map_err(failed)?;
+            if !names.is_empty() {
                 rows.push(reader.rows());
                 ids.push(meta.id);
             }

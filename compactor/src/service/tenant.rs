@@ -48,7 +48,10 @@ impl Inner {
         let (over, rules) = {
             let view = self.parts.catalog.refresh(tenant).await?;
             let rules = self.rules(tenant, effort, &view);
-            let of = |signal| over_size(&view.blocks, signal, rules.max_bytes(signal));
+            // As long as others have the merges there may be copies still.
+            let is_merged = report.conflicts < MAX_CONFLICTS;
+            let max_bytes = |signal| if is_merged { rules.max_bytes(signal) } else { 0 };
+            let of = |signal| over_size(&view.blocks, signal, max_bytes(signal));
             ([of(Signal::Metrics), of(Signal::Logs)], rules)
         };
         for drops in over {

@@ -417,9 +417,24 @@ async fn random_queries_see_what_a_store_without_the_samples_shows() {
         let reply = world.post(&format!("{ADMIN}/delete_series"), &form).await;
         assert_eq!(reply.status, 204, "{}", reply.text());
     }
+    // What looks at some labels only, beside what is random.
+    let mut queries: Vec<String> = [
+        "m + on (instance) n_total",
+        "m * on (job) group_left () (count by (job) (n_total))",
+        "m and on (job) n_total",
+        "n_total unless on (instance) m",
+        "count by (instance) (m)",
+        "quantile by (job) (0.5, n_total)",
+        "group by (nothing) (m)",
+        "absent(m{job=\"j1\"})",
+        "sum(rate(n_total[5m])) / count(m)",
+        "bottomk by (job) (1, m)",
+    ]
+    .map(str::to_owned)
+    .into();
+    queries.extend((0..300).map(|_| random_query(&rng, u32::try_from(below(&rng, 3)).unwrap())));
     let mut answered = 0;
-    for _ in 0..300 {
-        let query = random_query(&rng, u32::try_from(below(&rng, 3)).unwrap());
+    for query in queries {
         let start = i64::try_from(below(&rng, 2500)).unwrap();
         let end = start + i64::try_from(below(&rng, 1500)).unwrap();
         let (start, end) = (at(start), at(end));
