@@ -29,6 +29,13 @@ async fn push(server: &Server, t0: i64) {
         let header = [("content-type", "application/json")];
         let reply = client.post("/loki/api/v1/push", &header, body).await;
         assert_eq!(reply.status, 204, "{}", reply.text());
+        // Of nothing that is looked for, by a name that nobody else may see.
+        let form = [("match[]", &*format!(r#"gone{{s="{secret}"}}"#))];
+        let reply = client.post_form("/api/v1/admin/tsdb/delete_series", &form).await;
+        assert_eq!(reply.status, 204, "{}", reply.text());
+        let form = [("query", &*format!(r#"{{app="gone", s="{secret}"}}"#)), ("start", "1")];
+        let reply = client.post_form("/loki/api/v1/delete", &form).await;
+        assert_eq!(reply.status, 204, "{}", reply.text());
     }
 }
 
@@ -55,6 +62,8 @@ fn routes(t0: i64) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
         ("/api/v1/label/s/values", at(&[])),
         ("/api/v1/metadata", vec![]),
         ("/api/v1/query_exemplars", at(&[("query", "same")])),
+        ("/api/v1/admin/tsdb/delete_series", vec![]),
+        ("/loki/api/v1/delete", vec![]),
         ("/loki/api/v1/query_range", at(&[("query", r#"{app="same"}"#)])),
         ("/loki/api/v1/explain", at(&[("query", r#"{app="same"}"#)])),
         ("/loki/api/v1/export", at(&[("query", r#"{app="same"}"#)])),
