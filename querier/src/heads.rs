@@ -1,7 +1,7 @@
 //! Asks ingesters: every readable partition, as many of its replicas as make a quorum.
 //!
 //! Invariant: the answer of a partition meets every acknowledged write, or the request fails naming
-//! the partition. Data is never silently left out, also not by a process that does not see the
+//! the partition, or says that it lacks it where the client allowed that. Data is never silently left out, also not by a process that does not see the
 //! coordinator: ingesters say which partitions there are. A replica that lost its data and rebuilds counts
 //! among the replicas of its partition, but is not asked.
 
@@ -83,7 +83,7 @@ impl Ingesters {
             let view = self.view()?;
             let partitions = view.readable().map(|p| self.ask_partition(scope, &view, p, &call));
             let answers = try_join_all(partitions).await?;
-            if !self.misses_some(&view, &answers).await? {
+            if !self.misses_some(scope, &view, &answers).await? {
                 break answers;
             }
             if rounds == 0 {
@@ -101,7 +101,12 @@ impl Ingesters {
 
     /// Whether somebody knows of partitions that `view` does not have, and this process by now. An error if it cannot
     /// learn of them: a writer may have, and there may be data.
-    async fn misses_some<T>(&self, view: &View, answers: &[Vec<Head<T>>]) -> Result<bool, Error> {
+    async fn misses_some<T>(
+        &self,
+        scope: &Scope,
+        view: &View,
+        answers: &[Vec<Head<T>>],
+    ) -> Result<bool, Error> {
         let asked: BTreeSet<u32> = view.readable().map(|p| p.id).collect();
         let own = self.coordinator.view();
         if own.version != view.version && own.readable().any(|p| !asked.contains(&p.id)) {
@@ -120,11 +125,16 @@ impl Ingesters {
             return Ok(true);
         }
         self.metrics.no_quorum(NoQuorum::stale);
-        Err(Error::Unavailable(format!(
+        let message = format!(
             "partition {id} is read in view {theirs} of the cluster, and this process knows view {} only: \
              it does not see the coordinator",
             own.version
-        )))
+        );
+        if scope.partial.is_allowed() {
+            scope.partial.lacks(id, message);
+            return Ok(false);
+        }
+        Err(Error::Unavailable(message))
     }
 
     /// The cluster as far as it is known; an error when nothing is, because there may be recent data.
@@ -164,7 +174,14 @@ impl Ingesters {
             }
         }
         self.metrics.no_quorum(failed.reason());
-        Err(failed.into_error(partition))
+        let is_refused = matches!(failed.reason(), NoQuorum::invalid | NoQuorum::limit);
+        let answers = std::mem::take(&mut failed.answers);
+        let error = failed.into_error(partition);
+        if is_refused || !scope.partial.is_allowed() {
+            return Err(error);
+        }
+        scope.partial.lacks(partition.id, error.to_string());
+        Ok(answers)
     }
 
     /// Asks all replicas that can answer, until enough have.
@@ -174,7 +191,7 @@ impl Ingesters {
         view: &View,
         partition: &Partition,
         call: &(impl Fn(Arc<dyn IngesterApi>) -> BoxFuture<'static, Result<Head<T>, RpcError>> + Sync),
-    ) -> Result<Vec<Head<T>>, Failed> {
+    ) -> Result<Vec<Head<T>>, Failed<T>> {
         let needed = quorum::read(partition.replicas.len());
         let one = |replica: &Replica| {
             let id = replica.id.clone();
@@ -184,13 +201,15 @@ impl Ingesters {
         // What a replica lacks that rebuilds, another one of the quorum must have.
         let complete: Vec<&Replica> = partition.replicas.iter().filter(|r| !r.rebuilding).collect();
         let n_complete = complete.len();
-        let mut failed = Failed { needed, n_complete, errors: Vec::new() };
-        if n_complete < needed {
+        let mut failed = Failed { needed, n_complete, answers: Vec::new(), errors: Vec::new() };
+        if n_complete < needed && !scope.partial.is_allowed() {
             return Err(failed);
         }
         let mut pending: FuturesUnordered<_> = complete.into_iter().map(one).collect();
+        // Some of it is better than nothing only where that is allowed.
+        let least = if scope.partial.is_allowed() { 1 } else { needed };
         let mut answers = Vec::with_capacity(needed);
-        while answers.len() < needed && answers.len() + pending.len() >= needed {
+        while answers.len() < needed && answers.len() + pending.len() >= least {
             match pending.next().await {
                 Some((_, Ok(head))) => {
                     scope.add_head();
@@ -210,6 +229,7 @@ impl Ingesters {
         if answers.len() >= needed {
             return Ok(answers);
         }
+        failed.answers = answers;
         Err(failed)
     }
 
@@ -236,16 +256,18 @@ impl Ingesters {
 
 /// A partition of which too few replicas answered.
 #[derive(Debug)]
-struct Failed {
+struct Failed<T> {
     needed: usize,
     /// Replicas that do not rebuild.
     n_complete: usize,
+    /// Of those that did, where that is of use to somebody.
+    answers: Vec<Head<T>>,
     errors: Vec<RpcError>,
 }
 
 // === impl Failed ===
 
-impl Failed {
+impl<T> Failed<T> {
     fn reason(&self) -> NoQuorum {
         if self.n_complete < self.needed {
             return NoQuorum::rebuilding;

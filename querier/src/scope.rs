@@ -1,5 +1,6 @@
 //! One request under way: whose it is, what it may use, what it has read.
 
+mod partial;
 mod reads;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use skald_limits::Limits;
 use skald_model::TenantId;
 
+pub(crate) use self::partial::Partial;
 pub(crate) use self::reads::{BlockReads, Reads};
 use crate::frontend::record::Record;
 use crate::memory::QueryMemory;
@@ -20,6 +22,7 @@ pub(crate) struct Scope {
     pub(crate) memory: QueryMemory,
     pub(crate) reads: Reads,
     pub(crate) record: Arc<Record>,
+    pub(crate) partial: Partial,
     counts: Arc<Counts>,
 }
 
@@ -44,7 +47,8 @@ impl Scope {
     pub(crate) fn new(tenant: TenantId, limits: Arc<Limits>) -> Self {
         let memory = QueryMemory::new(limits.max_query_memory);
         let (reads, record, counts) = (Reads::default(), Arc::default(), Arc::default());
-        Self { tenant, limits, memory, reads, record, counts }
+        let partial = Partial::default();
+        Self { tenant, limits, memory, reads, record, partial, counts }
     }
 
     /// The same request, with its memory counted from zero.

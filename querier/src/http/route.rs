@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, any, get, on, post};
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use skald_model::TenantId;
 use tokio::time::Instant;
 
@@ -16,8 +16,11 @@ use crate::frontend::record::{self, Running};
 use crate::http::params::{Params, path_decode};
 use crate::http::reply::{Answer, Api, accepted, render};
 use crate::http::time;
-use crate::scope::Scope;
+use crate::scope::{Partial, Scope};
 use crate::{Error, Querier};
+
+/// The header of answers that lack something.
+const PARTIAL: HeaderName = HeaderName::from_static("x-skald-partial");
 
 /// Whether a route reads data and so takes part in the tenant's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,9 +127,11 @@ impl Route {
     {
         let begun = Instant::now();
         let coding = accepted(request.headers());
+        let mut partial = Partial::default();
         let result = match tenant_of(&request) {
             Ok(tenant) => {
                 let scope = Scope::new(tenant.clone(), querier.limits(&tenant));
+                partial = scope.partial.clone();
                 let running = Running::new(self, &querier, &scope, begun);
                 let mut result = self.run(&querier, scope, request, handler).await;
                 match &mut result {
@@ -139,7 +144,7 @@ impl Route {
         };
         match result {
             Ok(answer) => match render(&querier, answer, coding).await {
-                Ok(response) => response,
+                Ok(response) => with_partial(response, &partial),
                 Err(e) => self.api.error(&e),
             },
             Err(e) => self.api.error(&e),
@@ -160,6 +165,7 @@ impl Route {
         let (parts, body) = request.into_parts();
         let (params, body) = Params::read(&parts, body, querier.max_request_size()).await?;
         scope.record.asked(&params);
+        self.allow_partial(&scope, &params)?;
         let timeout = self.timeout(&scope, &params)?;
         let call = async {
             let waiting = Instant::now();
@@ -207,6 +213,22 @@ impl Route {
         entered
     }
 
+    /// Notes that the client wants what there is, if some partitions do not answer.
+    fn allow_partial(self, scope: &Scope, params: &Params) -> Result<(), Error> {
+        match params.get("partial") {
+            None => Ok(()),
+            // Nothing in what these send says that something is missing, and it may be kept for ever.
+            Some("allow") if ["remote_read", "loki_export", "loki_tail"].contains(&self.op) => {
+                Err(Error::parameter("partial", format!("not possible for {}", self.op)))
+            }
+            Some("allow") => {
+                scope.partial.allow();
+                Ok(())
+            }
+            Some(other) => Err(Error::parameter("partial", format!("{other:?} is not \"allow\""))),
+        }
+    }
+
     /// The tenant's limit, or less if the request says so.
     fn timeout(self, scope: &Scope, params: &Params) -> Result<Option<Duration>, Error> {
         let limit = Some(scope.limits.query_timeout.0).filter(|d| !d.is_zero());
@@ -219,6 +241,17 @@ impl Route {
             .ok_or_else(|| Error::parameter("timeout", not_a_duration(text)))?;
         Ok(Some(limit.map_or(asked, |l| l.min(asked))))
     }
+}
+
+/// Says in a header, which every answer can have, what it lacks.
+fn with_partial(mut response: Response, partial: &Partial) -> Response {
+    for warning in partial.warnings() {
+        let visible: String = warning.chars().filter(|c| (' '..='~').contains(c)).collect();
+        if let Ok(value) = HeaderValue::from_str(&visible) {
+            response.headers_mut().append(PARTIAL, value);
+        }
+    }
+    response
 }
 
 pub(crate) fn tenant_of(request: &Request) -> Result<TenantId, Error> {

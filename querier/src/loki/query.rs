@@ -132,12 +132,13 @@ pub(super) async fn format(_: Querier, call: Call) -> Result<Answer, Error> {
 
 fn answer(
     call: Call,
-    result: QueryResult,
+    mut result: QueryResult,
     next_cursor: Option<String>,
     elapsed: Duration,
 ) -> Answer {
     let categorize = categorizes(&call.headers);
     let cost = Cost::of(&call, elapsed);
+    result.warnings.extend(call.scope.partial.warnings());
     write(result, cost, Form { categorize, next_cursor })
 }
 

@@ -58,7 +58,8 @@ pub(super) async fn volume(querier: Querier, call: Call) -> Result<Answer, Error
     };
     let samples = groups.into_iter().map(sample).collect();
     let value = Value::Vector { timestamp_ms: bounds.end.div_euclid(1_000_000), samples };
-    let result = QueryResult { value, stats: Stats::default(), warnings: Vec::new() };
+    let result =
+        QueryResult { value, stats: Stats::default(), warnings: call.scope.partial.warnings() };
     Ok(write(result, Cost::of(&call, begun.elapsed()), Form::default()))
 }
 
@@ -102,7 +103,8 @@ pub(super) async fn volumes(querier: Querier, call: Call) -> Result<Answer, Erro
     let total = |s: &MatrixSeries| s.points.iter().map(|(_, v)| *v).sum::<f64>();
     series.sort_by(|a, b| total(b).total_cmp(&total(a)).then_with(|| a.labels.cmp(&b.labels)));
     series.truncate(asked.limit);
-    let result = QueryResult { value: Value::Matrix(series), stats, warnings: Vec::new() };
+    let warnings = call.scope.partial.warnings();
+    let result = QueryResult { value: Value::Matrix(series), stats, warnings };
     Ok(write(result, Cost::of(&call, begun.elapsed()), Form::default()))
 }
 

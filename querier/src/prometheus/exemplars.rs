@@ -34,5 +34,6 @@ pub(super) async fn query(querier: Querier, call: Call) -> Result<Answer, Error>
         }
         json.raw("]}");
     });
-    Ok(success_in_pieces(size, Notes::default(), data))
+    let notes = Notes { warnings: call.scope.partial.warnings(), ..Notes::default() };
+    Ok(success_in_pieces(size, notes, data))
 }

@@ -16,7 +16,7 @@ pub(super) async fn names(querier: Querier, call: Call) -> Result<Answer, Error>
     let limit = limit_of(&call.params)?;
     let sets = selectors(&call)?;
     let found = listing(&querier, &call, &Listing::Names, sets).await?;
-    Ok(list(found, limit))
+    Ok(list(&call, found, limit))
 }
 
 pub(super) async fn values(querier: Querier, call: Call) -> Result<Answer, Error> {
@@ -31,7 +31,7 @@ pub(super) async fn values(querier: Querier, call: Call) -> Result<Answer, Error
         set.extend(Matcher::new(skald_model::MatchOp::NotEqual, &name, ""));
     }
     let found = listing(&querier, &call, &Listing::Values(name), sets).await?;
-    Ok(list(found, limit))
+    Ok(list(&call, found, limit))
 }
 
 pub(super) async fn series(querier: Querier, call: Call) -> Result<Answer, Error> {
@@ -43,7 +43,7 @@ pub(super) async fn series(querier: Querier, call: Call) -> Result<Answer, Error
     // Only this route names the parameter.
     let sets = match_sets(&call.params).map_err(|e| Error::parameter("match[]", e))?;
     let mut found = merge::labels(lists(&querier, &call.scope, sets, range).await?);
-    let mut notes = Notes::default();
+    let mut notes = Notes { warnings: call.scope.partial.warnings(), ..Notes::default() };
     truncate(&mut found, limit, &mut notes);
     let size = found.iter().map(|l| l.as_bytes().len() * 2).sum();
     let data = pieces(found, |json, labels| {
@@ -89,8 +89,8 @@ async fn lists(
     Ok(all)
 }
 
-fn list(mut items: Vec<String>, limit: Option<usize>) -> Answer {
-    let mut notes = Notes::default();
+fn list(call: &Call, mut items: Vec<String>, limit: Option<usize>) -> Answer {
+    let mut notes = Notes { warnings: call.scope.partial.warnings(), ..Notes::default() };
     truncate(&mut items, limit, &mut notes);
     let size = items.iter().map(|i| i.len() + 3).sum();
     let data = pieces(items, |json, item| {

@@ -51,7 +51,8 @@ pub(super) async fn range(querier: Querier, call: Call) -> Result<Answer, Error>
     let options = options(&call.params)?;
     let (engine, _) = engine(&querier, &call.scope);
     let text = call.params.get("query").unwrap_or("");
-    let no_store = avoids_caches(&call);
+    // What lacks something must not be kept as if it did not.
+    let no_store = avoids_caches(&call) || call.scope.partial.is_allowed();
     let steps = Steps { start_ms: start, end_ms: end, step_ms: step };
     let (querier, scope, engine, options) = (&querier, &call.scope, &engine, &options);
     let query = RangeQuery { querier, scope, engine, text, steps, options, no_store };
@@ -75,7 +76,7 @@ fn avoids_caches(call: &Call) -> bool {
 fn answer(call: &Call, result: Result<QueryResult, QueryError>) -> Result<Answer, Error> {
     let result = result.map_err(of_engine)?;
     call.scope.record.add_samples(result.stats.samples_total);
-    let mut notes = Notes::default();
+    let mut notes = Notes { warnings: call.scope.partial.warnings(), ..Notes::default() };
     let with_stats = match call.params.get("stats") {
         None => false,
         Some("true" | "all") => true,

@@ -169,3 +169,75 @@ async fn a_partition_that_only_ingesters_know_of_is_asked_or_the_answer_is_an_er
     assert_eq!(names(&world).await.unwrap(), ["p0r0", "p0r1", "p1r0", "p1r1"]);
     assert_eq!(looks(&world), 2);
 }
+
+#[tokio::test]
+async fn what_there_is_comes_only_if_asked_for_and_says_what_is_missing() {
+    let world = world();
+    for replica in &world.ingesters[1][..2] {
+        *replica.dead.lock() = true;
+    }
+    assert!(names(&world).await.unwrap_err().contains("partition 1"));
+    let query = [("query", "{job=\"a\"}[1h]"), ("time", &*at(3000)), ("partial", "allow")];
+    let reply = world.get("/api/v1/query", &query).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let result = reply.result();
+    let mut found: Vec<&str> = result
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["metric"]["__name__"].as_str().unwrap())
+        .collect();
+    found.sort_unstable();
+    assert_eq!(
+        found[2..],
+        ["p1r2"],
+        "two of the first partition, and the one that answers: {found:?}"
+    );
+    let text = "the result is partial: partition 1: only 1 of the 2 replicas needed can answer";
+    let warning = reply.json()["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.starts_with(text), "{warning}");
+    assert_eq!(reply.headers["x-skald-partial"].to_str().unwrap(), warning);
+    for path in ["/api/v1/labels", "/api/v1/label/job/values", "/loki/api/v1/labels"] {
+        assert_eq!(world.get(path, &[]).await.status, 503, "{path}");
+        let reply = world.get(path, &[("partial", "allow")]).await;
+        assert_eq!(reply.status, 200, "{path}");
+        assert!(reply.headers.contains_key("x-skald-partial"), "{path}");
+    }
+    let lines =
+        [("query", "{app=\"x\"}"), ("start", &*at(0)), ("end", &*at(10)), ("partial", "allow")];
+    let reply = world.get("/loki/api/v1/query_range", &lines).await;
+    assert!(reply.json()["warnings"][0].as_str().unwrap().contains("partition 1"));
+    // A complete answer says nothing.
+    for replica in &world.ingesters[1][..2] {
+        *replica.dead.lock() = false;
+    }
+    let reply = world.get("/api/v1/query", &query).await;
+    assert!(reply.json()["warnings"].is_null() && !reply.headers.contains_key("x-skald-partial"));
+}
+
+#[tokio::test]
+async fn replicas_that_rebuild_are_asked_for_a_partial_answer_only() {
+    let world = world();
+    world.coordinator.set(one(&world, 2, |p| {
+        p.replicas[0].rebuilding = true;
+        p.replicas[1].rebuilding = true;
+    }));
+    assert!(names(&world).await.is_err());
+    let query = [("query", "{job=\"a\"}[1h]"), ("time", &*at(3000)), ("partial", "allow")];
+    let reply = world.get("/api/v1/query", &query).await;
+    assert_eq!(reply.result()[0]["metric"]["__name__"], "p0r2");
+    assert!(reply.json()["warnings"][0].as_str().unwrap().contains("2 of its 3 replicas rebuild"));
+}
+
+#[tokio::test]
+async fn partial_answers_are_refused_where_nobody_would_notice() {
+    let world = world();
+    let lines =
+        [("query", "{app=\"x\"}"), ("start", &*at(0)), ("end", &*at(10)), ("partial", "allow")];
+    let reply = world.get("/loki/api/v1/export", &lines).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert!(reply.text().contains("partial"), "{}", reply.text());
+    let reply = world.get("/api/v1/labels", &[("partial", "yes")]).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().contains("is not"), "{}", reply.text());
+}

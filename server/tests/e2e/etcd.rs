@@ -269,3 +269,52 @@ async fn settings_that_cannot_work_are_refused_at_the_start() {
     let text = nameless.fails().await;
     assert!(text.contains("cluster.partition: must be given"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn distributors_agree_which_replica_of_a_pair_is_taken() {
+    let Some(world) = World::start().await else { return };
+    let builder = || {
+        World::role(&world.etcd, &world.url, "distributor")
+            .set("limits.accept_ha_samples", "true")
+            .set("limits.ha_tracker_update_timeout", "500ms")
+            .set("limits.ha_tracker_failover_timeout", "3s")
+    };
+    let (first, second) = (builder().start().await, builder().start().await);
+    let t0 = now_ms() - 600_000;
+    let next = std::sync::atomic::AtomicI64::new(t0);
+    let time = || next.fetch_add(1000, std::sync::atomic::Ordering::SeqCst);
+    let taken = parking_lot::Mutex::new(Vec::new());
+    let write = async |server: &Server, replica: &str| {
+        let at = time();
+        let is_taken = crate::ha::write(&server.client, replica, at).await;
+        if is_taken {
+            taken.lock().push((at, "1".to_owned()));
+        }
+        is_taken
+    };
+    until("the first replica is elected, also where it does not write", || async {
+        let (a, b) = (write(&first, "a").await, write(&second, "b").await);
+        (a && !b).then_some(())
+    })
+    .await;
+    until("the second takes over at its own distributor", || async {
+        write(&second, "b").await.then_some(())
+    })
+    .await;
+    until("the other distributor learns of it", || async {
+        let (b, a) = (write(&second, "b").await, write(&first, "a").await);
+        (b && !a).then_some(())
+    })
+    .await;
+    // One that starts anew is told, not asked to elect.
+    drop(first);
+    let third = builder().start().await;
+    until("a new distributor knows", || async {
+        let (b, a) = (write(&second, "b").await, write(&third, "a").await);
+        (b && !a).then_some(())
+    })
+    .await;
+    let mut want = taken.lock().clone();
+    want.sort();
+    assert_eq!(samples(&world.querier.client, r#"up{cluster="eu"}"#, "1h").await, want);
+}

@@ -6,7 +6,7 @@ use skald_testkit::{Client, wait};
 use crate::{now_ms, samples, skald};
 
 /// Writes one sample as `replica`; whether it was taken.
-async fn write(client: &Client, replica: &str, at_ms: i64) -> bool {
+pub(crate) async fn write(client: &Client, replica: &str, at_ms: i64) -> bool {
     let labels = [("__name__", "up"), ("__replica__", replica), ("cluster", "eu")];
     // One server is older.
     let reply = if replica == "a" {
