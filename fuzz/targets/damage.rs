@@ -1,12 +1,12 @@
-//! Texts damaged at random, for tests that run what the fuzzer runs: the same for the same seed.
+//! Texts and other bytes damaged at random, for tests that run what the fuzzer runs: the same for the same seed.
 
 /// Numbers that look random.
 pub(crate) struct Draw(u64);
 
-/// Makes damaged texts out of whole ones.
+/// Makes damaged bytes out of whole ones.
 pub(crate) struct Mutator {
     draw: Draw,
-    corpus: Vec<String>,
+    corpus: Vec<Vec<u8>>,
     /// What means something to the parser, and what must not.
     pieces: &'static [&'static [u8]],
 }
@@ -41,13 +41,18 @@ impl Draw {
 
 impl Mutator {
     /// `corpus` must not be empty.
-    pub(crate) fn new(seed: u64, corpus: Vec<String>, pieces: &'static [&'static [u8]]) -> Self {
+    pub(crate) fn new(
+        seed: u64,
+        corpus: Vec<impl Into<Vec<u8>>>,
+        pieces: &'static [&'static [u8]],
+    ) -> Self {
+        let corpus = corpus.into_iter().map(Into::into).collect();
         Self { draw: Draw::new(seed), corpus, pieces }
     }
 
     fn some(&mut self) -> Vec<u8> {
         let at = self.draw.below(self.corpus.len());
-        self.corpus[at].clone().into_bytes()
+        self.corpus[at].clone()
     }
 
     /// A range of `bytes`, often short.
