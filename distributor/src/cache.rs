@@ -7,14 +7,15 @@
 //! 128 bits of a good hash do not collide; a collision that a tenant could construct would need the
 //! secret, and would touch only its own series.
 //!
-//! Invariants: an entry is there only if its labels were valid; `tag` says in which view a quorum of
-//! the owning partition acknowledged the labels (0 = in none); memory is bounded, the least recently
+//! Invariants: an entry is there only if its labels were valid; `tag` says in which shape of the cluster a quorum of
+//! the owning partition acknowledged the labels (0 = in none), and a replica that lost them since asks for them; memory is bounded, the least recently
 //! used entries go first (clock).
 
 mod table;
 
 use parking_lot::Mutex;
 use skald_model::SeriesId;
+use skald_ring::View;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use table::{Slot, Table};
@@ -56,9 +57,10 @@ pub(crate) struct SeriesCache {
     secret: u64,
 }
 
-/// The tag of a view: never 0.
-pub(crate) fn tag_of(view_version: u64) -> u32 {
-    let folded = (view_version ^ (view_version >> 32)) & 0x7fff_ffff;
+/// The tag of a view's shape: never 0.
+pub(crate) fn tag_of(view: &View) -> u32 {
+    let shape = view.shape();
+    let folded = (shape ^ (shape >> 32)) & 0x7fff_ffff;
     u32::try_from(folded).unwrap_or(0) | 0x8000_0000
 }
 
@@ -150,10 +152,10 @@ mod tests {
         let seed = cache.seed(Domain::WriteV1, "a", 0);
         let (here, gone) = (seed.key(b"here"), seed.key(b"gone"));
         cache.insert(here, id(1), 0);
-        cache.announce(&[here, gone], tag_of(9));
-        assert_eq!(cache.get(here).unwrap().tag, tag_of(9));
+        cache.announce(&[here, gone], 9);
+        assert_eq!(cache.get(here).unwrap().tag, 9);
         assert_eq!(cache.get(gone), None);
-        assert!(tag_of(0) != 0 && tag_of(1) != tag_of(2));
+        assert_ne!(tag_of(&View::empty()), 0);
     }
 
     #[test]

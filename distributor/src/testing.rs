@@ -367,6 +367,14 @@ impl Cluster {
         *self.coordinator.next.lock() = Some(View::new(version, changed.collect()).unwrap());
     }
 
+    /// What is seen of the cluster from now on.
+    pub(crate) fn is_now(&self, version: u64, change: impl Fn(&mut Partition)) {
+        let mut partitions: Vec<Partition> =
+            self.coordinator.view().partitions.iter().map(|p| Partition::clone(p)).collect();
+        partitions.iter_mut().for_each(change);
+        *self.coordinator.view.lock() = Arc::new(View::new(version, partitions).unwrap());
+    }
+
     /// A push of tenant `t`.
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
         self.post_as("t", path, headers, body).await

@@ -92,7 +92,7 @@ impl<'c> Sink<'c> {
             ctx,
             domain,
             seed: ctx.cache.seed(domain, ctx.tenant.as_str(), fingerprint(limits)),
-            tag: tag_of(ctx.view.version),
+            tag: tag_of(&ctx.view),
             body,
             spill: Vec::new(),
             spilled: HashMap::new(),

@@ -154,7 +154,7 @@ impl<'c> Sink<'c> {
         Self {
             ctx,
             seed: ctx.cache.seed(domain, ctx.tenant.as_str(), fingerprint),
-            tag: tag_of(ctx.view.version),
+            tag: tag_of(&ctx.view),
             parts: Parts::new(
                 ctx.tenant.clone(),
                 Arc::clone(&ctx.view),

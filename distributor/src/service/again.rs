@@ -64,17 +64,12 @@ impl Spare {
 
 impl Inner {
     /// Ships what a push was decoded to.
-    pub(super) async fn ship(
-        &self,
-        tenant: &TenantId,
-        view_version: u64,
-        unpacked: Unpacked,
-    ) -> Shipped {
+    pub(super) async fn ship(&self, tenant: &TenantId, view: &View, unpacked: Unpacked) -> Shipped {
         let Unpacked { decoded, permit, items } = unpacked;
         let Decoded { parts, source, counts, rejects, wanted: _ } = decoded;
         let mut stored = Stored::default();
         if !parts.is_empty() {
-            let tag = crate::cache::tag_of(view_version);
+            let (tag, view_version) = (crate::cache::tag_of(view), view.version);
             let tenant = tenant.clone();
             let shipment = Shipment { tenant, view_version, tag, parts, source, _permit: permit };
             stored = self.shipper.ship(Arc::new(shipment)).await;
@@ -89,15 +84,14 @@ impl Inner {
         let view = self.shipper.refresher.other(view_version).await?;
         view.writable().next()?;
         let permit = self.budget.try_take(body.len() as u64).ok()?;
-        let version = view.version;
-        let ctx = Context { view, now_ns, ..self.context(tenant) };
+        let ctx = Context { view: Arc::clone(&view), now_ns, ..self.context(tenant) };
         let job = self.job(protocol, encoding, body, permit, hints);
         let unpacked = self.decode(job, ctx).await.ok()?;
         // Its series are not in what was decoded.
         if !unpacked.decoded.wanted.is_empty() {
             return None;
         }
-        tracing::debug!(%tenant, from = view_version, to = version, "push made again for a newer view");
-        Some(self.ship(tenant, version, unpacked).await)
+        tracing::debug!(%tenant, from = view_version, to = view.version, "push made again for a newer view");
+        Some(self.ship(tenant, &view, unpacked).await)
     }
 }

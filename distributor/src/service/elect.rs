@@ -1,7 +1,10 @@
 //! A push that needs a replica elected first: decoded, voted on, decoded again.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use skald_coord::StoreError;
+use skald_ring::View;
 
 use super::Inner;
 use super::push::{Job, Unpacked};
@@ -20,9 +23,9 @@ impl Inner {
         &self,
         job: Job,
         mut ctx: Context,
-    ) -> Result<(u64, Unpacked), Refusal> {
+    ) -> Result<(Arc<View>, Unpacked), Refusal> {
         if ctx.ha.is_none() || !job.protocol.is_remote_write() {
-            return Ok((ctx.view.version, self.decode(job, ctx).await?));
+            return Ok((Arc::clone(&ctx.view), self.decode(job, ctx).await?));
         }
         let (protocol, encoding, hints) = (job.protocol, job.encoding, job.hints.clone());
         let (tenant, body) = (ctx.tenant.clone(), job.body.clone());
@@ -36,11 +39,11 @@ impl Inner {
                     self.job(protocol, encoding, body.clone(), permit, hints.clone())
                 }
             };
-            let (version, now_ns) = (ctx.view.version, ctx.now_ns);
+            let (view, now_ns) = (Arc::clone(&ctx.view), ctx.now_ns);
             let mut unpacked = self.decode(attempt, ctx).await?;
             let wanted = std::mem::take(&mut unpacked.decoded.wanted);
             if wanted.is_empty() {
-                return Ok((version, unpacked));
+                return Ok((view, unpacked));
             }
             // Its memory is needed for the next round.
             drop(unpacked);

@@ -93,7 +93,7 @@ impl Inner {
         let ctx = self.context(tenant);
         self.writable(&ctx)?;
         let spare = Spare::of(&job, &ctx);
-        let (view_version, unpacked) = self.decode_elected(job, ctx).await?;
+        let (view, unpacked) = self.decode_elected(job, ctx).await?;
         let counts = unpacked.decoded.counts;
         let n_duplicates = counts.duplicates.samples + counts.duplicates.histograms;
         self.metrics
@@ -107,7 +107,7 @@ impl Inner {
             self.metrics.discard_one(tenant, reason, over.count);
             return Err(over.refusal);
         }
-        let mut shipped = self.ship(tenant, view_version, unpacked).await;
+        let mut shipped = self.ship(tenant, &view, unpacked).await;
         if shipped.stored.is_stale
             && let Some(spare) = spare
             && let Some(again) = self.ship_again(tenant, spare).await
@@ -182,7 +182,7 @@ impl Inner {
         let Ok(mut permit) = self.budget.try_take(bytes) else { return Err(0) };
         let ctx = Context { now_ns: received_ns, ..self.context(tenant) };
         self.writable(&ctx).map_err(|_| 0u64)?;
-        let view_version = ctx.view.version;
+        let (view_version, tag) = (ctx.view.version, crate::cache::tag_of(&ctx.view));
         let decoded = if bytes > self.config.decode_inline_max.0 {
             let job = Arc::clone(job);
             let decoding = self.pool.run(move || (job.decode)(&ctx, &job.body)).await;
@@ -208,7 +208,6 @@ impl Inner {
             self.metrics.discard_one(tenant, reason, over.count);
             return Ok(());
         }
-        let tag = crate::cache::tag_of(view_version);
         let tenant_id = tenant.clone();
         let shipment =
             Shipment { tenant: tenant_id, view_version, tag, parts, source, _permit: permit };

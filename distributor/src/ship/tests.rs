@@ -151,6 +151,23 @@ async fn a_replica_that_forgot_gets_the_labels_again() {
 }
 
 #[tokio::test]
+async fn labels_are_not_sent_again_for_a_new_incarnation() {
+    let cluster = replicated();
+    let with_labels = |r: usize| cluster.ingesters[r].data.lock().n_items_with_labels;
+    assert_eq!(push(&cluster).await.status, 204);
+    until(|| (0..3).all(|r| n_stored(&cluster, r) == 1)).await;
+    cluster.is_now(2, |p| p.replicas[0].epoch += 1);
+    assert_eq!(push(&cluster).await.status, 204);
+    until(|| (0..3).all(|r| n_stored(&cluster, r) == 2)).await;
+    assert_eq!([with_labels(0), with_labels(1), with_labels(2)], [1, 1, 1]);
+    // What changes who is written to is another matter.
+    cluster.is_now(3, |p| p.replicas.rotate_left(1));
+    assert_eq!(push(&cluster).await.status, 204);
+    until(|| (0..3).all(|r| n_stored(&cluster, r) == 3)).await;
+    assert_eq!([with_labels(0), with_labels(1), with_labels(2)], [2, 2, 2]);
+}
+
+#[tokio::test]
 async fn only_the_unknown_items_are_sent_again() {
     let cluster = Cluster::one(Limits::default());
     let names = ["a", "b", "c", "d"];

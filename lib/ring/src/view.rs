@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use skald_model::{SeriesId, TenantId};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::slots::{self, SlotTable};
 
@@ -77,6 +78,7 @@ pub struct View {
     pub version: u64,
     pub partitions: Vec<Arc<Partition>>,
     slots: SlotTable,
+    shape: u64,
 }
 
 /// Why a list of partitions is not usable.
@@ -115,20 +117,28 @@ impl View {
                 return Err(ViewError::SharedZone(p.id));
             }
         }
-        let slots = SlotTable::build(&active);
-        Ok(Self { version, partitions: partitions.into_iter().map(Arc::new).collect(), slots })
+        let (slots, shape) = (SlotTable::build(&active), shape(&partitions));
+        let partitions = partitions.into_iter().map(Arc::new).collect();
+        Ok(Self { version, partitions, slots, shape })
     }
 
     /// Nothing known yet: version 0, no partitions.
     pub fn empty() -> Self {
-        Self { version: 0, partitions: Vec::new(), slots: SlotTable::build(&[]) }
+        Self { version: 0, partitions: Vec::new(), slots: SlotTable::build(&[]), shape: 0 }
     }
 
     /// One partition of one replica.
     pub fn alone(replica: Replica) -> Self {
         let partition = Partition { id: 0, state: PartitionState::Active, replicas: vec![replica] };
         let slots = SlotTable::build(&[partition.id]);
-        Self { version: 1, partitions: vec![Arc::new(partition)], slots }
+        let shape = shape(std::slice::from_ref(&partition));
+        Self { version: 1, partitions: vec![Arc::new(partition)], slots, shape }
+    }
+
+    /// Equal for views in which the same data goes to ingesters of the same names: it changes with what is written to, not
+    /// with incarnations.
+    pub fn shape(&self) -> u64 {
+        self.shape
     }
 
     /// Partitions that new data goes to.
@@ -162,4 +172,22 @@ impl View {
     pub fn readable(&self) -> impl Iterator<Item = &Arc<Partition>> {
         self.partitions.iter().filter(|p| p.state.is_read())
     }
+}
+
+/// What [`View::shape`] answers.
+fn shape(partitions: &[Partition]) -> u64 {
+    let mut written: Vec<&Partition> =
+        partitions.iter().filter(|p| p.state == PartitionState::Active).collect();
+    written.sort_unstable_by_key(|p| p.id);
+    let mut bytes = Vec::new();
+    for partition in written {
+        bytes.extend(partition.id.to_le_bytes());
+        for replica in &partition.replicas {
+            bytes.extend(replica.id.0.as_bytes());
+            // Stands in no name.
+            bytes.push(0);
+        }
+        bytes.push(1);
+    }
+    xxh3_64(&bytes)
 }
