@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use skald_blocks::{MetricBlockWriter, SeriesRow};
+use skald_blocks::{MetricBlockWriter, SeriesRow, ValueForm, WriterOptions};
 use skald_model::Labels;
 
 use super::samples::{self, Part, Stay};
@@ -120,6 +120,7 @@ impl Merger for MetricMerger {
             return None;
         }
         Some(Box::new(move |options| {
+            let options = WriterOptions { values: ValueForm::Dense, ..options };
             let mut writer = MetricBlockWriter::new(options);
             for row in rows {
                 writer.push(row)?;

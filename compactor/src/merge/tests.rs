@@ -87,7 +87,7 @@ async fn short_chunks_that_follow_each_other_become_long_ones() {
         |blocks: &[BlockMeta]| blocks.iter().map(|b| b.format_version).collect::<Vec<_>>();
     assert_eq!(versions(&inputs), [2, 2, 2, 2, 2, 1]);
     let written = merged(&store, &inputs, None, usize::MAX).await;
-    assert_eq!(versions(&written), [2]);
+    assert_eq!(versions(&written), [3]);
     let (mut out, mut all) = (metric_rows(&store, &written).await, Samples::new());
     out.sort_by(|a, b| a.labels.get("pod").cmp(&b.labels.get("pod")));
     out.iter().for_each(|row| samples_of(row, &mut all));

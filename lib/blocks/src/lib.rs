@@ -57,6 +57,8 @@ pub struct WriterOptions {
     pub deletes: Vec<String>,
     /// How lines are kept. Of log blocks.
     pub lines: LineForm,
+    /// How values of samples are kept. Of metric blocks.
+    pub values: ValueForm,
     /// Most rows of one Parquet row group.
     pub row_group_rows: usize,
     /// Encoded bytes after which a row group is closed.
@@ -74,6 +76,16 @@ pub enum LineForm {
     Plain,
 }
 
+/// How a metric block keeps the values of samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ValueForm {
+    /// As the chunks have them: for blocks that are soon merged.
+    #[default]
+    AsTheyAre,
+    /// Also as differences to those of other rows, which takes longer to write.
+    Dense,
+}
+
 // === impl WriterOptions ===
 
 impl WriterOptions {
@@ -85,6 +97,7 @@ impl WriterOptions {
             sources: Vec::new(),
             deletes: Vec::new(),
             lines: LineForm::default(),
+            values: ValueForm::default(),
             row_group_rows: 1 << 20,
             row_group_bytes: 128 << 20,
         }

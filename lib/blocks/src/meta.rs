@@ -18,7 +18,7 @@ use crate::object::{KEY_FORMAT, KEY_VERSION, format_name};
 use crate::{Error, WriterOptions};
 
 /// Newest version of a block format that this release reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LEN: usize = 26;

@@ -7,9 +7,11 @@
 //! Rows are sorted by name, cluster, namespace, job, container, pod, le, then by the whole label
 //! set, so that a query by name touches neighbouring pages. `docs/formats/metric-block.md`.
 
+mod bases;
 mod grids;
 mod index;
 mod page;
+mod predict;
 mod read;
 mod rows;
 mod set;

@@ -1,6 +1,7 @@
 //! Tests of whole blocks: written, stored in memory, read back.
 
 mod damage;
+mod dense;
 mod early;
 mod encoded;
 mod foreign;
@@ -20,7 +21,7 @@ use skald_model::{Histogram, Labels, LogEntry, TenantId};
 
 use crate::{
     BlockId, Encoded, FooterCache, LogBlockWriter, LogReader, MetricBlockWriter, MetricReader,
-    SeriesRow, WriterOptions, put_block,
+    SeriesRow, ValueForm, WriterOptions, put_block,
 };
 
 const STEP: i64 = 15_000;
@@ -62,6 +63,13 @@ fn entry(timestamp_ns: i64, line: &str, metadata: &[(&str, &str)]) -> LogEntry {
 
 fn metric_block(rows: Vec<SeriesRow>) -> Encoded {
     let mut writer = MetricBlockWriter::new(options());
+    rows.into_iter().for_each(|row| writer.push(row).unwrap());
+    writer.finish().unwrap()
+}
+
+fn dense_block(rows: Vec<SeriesRow>) -> Encoded {
+    let options = WriterOptions { values: ValueForm::Dense, ..options() };
+    let mut writer = MetricBlockWriter::new(options);
     rows.into_iter().for_each(|row| writer.push(row).unwrap());
     writer.finish().unwrap()
 }

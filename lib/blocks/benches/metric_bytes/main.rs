@@ -26,10 +26,10 @@ use object_store::{ObjectStore, memory::InMemory};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use skald_blocks::{
     BlockId, Encoded, FooterCache, LabelWant, MetricBlockWriter, MetricReader, SeriesRow,
-    WriterOptions, put_block,
+    ValueForm, WriterOptions, put_block,
 };
 use skald_codec::chunk::{decode_floats, encode_floats, grid};
-use skald_model::{Series, TenantId, TimeRange};
+use skald_model::{MatchOp, Matcher, Series, TenantId, TimeRange};
 
 const T0: i64 = 1_760_000_000_000;
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -88,13 +88,18 @@ fn main() -> Outcome<()> {
     print("all", &all);
     codec(&rows)?;
     cross::print(&rows)?;
-    let mut writer = MetricBlockWriter::new(WriterOptions::new(BlockId::new(T0, 1)));
-    rows.into_iter().try_for_each(|made| writer.push(made.row))?;
-    let start = Instant::now();
-    let block = writer.finish()?;
-    println!("  block written in {:.2?}", start.elapsed());
-    columns(&block)?;
-    tokio::runtime::Builder::new_multi_thread().build()?.block_on(read(&block))
+    let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
+    for values in [ValueForm::AsTheyAre, ValueForm::Dense] {
+        let options = WriterOptions::new(BlockId::new(T0, 1));
+        let mut writer = MetricBlockWriter::new(WriterOptions { values, ..options });
+        rows.iter().try_for_each(|made| writer.push(made.row.clone()))?;
+        let start = Instant::now();
+        let block = writer.finish()?;
+        println!("  block, {values:?}: written in {:.2?}", start.elapsed());
+        columns(&block)?;
+        runtime.block_on(read(&block))?;
+    }
+    Ok(())
 }
 
 fn print(shape: &str, parts: &Parts) {
@@ -173,11 +178,21 @@ async fn read(block: &Encoded) -> Outcome<()> {
     let reader = MetricReader::open(store, &tenant, &block.meta, cache).await?;
     let all = TimeRange::ALL;
     let last = TimeRange::new(block.meta.max_time - 3_600_000, i64::MAX);
-    for (what, range) in [("everything", all), ("the last hour", last)] {
+    let le = |le: &str| vec![Matcher::equal("le", le)];
+    let buckets = vec![Matcher::new(MatchOp::NotEqual, "le", "")?];
+    for (what, matchers, range) in [
+        ("everything", Vec::new(), all),
+        ("the last hour", Vec::new(), last),
+        ("all buckets", buckets.clone(), all),
+        ("all buckets, the last hour", buckets, last),
+        ("buckets le=0.05", le("0.05"), all),
+        ("buckets le=2.5", le("2.5"), all),
+        ("buckets le=+Inf", le("+Inf"), all),
+    ] {
         let mut best = f64::MAX;
         let (mut n, mut series) = (0, Series::default());
         for _ in 0..5 {
-            let set = reader.encoded(&[], range, LabelWant::All).await?;
+            let set = reader.encoded(&matchers, range, LabelWant::All).await?;
             n = 0;
             let start = Instant::now();
             for i in 0..set.len() {
@@ -188,7 +203,15 @@ async fn read(block: &Encoded) -> Outcome<()> {
             }
             best = best.min(start.elapsed().as_nanos() as f64);
         }
-        println!("  decode {what}: {n} samples, {:.2} ns each", best / n as f64);
+        if n > 0 {
+            println!("  decode {what}: {n} samples, {:.2} ns each", best / n as f64);
+        }
     }
+    let (mut rows, mut n) = (reader.rows(), 0);
+    let start = Instant::now();
+    while let Some(batch) = rows.next().await? {
+        n += batch.len();
+    }
+    println!("  {n} rows for compaction in {:.2?}", start.elapsed());
     Ok(())
 }

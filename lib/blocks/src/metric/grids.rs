@@ -17,10 +17,12 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use skald_codec::chunk::grid::{self, Grid, MIN_GRID, OffGrid};
+use skald_codec::chunk::grid::{self, Base, Grid, MIN_GRID, OffGrid};
 use skald_codec::chunk::{self, ChunkError, ChunkHeader};
 use skald_model::labels::{put_uvarint, take_uvarint};
 
+use super::SeriesRow;
+use crate::ValueForm;
 use crate::chunks::{bad, put_list_item};
 use crate::object::Footer;
 
@@ -100,13 +102,29 @@ impl Grids {
         }
     }
 
-    /// Appends `chunk` as one that needs no grid.
-    pub(super) fn join(&self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkError> {
-        match OffGrid::take(chunk)? {
-            Some((number, off)) => off.join(&self.get(number)?, out),
-            None => out.extend_from_slice(chunk),
-        }
-        Ok(())
+    /// Appends `chunk` as one that needs neither a grid nor another row; `above` are the rows of its page before
+    /// its own, the last one last.
+    pub(super) fn join(
+        &self,
+        chunk: &[u8],
+        above: &[SeriesRow],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ChunkError> {
+        let Some((number, off)) = OffGrid::take(chunk)? else {
+            out.extend_from_slice(chunk);
+            return Ok(());
+        };
+        let grid = self.get(number)?;
+        let mut complete = |base: Base, _, values: &mut [f64]| {
+            let row = above.len().checked_sub(base.rows_up as usize).and_then(|i| above.get(i));
+            let on_grid = |c: &&Bytes| matches!(grid::split(c), Ok(Some((g, _))) if g == grid);
+            let found = row.and_then(|row| row.floats.iter().find(on_grid));
+            let found = found.ok_or(ChunkError::Malformed("a row to predict from is missing"))?;
+            let (mut times, mut under) = (Vec::new(), Vec::new());
+            chunk::decode_floats(found, &mut times, &mut under)?;
+            base.add(&under, values)
+        };
+        off.join(&grid, &mut complete, out)
     }
 }
 
@@ -153,16 +171,27 @@ impl<'a> Table<'a> {
         out
     }
 
+    /// The number of the grid of a chunk without start timestamps, and how long the rest of it is.
+    pub(super) fn number(&self, chunk: &Bytes) -> Option<(u32, usize)> {
+        let (grid, off) = grid::split(chunk).ok()??;
+        let number = self.numbers.get(&grid).filter(|_| !off.header(&grid).has_starts)?;
+        Some((*number, off.body_len()))
+    }
+
     /// Appends a cell with these chunks, on grids as far as those are in the table.
-    pub(super) fn put_list(&self, chunks: &[Bytes], out: &mut Vec<u8>) {
+    pub(super) fn put_list(&self, chunks: &[Bytes], form: ValueForm, out: &mut Vec<u8>) {
         let mut detached = Vec::new();
         for chunk in chunks {
             let split = grid::split(chunk).ok().flatten();
-            let number = split.and_then(|(grid, off)| Some((*self.numbers.get(&grid)?, off)));
+            let number = split.and_then(|(grid, off)| Some((*self.numbers.get(&grid)?, grid, off)));
             match number {
-                Some((number, off)) => {
+                Some((number, grid, off)) => {
                     detached.clear();
-                    off.put(number, &mut detached);
+                    let dense = form == ValueForm::Dense;
+                    if !dense || off.put_dense(&grid, number, &mut detached).is_err() {
+                        detached.clear();
+                        off.put(number, &mut detached);
+                    }
                     put_list_item(&detached, out);
                 }
                 None => put_list_item(chunk, out),

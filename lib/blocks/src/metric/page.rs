@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow_array::{Array, BinaryArray};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use skald_codec::chunk::ChunkKind;
+use skald_codec::chunk::grid::OffGrid;
+use skald_codec::chunk::{ChunkError, ChunkKind};
 use skald_model::TimeRange;
 
 use super::grids::Grids;
@@ -70,8 +71,7 @@ impl Page {
 
     /// The chunks of a row from the first to the last one that meets `range`.
     pub(super) fn chunks(&self, row: usize, range: TimeRange) -> Range<u32> {
-        let end = |row: usize| self.ends.get(row).copied().unwrap_or(0);
-        let (start, end) = (row.checked_sub(1).map_or(0, end), end(row));
+        let Range { start, end } = self.of_row(row);
         let chunks = self.chunks.get(start as usize..end as usize).unwrap_or_default();
         let meets = |c: &Chunk| range.overlaps(c.min_ts, c.max_ts);
         let Some(first) = chunks.iter().position(meets) else { return 0..0 };
@@ -85,19 +85,44 @@ impl Page {
         self.heads(chunks, range).map(|(_, c)| c.count as usize).sum()
     }
 
-    /// The bytes of the chunks that meet `range`, and whether each begins behind the end of the one
-    /// before.
+    /// The first chunk of a row on the grid with this number, and its number in the page.
+    pub(super) fn on_grid(
+        &self,
+        row: u32,
+        grid: u32,
+    ) -> Result<Option<(u32, OffGrid<'_>)>, ChunkError> {
+        for i in self.of_row(row as usize) {
+            if let Some((number, off)) = OffGrid::take(self.bytes_of(i as usize))?
+                && number == grid
+            {
+                return Ok(Some((i, off)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn of_row(&self, row: usize) -> Range<u32> {
+        let end = |row: usize| self.ends.get(row).copied().unwrap_or(0);
+        row.checked_sub(1).map_or(0, end)..end(row)
+    }
+
+    fn bytes_of(&self, chunk: usize) -> &[u8] {
+        let at = |i: usize| self.chunks.get(i).map_or(self.bytes.len(), |c| c.at as usize);
+        self.bytes.get(at(chunk)..at(chunk + 1)).unwrap_or_default()
+    }
+
+    /// The number and the bytes of the chunks that meet `range`, and whether each begins behind the end of
+    /// the one before.
     pub(super) fn encoded(
         &self,
         chunks: Range<u32>,
         range: TimeRange,
-    ) -> impl Iterator<Item = (&[u8], bool)> {
+    ) -> impl Iterator<Item = (u32, &[u8], bool)> {
         let mut last = None;
         self.heads(chunks, range).map(move |(i, chunk)| {
-            let end = self.chunks.get(i + 1).map_or(self.bytes.len(), |next| next.at as usize);
             let ascends = last.is_none_or(|last| last < chunk.min_ts);
             last = Some(chunk.max_ts);
-            (self.bytes.get(chunk.at as usize..end).unwrap_or_default(), ascends)
+            (narrow(i), self.bytes_of(i), ascends)
         })
     }
 
@@ -106,6 +131,19 @@ impl Page {
         let found = self.chunks.get(numbers.clone()).unwrap_or_default();
         let numbered = numbers.zip(found.iter().copied());
         numbered.filter(move |(_, c)| range.overlaps(c.min_ts, c.max_ts))
+    }
+}
+
+#[cfg(test)]
+impl Page {
+    /// A page of float cells.
+    pub(super) fn of_floats(grids: Arc<Grids>, cells: &[Vec<u8>]) -> Self {
+        let (kind, wanted) = (ChunkKind::Floats, vec![(0, 0..cells.len())]);
+        let (page, done) = (Self::new(), Vec::new());
+        let mut builder = Builder { kind, grids, wanted, bytes: Vec::new(), page, done };
+        let cells: BinaryArray = cells.iter().map(|c| Some(&c[..])).collect();
+        builder.push(&cells).unwrap();
+        Arc::into_inner(builder.done.pop().unwrap().1).unwrap()
     }
 }
 

@@ -15,6 +15,7 @@ use parquet::errors::ParquetError;
 use skald_codec::chunk::ChunkKind;
 use skald_model::{Exemplar, Labels, Matcher, Series, TenantId, TimeRange};
 
+use super::bases::Bases;
 use super::grids::{Grids, lies_at};
 use super::index::{Index, Need, Of};
 use super::page::{Layout, Page};
@@ -128,7 +129,7 @@ impl MetricReader {
         let place = |pages: &[Arc<Page>], places: &[(u32, u32)], i: usize| {
             let Some(&(page, row)) = places.get(i) else { return Place::default() };
             let found = pages.get(page as usize).map(|p| p.chunks(row as usize, range));
-            Place { page, chunks: found.unwrap_or_default() }
+            Place { page, row, chunks: found.unwrap_or_default() }
         };
         let found = |(i, row): (usize, &u32)| {
             let floats = place(&floats, &float_places, i);
@@ -141,14 +142,15 @@ impl MetricReader {
         let n_series = series.len();
         self.object.stats.add_rows(n_series);
         let times = QueryTimes::empty(range);
-        let set = MetricSet { range, series, names, floats, histograms, times };
+        let bases = Bases::new(false);
+        let set = MetricSet { range, series, names, floats, histograms, times, bases };
         if grids.len() == 0 {
             return Ok(set);
         }
         let with_times = move || {
             let mut uses = Uses::new(grids);
             set.each_chunk(|chunk| uses.add(chunk));
-            MetricSet { times: uses.finish(range), ..set }
+            MetricSet { bases: Bases::new(uses.some_predicted()), times: uses.finish(range), ..set }
         };
         if n_series <= INLINE_SETS {
             return Ok(with_times());

@@ -106,10 +106,12 @@ fn append_rows(
     let sets = labels.sets(batch.num_rows(), |_| true)?;
     for (row, labels) in sets.into_iter().enumerate() {
         let cell = others.filter(|c| c.is_valid(row)).map(|c| c.value(row));
+        let floats = chunks(grids, floats.zip(float_bytes.as_ref()), row, out)?;
+        let histograms = chunks(grids, histograms.zip(histogram_bytes.as_ref()), row, &[])?;
         out.push(SeriesRow {
             labels,
-            floats: chunks(grids, floats.zip(float_bytes.as_ref()), row)?,
-            histograms: chunks(grids, histograms.zip(histogram_bytes.as_ref()), row)?,
+            floats,
+            histograms,
             exemplars: cell.map(exemplars).transpose()?.unwrap_or_default(),
         });
     }
@@ -120,6 +122,7 @@ fn chunks(
     grids: &Grids,
     column: Option<(&BinaryArray, &Bytes)>,
     row: usize,
+    above: &[SeriesRow],
 ) -> Result<Vec<Bytes>, ParquetError> {
     let Some((cells, bytes)) = column.filter(|(cells, _)| cells.is_valid(row)) else {
         return Ok(Vec::new());
@@ -129,7 +132,7 @@ fn chunks(
     }
     let (mut joined, mut ends) = (Vec::new(), Vec::new());
     for chunk in list(cells.value(row)) {
-        grids.join(chunk?, &mut joined).map_err(bad)?;
+        grids.join(chunk?, above, &mut joined).map_err(bad)?;
         ends.push(joined.len());
     }
     let joined = Bytes::from(joined);

@@ -4,8 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use skald_codec::chunk::ChunkError;
+use skald_codec::chunk::grid::Grid;
 use skald_model::{Labels, Series, SeriesId, TimeRange};
 
+use super::bases::{At, Bases};
 use super::index::Projection;
 use super::page::Page;
 use super::times::QueryTimes;
@@ -21,6 +23,7 @@ pub struct MetricSet {
     pub(super) floats: Vec<Arc<Page>>,
     pub(super) histograms: Vec<Arc<Page>>,
     pub(super) times: QueryTimes,
+    pub(super) bases: Bases,
 }
 
 /// Where the chunks of a series lie.
@@ -35,6 +38,8 @@ pub(super) struct Found {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place {
     pub(super) page: u32,
+    /// Of the page.
+    pub(super) row: u32,
     pub(super) chunks: Range<u32>,
 }
 
@@ -54,7 +59,8 @@ impl MetricSet {
         let names = Names::Groups { of: Vec::new(), labels: Vec::new(), ids: None };
         let (floats, histograms) = Default::default();
         let times = QueryTimes::empty(range);
-        Self { range, series: Vec::new(), names, floats, histograms, times }
+        let bases = Bases::new(false);
+        Self { range, series: Vec::new(), names, floats, histograms, times, bases }
     }
 
     pub fn len(&self) -> usize {
@@ -76,6 +82,7 @@ impl MetricSet {
         };
         labels
             + self.times.size_bytes()
+            + self.bases.size_bytes()
             + self.series.len() * size_of::<Found>()
             + pages.map(|page| page.size_bytes()).sum::<usize>()
     }
@@ -129,8 +136,13 @@ impl MetricSet {
         let mut ascending = true;
         for (pages, place) in lists {
             let Some(page) = pages.get(place.page as usize) else { continue };
-            for (bytes, ascends) in page.encoded(place.chunks.clone(), range) {
-                self.times.decode_into(bytes, range, into)?;
+            for (chunk, bytes, ascends) in page.encoded(place.chunks.clone(), range) {
+                let number_of_page = place.page;
+                let at = |grid| At { page, number_of_page, row: place.row, chunk, grid };
+                let mut complete = |number, grid: &Grid<'_>, base, window, values: &mut [f64]| {
+                    self.bases.complete(at(number), grid, (base, window), values)
+                };
+                self.times.decode_into(bytes, range, &mut complete, into)?;
                 ascending &= ascends;
             }
         }
@@ -147,7 +159,8 @@ impl MetricSet {
                 [(&self.floats, &found.floats), (&self.histograms, &found.histograms)]
             {
                 let Some(page) = pages.get(place.page as usize) else { continue };
-                page.encoded(place.chunks.clone(), self.range).for_each(|(chunk, _)| each(chunk));
+                page.encoded(place.chunks.clone(), self.range)
+                    .for_each(|(_, chunk, _)| each(chunk));
             }
         }
     }

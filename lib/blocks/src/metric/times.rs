@@ -3,10 +3,11 @@
 //! Invariant: memory is bounded by [`SLOTS`] and [`MAX_LEN`] whatever the block says; where slots do not
 //! suffice, a grid is decoded more than once.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use skald_codec::chunk::grid::{Grid, OffGrid, Times};
+use skald_codec::chunk::grid::{Base, Grid, OffGrid, Times};
 use skald_codec::chunk::{self, ChunkError};
 use skald_model::{Series, TimeRange};
 
@@ -18,6 +19,10 @@ const SLOTS: usize = 4096;
 const MAX_LEN: usize = 2048;
 
 type Slot = Mutex<Option<(u32, Arc<Times>)>>;
+
+/// Turns differences of a chunk on a grid into values.
+pub(super) type Complete<'a> =
+    &'a mut dyn FnMut(u32, &Grid<'_>, Base, Range<usize>, &mut [f64]) -> Result<(), ChunkError>;
 
 /// The grids of a block, and those that a query decoded.
 #[derive(Clone, Debug)]
@@ -37,6 +42,7 @@ pub(super) struct Uses {
     /// One bit for each grid.
     seen: Vec<u64>,
     n_distinct: usize,
+    some_predicted: bool,
     n_chunks: usize,
     size_bytes: usize,
 }
@@ -46,12 +52,13 @@ pub(super) struct Uses {
 impl Uses {
     pub(super) fn new(grids: Arc<Grids>) -> Self {
         let seen = vec![0; grids.len().div_ceil(64)];
-        Self { grids, seen, n_distinct: 0, n_chunks: 0, size_bytes: 0 }
+        Self { grids, seen, n_distinct: 0, some_predicted: false, n_chunks: 0, size_bytes: 0 }
     }
 
     /// Counts a chunk; one that cannot be read is noticed when it is decoded.
     pub(super) fn add(&mut self, chunk: &[u8]) {
-        let Ok(Some((number, _))) = OffGrid::take(chunk) else { return };
+        let Ok(Some((number, off))) = OffGrid::take(chunk) else { return };
+        self.some_predicted |= off.base().is_some();
         let Some(word) = self.seen.get_mut(number as usize / 64) else { return };
         let bit = 1 << (number % 64);
         self.n_chunks += 1;
@@ -61,6 +68,11 @@ impl Uses {
             let count = self.grids.get(number).map_or(0, |grid| grid.count);
             self.size_bytes += if count > MAX_LEN { 0 } else { count * size_of::<i64>() };
         }
+    }
+
+    /// Whether a chunk is predicted from that of another row.
+    pub(super) fn some_predicted(&self) -> bool {
+        self.some_predicted
     }
 
     /// For chunks of which only what lies in `range` is wanted.
@@ -89,10 +101,12 @@ impl QueryTimes {
     }
 
     /// Appends the samples of a chunk, on a grid or not, that lie in `range`, which the range of the query covers.
+    /// `complete` is called with its grid when it is predicted.
     pub(super) fn decode_into(
         &self,
         chunk: &[u8],
         range: TimeRange,
+        complete: Complete<'_>,
         into: &mut Series,
     ) -> Result<(), ChunkError> {
         let Some((number, off)) = OffGrid::take(chunk)? else {
@@ -100,7 +114,9 @@ impl QueryTimes {
         };
         let grid = self.grids.get(number)?;
         let times = self.times(number, &grid)?;
-        off.decode_into(&grid, times.as_deref(), range, into)
+        let mut complete =
+            |base, window, values: &mut [f64]| complete(number, &grid, base, window, values);
+        off.decode_into(&grid, times.as_deref(), range, &mut complete, into)
     }
 
     /// The times of a grid in the range of the query, if they are worth keeping.

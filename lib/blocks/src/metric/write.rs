@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::{ArrayRef, RecordBatch, TimestampMillisecondArray, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
@@ -13,10 +14,11 @@ use skald_model::{Labels, Signal};
 
 use super::SeriesRow;
 use super::grids::{self, Table};
+use super::predict::Page;
 use crate::chunks::put_exemplars;
 use crate::columns::{LABEL_PREFIX, NameCounts, Plan};
 use crate::meta::{Encoded, Header, put_key};
-use crate::{Error, WriterOptions};
+use crate::{Error, ValueForm, WriterOptions};
 
 pub(super) const MIN_TIME: &str = "min_time";
 pub(super) const MAX_TIME: &str = "max_time";
@@ -32,9 +34,11 @@ pub(super) const KEY_EXEMPLARS: &str = "skald.n_exemplar_series";
 /// Labels that rows are sorted by before the whole label set decides.
 const SORT_BY: [&str; 7] = [Labels::NAME, "cluster", "namespace", "job", "container", "pod", "le"];
 
-/// Versions of the format: all chunks have their timestamps, or some have the number of a grid instead.
+/// Versions of the format: all chunks have their timestamps; some have the number of a grid instead.
 const VERSION_PLAIN: u32 = 1;
 const VERSION_GRIDS: u32 = 2;
+/// Some are predicted from those of other rows.
+const VERSION_DENSE: u32 = 3;
 
 const MAX_HOT: usize = 48;
 const BATCH_ROWS: usize = 4096;
@@ -142,15 +146,20 @@ impl MetricBlockWriter {
         let table = Table::of(lists.flat_map(|s| s.floats.iter().chain(&s.histograms)));
         let header = Header {
             signal: Signal::Metrics,
-            version: if table.is_empty() { VERSION_PLAIN } else { VERSION_GRIDS },
+            version: match self.opts.values {
+                _ if table.is_empty() => VERSION_PLAIN,
+                ValueForm::AsTheyAre => VERSION_GRIDS,
+                ValueForm::Dense => VERSION_DENSE,
+            },
             min_time: rows.iter().map(|r| r.min_time).min().unwrap_or(0),
             max_time: rows.iter().map(|r| r.max_time).max().unwrap_or(0),
             n_series: rows.len() as u64,
             n_rows: rows.iter().map(|r| r.n_samples).sum(),
         };
-        let mut writer = crate::meta::writer(&schema, properties().build())?;
+        let mut writer = crate::meta::writer(&schema, properties(self.opts.values).build())?;
         for batch in batches(&rows) {
-            writer.write(&record_batch(&schema, &plan, optional, &table, batch)?)?;
+            let form = (self.opts.values, &table);
+            writer.write(&record_batch(&schema, &plan, optional, form, batch)?)?;
             if writer.in_progress_size() >= self.opts.row_group_bytes
                 || writer.in_progress_rows() >= self.opts.row_group_rows
             {
@@ -221,7 +230,7 @@ fn schema(plan: &Plan, optional: Optional) -> Arc<Schema> {
     Arc::new(Schema::new(fields))
 }
 
-fn properties() -> WriterPropertiesBuilder {
+fn properties(values: ValueForm) -> WriterPropertiesBuilder {
     let zstd = |level| Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default());
     let mut props = WriterProperties::builder()
         .set_compression(zstd(3))
@@ -249,24 +258,29 @@ fn properties() -> WriterPropertiesBuilder {
             .set_column_statistics_enabled(column.clone(), EnabledStatistics::None)
             .set_column_data_page_row_count_limit(column, CHUNK_PAGE_ROWS);
     }
-    props
+    match values {
+        ValueForm::AsTheyAre => props,
+        // Rows of a page may be predicted from one another: nothing but their number may end it.
+        ValueForm::Dense => props.set_column_data_page_size_limit(FLOATS.into(), usize::MAX >> 1),
+    }
 }
 
-/// Slices of a bounded number of rows and bytes.
+/// Slices of whole pages of the chunk columns, of a bounded number of rows and (but for the last page) bytes.
 fn batches(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         let mut bytes = 0;
-        let n = rest
-            .iter()
-            .take(BATCH_ROWS)
-            .take_while(|row| {
+        let n = rest[..rest.len().min(BATCH_ROWS)]
+            .chunks(CHUNK_PAGE_ROWS)
+            .take_while(|rows| {
                 let before = bytes;
-                let lists = [&row.series.floats, &row.series.histograms];
-                bytes += lists.into_iter().flatten().map(|c| c.len()).sum::<usize>();
+                let lists =
+                    rows.iter().flat_map(|r| r.series.floats.iter().chain(&r.series.histograms));
+                bytes += lists.map(Bytes::len).sum::<usize>();
                 before < BATCH_BYTES
             })
-            .count();
+            .map(<[Row]>::len)
+            .sum();
         let (head, tail) = rest.split_at(n);
         rest = tail;
         (n > 0).then_some(head)
@@ -277,28 +291,38 @@ fn record_batch(
     schema: &Arc<Schema>,
     plan: &Plan,
     optional: Optional,
-    table: &Table<'_>,
+    (form, table): (ValueForm, &Table<'_>),
     rows: &[Row],
 ) -> Result<RecordBatch, Error> {
     let mut labels = plan.builder();
     let [mut exemplars, mut histograms, mut floats] =
         [(); 3].map(|()| BinaryBuilder::with_capacity(rows.len(), 0));
     let mut cell = Vec::new();
-    let mut append = |column: &mut BinaryBuilder, present: bool, put: &dyn Fn(&mut Vec<u8>)| {
-        if present {
-            cell.clear();
-            put(&mut cell);
-            column.append_value(&cell);
-        } else {
-            column.append_null();
+    let mut append =
+        |column: &mut BinaryBuilder, present: bool, put: &mut dyn FnMut(&mut Vec<u8>)| {
+            if present {
+                cell.clear();
+                put(&mut cell);
+                column.append_value(&cell);
+            } else {
+                column.append_null();
+            }
+        };
+    let mut page = Page::new(table);
+    for (i, Row { series, .. }) in rows.iter().enumerate() {
+        if i % CHUNK_PAGE_ROWS == 0 {
+            page = Page::new(table);
         }
-    };
-    for Row { series, .. } in rows {
         labels.push(&series.labels, 1)?;
         let s = series;
-        append(&mut exemplars, !s.exemplars.is_empty(), &|c| put_exemplars(&s.exemplars, c));
-        append(&mut histograms, !s.histograms.is_empty(), &|c| table.put_list(&s.histograms, c));
-        append(&mut floats, !s.floats.is_empty(), &|c| table.put_list(&s.floats, c));
+        append(&mut exemplars, !s.exemplars.is_empty(), &mut |c| put_exemplars(&s.exemplars, c));
+        append(&mut histograms, !s.histograms.is_empty(), &mut |c| {
+            table.put_list(&s.histograms, form, c);
+        });
+        append(&mut floats, !s.floats.is_empty(), &mut |c| match form {
+            ValueForm::AsTheyAre => table.put_list(&s.floats, form, c),
+            ValueForm::Dense => page.put_list(i % CHUNK_PAGE_ROWS, s, c),
+        });
     }
     let times = |time: fn(&Row) -> i64| -> ArrayRef {
         let values = rows.iter().map(time);

@@ -125,6 +125,19 @@ async fn metric_block_of_version_2_reads_as_it_was_written() {
     assert_metrics(&shelf, &block).await;
 }
 
+#[tokio::test]
+async fn metric_block_of_version_3_reads_as_it_was_written() {
+    let shelf = Shelf::new();
+    let rows = || dense::histograms(2);
+    let block = golden("metric-block-v3.parquet", || dense_block(rows()));
+    assert_eq!(block.meta.format_version, 3);
+    assert_eq!(block.meta.crc32c, CRC_DENSE, "the golden file was changed");
+    let got = shelf.metrics(&block).await.select(&[], TimeRange::ALL).await.unwrap();
+    let got: std::collections::BTreeMap<_, _> =
+        got.iter().map(|s| (s.labels.to_string(), grids::bits(s))).collect();
+    assert_eq!(got, grids::expected(&rows(), TimeRange::ALL));
+}
+
 async fn assert_metrics(shelf: &Shelf, block: &Encoded) {
     let reader = shelf.metrics(block).await;
     let got = reader.select(&[], TimeRange::ALL).await.unwrap();
@@ -203,4 +216,5 @@ const CRC_PACKED: u32 = 3_923_479_595;
 const CRC_METRICS: u32 = 941_094_627;
 const CRC_LOGS: u32 = 3_605_636_149;
 const CRC_GRAMS: u32 = 2_124_287_161;
+const CRC_DENSE: u32 = 143_584_555;
 const CRC_GRIDS: u32 = 3_342_043_483;

@@ -48,7 +48,7 @@ fn histograms(ts: &[i64], starts: &[i64]) -> Bytes {
 
 /// Series of five pods: of each most share their times, one lacks a sample, one has start timestamps, one has
 /// histograms and exemplars, one has a chunk before its first and one that overlaps; and one alone.
-fn mixed() -> Vec<SeriesRow> {
+pub(super) fn mixed() -> Vec<SeriesRow> {
     let mut rows = Vec::new();
     for pod in 0..5 {
         let set = |name: &str| labels(&[("__name__", name), ("pod", &format!("p{pod}"))]);
@@ -73,15 +73,15 @@ fn mixed() -> Vec<SeriesRow> {
     rows
 }
 
-type Bits = (Vec<(i64, u64)>, Vec<i64>, Vec<(i64, Histogram)>, Vec<i64>);
+pub(super) type Bits = (Vec<(i64, u64)>, Vec<i64>, Vec<(i64, Histogram)>, Vec<i64>);
 
-fn bits(s: &Series) -> Bits {
+pub(super) fn bits(s: &Series) -> Bits {
     let floats = s.timestamps.iter().zip(&s.values).map(|(t, v)| (*t, v.to_bits()));
     (floats.collect(), s.starts.clone(), s.histograms.clone(), s.histogram_starts.clone())
 }
 
 /// What the rows hold in `range`, decoded chunk by chunk.
-fn expected(rows: &[SeriesRow], range: TimeRange) -> BTreeMap<String, Bits> {
+pub(super) fn expected(rows: &[SeriesRow], range: TimeRange) -> BTreeMap<String, Bits> {
     let decoded = |row: &SeriesRow| {
         let mut series = Series::default();
         for chunk in row.floats.iter().chain(&row.histograms) {

@@ -17,6 +17,8 @@ use crate::bits::{BLOCK, pack, packed_len, unpack, unzigzag, width, zigzag};
 const PATCHED: u8 = 65;
 const REFERENCE: u8 = 128;
 const MAX_HIGH: u32 = 58;
+/// The widest low part that a head can say.
+const MAX_LOW: u32 = 62;
 
 enum Packing {
     Plain { width: u32 },
@@ -52,7 +54,7 @@ fn choose(values: &[i64]) -> (Packing, usize) {
             break;
         }
         let size = packed_len(n, w) + 2 + packed_len(above, 6 + high);
-        if size < best.1 {
+        if size < best.1 && w <= MAX_LOW {
             best = (Packing::Patched { width: w, high, n: above }, size);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! decimal := flags:u8 exponent:u8 zigzag(m₀) [uvarint(gcd)] [zigzag(first delta)] blocks [ulp blocks] [exceptions]
-//! flags   := form:2 (0 m/10ᵉ, 1 m·10⁻ᵉ, 2 m/10ᵉ moved by some ulp)  predictor:2 (0 raw, 1 delta, 2 delta²)
+//! flags   := form:2 (0 m/10ᵉ, 1 m·10⁻ᵉ, 2 m/10ᵉ moved by some ulp, 3 bits of the double)  predictor:2 (0 raw, 1 delta, 2 delta²)
 //!            gcd:1 exceptions:1
 //! blocks  := q₁… with q = (m − m₀)/gcd, or their deltas, or (from the third value on) deltas of the deltas
 //! exceptions := uvarint(n) { uvarint(distance from the one before) f64 }*n
@@ -18,7 +18,7 @@ mod decode;
 use skald_model::labels::put_uvarint;
 
 pub(super) use self::decode::decode;
-use super::{ChunkError, blocks};
+use super::blocks;
 use crate::bits::zigzag;
 
 const MAX_EXPONENT: u8 = 20;
@@ -46,6 +46,8 @@ enum Form {
     Divide,
     Multiply,
     Ulp,
+    /// No decimal: the integer is what orders the bits of a double.
+    Bits,
 }
 
 /// Values taken apart; `whole[i]` of an exception repeats its neighbour.
@@ -89,7 +91,7 @@ impl Form {
     fn join(self, m: f64, power: f64) -> f64 {
         match self {
             Self::Multiply => m * (1.0 / power),
-            Self::Divide | Self::Ulp => m / power,
+            Self::Divide | Self::Ulp | Self::Bits => m / power,
         }
     }
 
@@ -108,12 +110,12 @@ impl Form {
         None
     }
 
-    fn from_flags(flags: u8) -> Result<Self, ChunkError> {
+    fn from_flags(flags: u8) -> Self {
         match flags & 3 {
-            0 => Ok(Self::Divide),
-            1 => Ok(Self::Multiply),
-            2 => Ok(Self::Ulp),
-            _ => Err(ChunkError::Malformed("decimal form")),
+            0 => Self::Divide,
+            1 => Self::Multiply,
+            2 => Self::Ulp,
+            _ => Self::Bits,
         }
     }
 }
@@ -127,6 +129,13 @@ impl Decimal {
             let exponent = sample_exponent(form, vals)?;
             Self::convert(form, exponent, vals)
         })
+    }
+
+    /// The bits of `vals`, which need be no decimals, as integers of the same order.
+    pub(super) fn bits_of(vals: &[f64]) -> Self {
+        let whole = vals.iter().map(|v| ordered(v.to_bits().cast_signed())).collect();
+        let (ulps, exceptions) = Default::default();
+        Self { form: Form::Bits, exponent: 0, whole, ulps, exceptions }
     }
 
     fn convert(form: Form, mut exponent: u8, vals: &[f64]) -> Option<Self> {
@@ -181,7 +190,7 @@ impl Decimal {
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        let mut delta: Vec<i64> = self.whole.windows(2).map(|w| w[1] - w[0]).collect();
+        let mut delta: Vec<i64> = self.whole.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
         let gcd = common_divisor(&delta);
         if gcd > 1 {
             delta.iter_mut().for_each(|d| *d /= gcd);
@@ -190,11 +199,11 @@ impl Decimal {
         let raw: Vec<i64> = delta
             .iter()
             .map(|d| {
-                sum += d;
+                sum = d.wrapping_add(sum);
                 sum
             })
             .collect();
-        let delta2: Vec<i64> = delta.windows(2).map(|w| w[1] - w[0]).collect();
+        let delta2: Vec<i64> = delta.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
         let first_delta = delta.first().copied().unwrap_or(0);
         let costs = [blocks::cost(&raw), blocks::cost(&delta), blocks::cost(&delta2) + 1];
         let predictor =
@@ -237,6 +246,12 @@ impl Decimal {
     }
 }
 
+/// Moves the bits of doubles to integers of the same order, and back.
+#[inline]
+fn ordered(bits: i64) -> i64 {
+    bits ^ ((bits >> 63) & i64::MAX)
+}
+
 /// The exponent that most of a few values need; `None` when they are no decimals.
 fn sample_exponent(form: Form, vals: &[f64]) -> Option<u8> {
     let step = vals.len().div_ceil(N_SAMPLED);
@@ -264,7 +279,7 @@ fn common_divisor(deltas: &[i64]) -> i64 {
             break;
         }
     }
-    gcd.max(1).cast_signed()
+    i64::try_from(gcd.max(1)).unwrap_or(1)
 }
 
 /// `a % b`, by the far cheaper short division when both are short.

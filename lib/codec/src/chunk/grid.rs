@@ -5,10 +5,12 @@
 //!
 //! ```text
 //! grid    := uvarint(count) zigzag(min_ts − base) uvarint(max_ts − min_ts) uvarint(len) timestamps
-//! on grid := kind:u8 uvarint(number of the grid) [starts] body
+//! on grid := kind:u8 uvarint(number of the grid) [starts | base] body
 //! kind    := 0x03 floats | 0x04 floats with starts | 0x43 histograms | 0x44 histograms with starts
+//!          | 0x05 floats that are predicted from those of another row: see `base`
 //! ```
 
+mod base;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +19,7 @@ use std::ops::{Range, RangeInclusive};
 use skald_model::labels::put_uvarint;
 use skald_model::{Series, TimeRange};
 
+pub use self::base::{Base, ONE};
 use super::blocks::Scratch;
 use super::{
     ChunkError, ChunkHeader, ChunkKind, MAX_SAMPLES, finished, histogram, starts, take_bytes,
@@ -26,6 +29,7 @@ use crate::bits::{unzigzag, zigzag};
 
 const FLOATS: u8 = 0x03;
 const STARTED_FLOATS: u8 = 0x04;
+const PREDICTED_FLOATS: u8 = 0x05;
 const HISTOGRAMS: u8 = 0x43;
 const STARTED_HISTOGRAMS: u8 = 0x44;
 
@@ -57,8 +61,13 @@ pub struct OffGrid<'a> {
     has_starts: bool,
     /// Length included; empty when there are none.
     starts: &'a [u8],
+    /// What the body has the differences to.
+    base: Option<Base>,
     body: &'a [u8],
 }
+
+/// Turns the differences of a window of the grid into values, given what they are differences to.
+pub type Complete<'a> = &'a mut dyn FnMut(Base, Range<usize>, &mut [f64]) -> Result<(), ChunkError>;
 
 /// Takes a self-contained chunk apart; `None` when it has no samples.
 pub fn split(chunk: &[u8]) -> Result<Option<(Grid<'_>, OffGrid<'_>)>, ChunkError> {
@@ -73,7 +82,17 @@ pub fn split(chunk: &[u8]) -> Result<Option<(Grid<'_>, OffGrid<'_>)>, ChunkError
     let timestamps = &before[..before.len() - rest.len()];
     let ChunkHeader { kind, has_starts, count, min_ts, max_ts } = header;
     let grid = Grid { count, min_ts, max_ts, timestamps };
-    Ok(Some((grid, OffGrid { kind, has_starts, starts, body: rest })))
+    Ok(Some((grid, OffGrid { kind, has_starts, starts, base: None, body: rest })))
+}
+
+/// Appends floats on the grid with this number as their `differences` to what `base` predicts.
+pub fn put_predicted(number: u32, base: Base, differences: &[f64], out: &mut Vec<u8>) {
+    out.push(PREDICTED_FLOATS);
+    put_uvarint(out, u64::from(number));
+    base.put(out);
+    if !differences.is_empty() {
+        values::encode(differences, out);
+    }
 }
 
 /// The start timestamps in front of `rest`, with their length.
@@ -184,7 +203,7 @@ impl Times {
 // === impl OffGrid ===
 
 impl<'a> OffGrid<'a> {
-    /// Appends it as a chunk on the grid with this number.
+    /// Appends it as a chunk on the grid with this number. Not for one that is predicted.
     pub fn put(&self, grid: u32, out: &mut Vec<u8>) {
         out.push(match (self.kind, self.has_starts) {
             (ChunkKind::Floats, false) => FLOATS,
@@ -197,11 +216,33 @@ impl<'a> OffGrid<'a> {
         out.extend_from_slice(self.body);
     }
 
+    /// As [`put`](Self::put), but long fractions in a form that is smaller, takes longer to make, and is read by
+    /// no build that does not know blocks of version 3.
+    pub fn put_dense(
+        &self,
+        grid: &Grid<'_>,
+        number: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ChunkError> {
+        if self.kind == ChunkKind::Floats && values::is_xor(self.body) {
+            let (mut all, mut body) = (Vec::new(), Vec::new());
+            let window = 0..grid.count;
+            values::decode(grid.count, window, &mut &*self.body, &mut Scratch::new(), &mut all)?;
+            if values::encode_bits(self.body, &all, &mut body) {
+                OffGrid { body: &body, ..*self }.put(number, out);
+                return Ok(());
+            }
+        }
+        self.put(number, out);
+        Ok(())
+    }
+
     /// Takes what [`put`](Self::put) wrote and the number of its grid; `None` when `chunk` is no chunk on a grid.
     pub fn take(chunk: &'a [u8]) -> Result<Option<(u32, Self)>, ChunkError> {
         let mut rest = chunk;
-        let (kind, has_starts) = match take_u8(&mut rest)? {
-            FLOATS => (ChunkKind::Floats, false),
+        let byte = take_u8(&mut rest)?;
+        let (kind, has_starts) = match byte {
+            FLOATS | PREDICTED_FLOATS => (ChunkKind::Floats, false),
             STARTED_FLOATS => (ChunkKind::Floats, true),
             HISTOGRAMS => (ChunkKind::Histograms, false),
             STARTED_HISTOGRAMS => (ChunkKind::Histograms, true),
@@ -210,7 +251,18 @@ impl<'a> OffGrid<'a> {
         let number = u32::try_from(take_varint(&mut rest)?);
         let number = number.map_err(|_| ChunkError::Malformed("number of the grid"))?;
         let starts = take_starts(has_starts, &mut rest)?;
-        Ok(Some((number, Self { kind, has_starts, starts, body: rest })))
+        let base = if byte == PREDICTED_FLOATS { Some(Base::take(&mut rest)?) } else { None };
+        Ok(Some((number, Self { kind, has_starts, starts, base, body: rest })))
+    }
+
+    /// Bytes of its values.
+    pub fn body_len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// What its values are predicted from.
+    pub fn base(&self) -> Option<Base> {
+        self.base
     }
 
     /// What the head of the chunk with these timestamps says.
@@ -219,21 +271,73 @@ impl<'a> OffGrid<'a> {
         ChunkHeader { kind: self.kind, count, min_ts, max_ts, has_starts: self.has_starts }
     }
 
-    /// Appends the self-contained chunk that [`split`] took apart.
-    pub fn join(&self, grid: &Grid<'_>, out: &mut Vec<u8>) {
+    /// Appends a self-contained chunk: the one that [`split`] took apart, or one with the values that `complete` makes.
+    pub fn join(
+        &self,
+        grid: &Grid<'_>,
+        complete: Complete<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ChunkError> {
+        let values = match self.base {
+            None => None,
+            Some(_) => {
+                let mut values = Vec::new();
+                self.values(grid, 0..grid.count, complete, &mut values)?;
+                Some(values)
+            }
+        };
         self.header(grid).put(out);
         out.extend_from_slice(self.starts);
         out.extend_from_slice(grid.timestamps);
-        out.extend_from_slice(self.body);
+        match values {
+            None => out.extend_from_slice(self.body),
+            Some(values) => values::encode(&values, out),
+        }
+        Ok(())
+    }
+
+    /// Appends the floats of a window of the grid, which lies in it; on an error also some.
+    pub fn values(
+        &self,
+        grid: &Grid<'_>,
+        window: Range<usize>,
+        complete: Complete<'_>,
+        out: &mut Vec<f64>,
+    ) -> Result<(), ChunkError> {
+        if self.kind != ChunkKind::Floats {
+            return Err(ChunkError::Malformed("histograms where floats are wanted"));
+        }
+        self.append(grid, window, &mut Scratch::new(), complete, out)
+    }
+
+    fn append(
+        &self,
+        grid: &Grid<'_>,
+        window: Range<usize>,
+        scratch: &mut Scratch,
+        complete: Complete<'_>,
+        out: &mut Vec<f64>,
+    ) -> Result<(), ChunkError> {
+        let from = out.len();
+        let mut rest = self.body;
+        values::decode(grid.count, window.clone(), &mut rest, scratch, out)?;
+        if window.len() == grid.count {
+            finished(rest)?;
+        }
+        match self.base {
+            Some(base) => complete(base, window, out.get_mut(from..).unwrap_or_default()),
+            None => Ok(()),
+        }
     }
 
     /// As [`super::decode_into`]; `times` are those of its grid in a range that has all of `range`, when they are
-    /// decoded already.
+    /// decoded already. `complete` is called when the chunk is predicted.
     pub fn decode_into(
         &self,
         grid: &Grid<'_>,
         times: Option<&Times>,
         range: TimeRange,
+        complete: Complete<'_>,
         into: &mut Series,
     ) -> Result<(), ChunkError> {
         if !range.overlaps(grid.min_ts, grid.max_ts) {
@@ -241,7 +345,7 @@ impl<'a> OffGrid<'a> {
         }
         let before = (into.timestamps.len(), into.values.len());
         let decoded = match self.kind {
-            ChunkKind::Floats => self.floats(grid, times, range, into),
+            ChunkKind::Floats => self.floats(grid, times, range, complete, into),
             ChunkKind::Histograms => self.histograms(grid, times, range, into),
         };
         if decoded.is_err() {
@@ -258,6 +362,7 @@ impl<'a> OffGrid<'a> {
         grid: &Grid<'_>,
         times: Option<&Times>,
         range: TimeRange,
+        complete: Complete<'_>,
         into: &mut Series,
     ) -> Result<(), ChunkError> {
         let Series { timestamps, values: vals, starts: known, .. } = into;
@@ -270,11 +375,7 @@ impl<'a> OffGrid<'a> {
         if window.is_empty() {
             return Ok(());
         }
-        let mut rest = self.body;
-        values::decode(grid.count, window.clone(), &mut rest, &mut scratch, vals)?;
-        if window.len() == grid.count {
-            finished(rest)?;
-        }
+        self.append(grid, window.clone(), &mut scratch, complete, vals)?;
         if self.has_starts {
             known.resize(from, 0);
             let times = timestamps.get(from..).unwrap_or_default();

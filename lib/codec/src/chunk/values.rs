@@ -58,6 +58,23 @@ pub(super) fn encode(vals: &[f64], out: &mut Vec<u8>) {
     }
 }
 
+/// What [`encode`] wrote as XOR, as bits in blocks when that is smaller: `body` and the values it stands for.
+pub(super) fn encode_bits(body: &[u8], vals: &[f64], out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    out.push(DECIMAL);
+    Decimal::bits_of(vals).encode(out);
+    let smaller = out.len() - start < body.len();
+    if !smaller {
+        out.truncate(start);
+    }
+    smaller
+}
+
+/// Whether a body is of the form that [`encode_bits`] may make smaller.
+pub(super) fn is_xor(body: &[u8]) -> bool {
+    body.first() == Some(&XOR)
+}
+
 fn encode_constant(v: f64, out: &mut Vec<u8>) {
     const LARGEST: f64 = 9_007_199_254_740_992.0;
     let whole = v as i64;

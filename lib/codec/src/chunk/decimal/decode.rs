@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{EXCEPTIONS, Form, GCD, POW10};
+use super::{EXCEPTIONS, Form, GCD, POW10, ordered};
 use crate::bits::{BLOCK, unzigzag};
 use crate::chunk::blocks::{self, Scratch};
 use crate::chunk::{ChunkError, take_f64, take_u8, take_varint};
@@ -16,7 +16,7 @@ pub(in crate::chunk) fn decode(
     out: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
     let (flags, exponent) = (take_u8(rest)?, take_u8(rest)?);
-    let form = Form::from_flags(flags)?;
+    let form = Form::from_flags(flags);
     let &power = POW10.get(exponent as usize).ok_or(ChunkError::Malformed("decimal exponent"))?;
     // Each block of 64 takes a byte at least, so the allocation is bounded by the input.
     if rest.len() < n / 65 {
@@ -26,6 +26,10 @@ pub(in crate::chunk) fn decode(
     out.reserve(window.len());
     let mut whole = Integers { n, flags, window: window.clone(), rest, scratch };
     match form {
+        Form::Bits => whole.decode(|block| {
+            let double = |m: i64| f64::from_bits(ordered(m).cast_unsigned());
+            out.extend(block.map(double));
+        })?,
         _ if exponent == 0 => whole.decode(|block| out.extend(block.map(|m| m as f64)))?,
         Form::Multiply => {
             let factor = 1.0 / power;

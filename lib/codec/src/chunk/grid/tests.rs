@@ -6,6 +6,11 @@ use crate::chunk::{
     decode_into, encode_floats, encode_started_floats, encode_started_histograms, peek,
 };
 
+/// Completes no chunk.
+fn nothing() -> impl FnMut(Base, Range<usize>, &mut [f64]) -> Result<(), ChunkError> {
+    |_, _, _| Err(ChunkError::Malformed("nothing to predict from"))
+}
+
 fn jittered(n: i64) -> Vec<i64> {
     (0..n).map(|i| 1_700_000_000_000 + i * 15_000 + i * i % 4).collect()
 }
@@ -61,7 +66,7 @@ fn check(chunk: &[u8], ranges: &[TimeRange]) {
     assert_eq!((number, again), (300, off));
     assert_eq!(OffGrid::take(chunk).unwrap(), None);
     let mut joined = Vec::new();
-    again.join(&taken, &mut joined);
+    again.join(&taken, &mut nothing(), &mut joined).unwrap();
     assert_eq!(joined, chunk);
     for range in ranges {
         let mut expected = Series::default();
@@ -69,7 +74,7 @@ fn check(chunk: &[u8], ranges: &[TimeRange]) {
         let (all, some) = (taken.times(TimeRange::ALL).unwrap(), taken.times(*range).unwrap());
         for times in [None, Some(&all), Some(&some)] {
             let mut got = Series::default();
-            again.decode_into(&taken, times, *range, &mut got).unwrap();
+            again.decode_into(&taken, times, *range, &mut nothing(), &mut got).unwrap();
             assert_eq!(bits(&got), bits(&expected), "{range:?}");
         }
     }
@@ -135,6 +140,29 @@ fn bytes_on_grids_stay_as_they_are() {
     assert_eq!((hex(&kept).as_str(), hex(&detached).as_str()), GOLDEN);
 }
 
+/// The bytes of a predicted chunk and of one of long fractions, kept for ever.
+#[test]
+fn bytes_of_dense_chunks_stay_as_they_are() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let base = Base { rows_up: 3, slope: 200 };
+    let (mut predicted, mut fractions) = (Vec::new(), Vec::new());
+    put_predicted(300, base, &[1.0, 2.0, 2.0, 5.0], &mut predicted);
+    let values: Vec<f64> =
+        (0..8u64).map(|i| f64::from_bits(0x4059_1234_5678_9abc + i * i * 1234)).collect();
+    let chunk = floats(&jittered(8), &values, &[]);
+    let (grid, off) = split(&chunk).unwrap().unwrap();
+    off.put_dense(&grid, 7, &mut fractions).unwrap();
+    assert_eq!((hex(&predicted).as_str(), hex(&fractions).as_str()), DENSE);
+    let (number, again) = OffGrid::take(&predicted).unwrap().unwrap();
+    assert_eq!((number, again.base()), (300, Some(base)));
+    let mut got = Vec::new();
+    let (_, again) = OffGrid::take(&fractions).unwrap().unwrap();
+    again.values(&grid, 0..8, &mut nothing(), &mut got).unwrap();
+    assert_eq!(got, values);
+}
+
+const DENSE: (&str, &str) =
+    ("05ac0203c80103040002038201", "0307031b00f8eac4e78a8d89d98001d209028004");
 const GOLDEN: (&str, &str) = ("04d00fbb170503e9070203", "04c801040004c70103040002038201");
 
 #[test]
@@ -144,7 +172,7 @@ fn damaged_bytes_are_errors() {
         if let Ok(Some((grid, off))) = split(&chunk[..cut]) {
             // The body is cut.
             let mut into = Series::default();
-            let found = off.decode_into(&grid, None, TimeRange::ALL, &mut into);
+            let found = off.decode_into(&grid, None, TimeRange::ALL, &mut nothing(), &mut into);
             assert!(found.is_err() && into.timestamps.is_empty() && into.values.is_empty());
         }
     }
@@ -182,9 +210,32 @@ proptest! {
     }
 
     #[test]
+    fn long_fractions_come_back(
+        values in prop::collection::vec(any::<u64>(), 2..200),
+        near in any::<u64>(),
+        from in 0usize..200,
+    ) {
+        for mask in [u64::MAX, u64::MAX >> 12, u64::MAX >> 40] {
+            let values: Vec<f64> =
+                values.iter().map(|v| f64::from_bits(near.wrapping_add(v & mask))).collect();
+            let chunk = floats(&jittered(values.len() as i64), &values, &[]);
+            let (grid, off) = split(&chunk).unwrap().unwrap();
+            let mut dense = Vec::new();
+            off.put_dense(&grid, 7, &mut dense).unwrap();
+            let (_, again) = OffGrid::take(&dense).unwrap().unwrap();
+            for window in [0..values.len(), from.min(values.len())..values.len()] {
+                let mut got = Vec::new();
+                again.values(&grid, window.clone(), &mut nothing(), &mut got).unwrap();
+                let bits = |all: &[f64]| all.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&got), bits(&values[window]));
+            }
+        }
+    }
+
+    #[test]
     fn any_bytes_are_taken_or_refused(
         mut bytes in prop::collection::vec(any::<u8>(), 0..80),
-        kind in prop::sample::select(vec![1u8, 2, 3, 4, 0x41, 0x42, 0x43, 0x44]),
+        kind in prop::sample::select(vec![1u8, 2, 3, 4, 5, 0x41, 0x42, 0x43, 0x44]),
         grid in prop::collection::vec(any::<u8>(), 0..40),
     ) {
         let head = [3, 0, 30];
@@ -198,7 +249,9 @@ proptest! {
             let times = grid.times(TimeRange::ALL).ok();
             let Ok(Some((_, off))) = OffGrid::take(&bytes) else { continue };
             let mut into = Series::default();
-            let _ = off.decode_into(&grid, times.as_ref(), TimeRange::ALL, &mut into);
+            let mut as_they_are = |_, _, _: &mut [f64]| Ok(());
+            let _ = off.decode_into(&grid, None, TimeRange::ALL, &mut as_they_are, &mut into);
+            let _ = off.decode_into(&grid, times.as_ref(), TimeRange::ALL, &mut nothing(), &mut into);
         }
     }
 }
