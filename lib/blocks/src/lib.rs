@@ -82,7 +82,7 @@ pub enum ValueForm {
     /// As the chunks have them: for blocks that are soon merged.
     #[default]
     AsTheyAre,
-    /// Also as differences to those of other rows, which takes longer to write.
+    /// Also as differences to those of other rows, which takes longer to write. Not read by builds from before this.
     Dense,
 }
 

@@ -37,7 +37,7 @@ const SORT_BY: [&str; 7] = [Labels::NAME, "cluster", "namespace", "job", "contai
 /// Versions of the format: all chunks have their timestamps; some have the number of a grid instead.
 const VERSION_PLAIN: u32 = 1;
 const VERSION_GRIDS: u32 = 2;
-/// Some are predicted from those of other rows.
+/// Some are predicted from those of other rows, or have bodies that earlier readers do not know.
 const VERSION_DENSE: u32 = 3;
 
 const MAX_HOT: usize = 48;
@@ -147,9 +147,10 @@ impl MetricBlockWriter {
         let header = Header {
             signal: Signal::Metrics,
             version: match self.opts.values {
-                _ if table.is_empty() => VERSION_PLAIN,
-                ValueForm::AsTheyAre => VERSION_GRIDS,
+                // Also without grids: chunks of dense blocks that were merged may have bodies of theirs.
                 ValueForm::Dense => VERSION_DENSE,
+                ValueForm::AsTheyAre if table.is_empty() => VERSION_PLAIN,
+                ValueForm::AsTheyAre => VERSION_GRIDS,
             },
             min_time: rows.iter().map(|r| r.min_time).min().unwrap_or(0),
             max_time: rows.iter().map(|r| r.max_time).max().unwrap_or(0),

@@ -198,6 +198,13 @@ proptest! {
 }
 
 #[test]
+fn a_dense_block_says_so_also_without_grids() {
+    let alone = floats(labels(&[("__name__", "alone")]), &[(T0, 1.5), (T0 + 7, f64::MIN)]);
+    assert_eq!(metric_block(vec![alone.clone()]).meta.format_version, 1);
+    assert_eq!(dense_block(vec![alone]).meta.format_version, 3);
+}
+
+#[test]
 fn long_fractions_take_less_than_as_xor() {
     let rows: Vec<SeriesRow> =
         histograms(6).into_iter().filter(|r| r.labels.get("le").is_none()).collect();
