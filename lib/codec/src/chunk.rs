@@ -30,7 +30,7 @@ use skald_model::{Series, TimeRange};
 
 use crate::bits;
 
-use self::blocks::Scratch;
+use self::blocks::{Packings, Scratch};
 pub use self::histogram::{decode_histograms, encode_histograms, encode_started_histograms};
 
 /// Most samples in one chunk: a decoder refuses more. Writers seal far earlier (120 to 1024).
@@ -169,7 +169,7 @@ pub fn encode_started_floats(ts: &[i64], vals: &[f64], starts: &[i64], out: &mut
             starts::put(&ts[..n], starts, out);
         }
         time::encode(&ts[..n], out);
-        values::encode(&vals[..n], out);
+        values::encode(&vals[..n], Packings::Plain, out);
     }
 }
 

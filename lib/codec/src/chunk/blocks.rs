@@ -5,6 +5,7 @@
 //!   h = 0..=64     zigzag, h bits each
 //!   h = 65..=127   zigzag, w = h − 65 bits each, then  n:u8 hw:u8 n×(6+hw bits: position, high bits)
 //!   h = 128..=192  zigzag(reference), then value − reference at h − 128 bits each
+//!   h = 193        a bit for each value that is not 0, then a block (h not 193) of those; in dense chunks only
 //! ```
 
 #![expect(clippy::cast_possible_truncation, reason = "counts below 65 fit a byte")]
@@ -16,9 +17,19 @@ use crate::bits::{BLOCK, pack, packed_len, unpack, unzigzag, width, zigzag};
 
 const PATCHED: u8 = 65;
 const REFERENCE: u8 = 128;
+const SPARSE: u8 = 193;
 const MAX_HIGH: u32 = 58;
 /// The widest low part that a head can say.
 const MAX_LOW: u32 = 62;
+
+/// Which packings an encoder may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packings {
+    /// Those that all builds read.
+    Plain,
+    /// All that there are: takes longer.
+    Dense,
+}
 
 enum Packing {
     Plain { width: u32 },
@@ -66,14 +77,38 @@ fn choose(values: &[i64]) -> (Packing, usize) {
     best
 }
 
+/// Those that are not 0, when a block of them and a bit for each value take less than `size` bytes, and how many.
+fn sparse(values: &[i64], size: usize) -> Option<(Vec<i64>, usize)> {
+    let n = values.iter().filter(|v| **v != 0).count();
+    if n == 0 || n == values.len() {
+        return None;
+    }
+    let some: Vec<i64> = values.iter().copied().filter(|v| *v != 0).collect();
+    let sparse = values.len().div_ceil(8) + 1 + choose(&some).1;
+    (sparse < size).then_some((some, sparse))
+}
+
 /// Bytes that [`encode`] will append.
-pub(super) fn cost(values: &[i64]) -> usize {
-    values.chunks(BLOCK).map(|block| 1 + choose(block).1).sum()
+pub(super) fn cost(values: &[i64], packings: Packings) -> usize {
+    let block = |block: &[i64]| {
+        let plain = choose(block).1;
+        let dense = if packings == Packings::Dense { sparse(block, plain) } else { None };
+        1 + dense.map_or(plain, |(_, size)| size)
+    };
+    values.chunks(BLOCK).map(block).sum()
 }
 
 /// Appends `values`; the count is not stored.
-pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
+pub(super) fn encode(values: &[i64], packings: Packings, out: &mut Vec<u8>) {
     for block in values.chunks(BLOCK) {
+        if packings == Packings::Dense
+            && let Some((some, _)) = sparse(block, choose(block).1)
+        {
+            out.push(SPARSE);
+            pack(block.iter().map(|v| u64::from(*v != 0)), 1, out);
+            encode(&some, Packings::Plain, out);
+            continue;
+        }
         let zigzags = block.iter().map(|&v| zigzag(v));
         match choose(block).0 {
             Packing::Plain { width } => {
@@ -114,6 +149,27 @@ impl Scratch {
     #[inline]
     pub(super) fn take(&mut self, rest: &mut &[u8], n: usize) -> Result<&mut [i64], ChunkError> {
         let n = n.min(BLOCK);
+        if rest.first() == Some(&SPARSE) {
+            return self.take_sparse(rest, n);
+        }
+        self.take_plain(rest, n)
+    }
+
+    fn take_sparse(&mut self, rest: &mut &[u8], n: usize) -> Result<&mut [i64], ChunkError> {
+        let which = take_which(rest, n)?;
+        let mut left = self.take_plain(rest, which.count_ones() as usize)?.len();
+        for i in (0..n).rev() {
+            let some = (which >> i & 1) as usize;
+            // Where there is one it is not behind `i`, and `left` is not 0.
+            let v = self.values[left.wrapping_sub(some) % BLOCK];
+            self.values[i] = v * some as i64;
+            left -= some;
+        }
+        Ok(&mut self.values[..n])
+    }
+
+    #[inline]
+    fn take_plain(&mut self, rest: &mut &[u8], n: usize) -> Result<&mut [i64], ChunkError> {
         let Self { raw, values } = self;
         let head = take_u8(rest)?;
         match head {
@@ -138,6 +194,19 @@ impl Scratch {
         }
         Ok(&mut values[..n])
     }
+}
+
+/// Takes the bits of a sparse block of `n` values, with its head.
+fn take_which(rest: &mut &[u8], n: usize) -> Result<u64, ChunkError> {
+    take_u8(rest)?;
+    let mut which = [0; 8];
+    let bytes = take_bytes(rest, n.div_ceil(8).min(8))?;
+    which[..bytes.len()].copy_from_slice(bytes);
+    let which = u64::from_le_bytes(which);
+    if n < BLOCK && which >> n != 0 {
+        return Err(ChunkError::Malformed("sparse block"));
+    }
+    Ok(which)
 }
 
 fn reference_width(head: u8) -> Result<u32, ChunkError> {
@@ -173,6 +242,15 @@ fn take_patches(rest: &mut &[u8], n: usize, w: u32) -> Result<(usize, u32), Chun
 
 /// Passes over one block of `n` (at most 64) values and answers bounds of them.
 pub(super) fn skip(rest: &mut &[u8], n: usize) -> Result<(i64, i64), ChunkError> {
+    if rest.first() == Some(&SPARSE) {
+        let which = take_which(rest, n)?;
+        let (min, max) = skip_plain(rest, which.count_ones() as usize)?;
+        return Ok((min.min(0), max.max(0)));
+    }
+    skip_plain(rest, n)
+}
+
+fn skip_plain(rest: &mut &[u8], n: usize) -> Result<(i64, i64), ChunkError> {
     let head = take_u8(rest)?;
     let zigzags = |bits: u32| match bits {
         0 => (0, 0),

@@ -18,7 +18,7 @@ mod decode;
 use skald_model::labels::put_uvarint;
 
 pub(super) use self::decode::decode;
-use super::blocks;
+use super::blocks::{self, Packings};
 use crate::bits::zigzag;
 
 const MAX_EXPONENT: u8 = 20;
@@ -189,7 +189,7 @@ impl Decimal {
         Some(true)
     }
 
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, packings: Packings, out: &mut Vec<u8>) {
         let mut delta: Vec<i64> = self.whole.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
         let gcd = common_divisor(&delta);
         if gcd > 1 {
@@ -205,7 +205,11 @@ impl Decimal {
             .collect();
         let delta2: Vec<i64> = delta.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
         let first_delta = delta.first().copied().unwrap_or(0);
-        let costs = [blocks::cost(&raw), blocks::cost(&delta), blocks::cost(&delta2) + 1];
+        let costs = [
+            blocks::cost(&raw, packings),
+            blocks::cost(&delta, packings),
+            blocks::cost(&delta2, packings) + 1,
+        ];
         let predictor =
             if costs[1] <= costs[0].min(costs[2]) { 1 } else { u8::from(costs[2] < costs[0]) * 2 };
         let some = |yes: bool, flag: u8| if yes { flag } else { 0 };
@@ -219,15 +223,15 @@ impl Decimal {
             put_uvarint(out, gcd.cast_unsigned());
         }
         match predictor {
-            0 => blocks::encode(&raw, out),
-            1 => blocks::encode(&delta, out),
+            0 => blocks::encode(&raw, packings, out),
+            1 => blocks::encode(&delta, packings, out),
             _ => {
                 put_uvarint(out, zigzag(first_delta));
-                blocks::encode(&delta2, out);
+                blocks::encode(&delta2, packings, out);
             }
         }
         if self.form == Form::Ulp {
-            blocks::encode(&self.ulps, out);
+            blocks::encode(&self.ulps, packings, out);
         }
         self.encode_exceptions(out);
     }

@@ -20,7 +20,7 @@ use skald_model::labels::put_uvarint;
 use skald_model::{Series, TimeRange};
 
 pub use self::base::{Base, ONE};
-use super::blocks::Scratch;
+use super::blocks::{Packings, Scratch};
 use super::{
     ChunkError, ChunkHeader, ChunkKind, MAX_SAMPLES, finished, histogram, starts, take_bytes,
     take_u8, take_varint, time, values,
@@ -91,7 +91,7 @@ pub fn put_predicted(number: u32, base: Base, differences: &[f64], out: &mut Vec
     put_uvarint(out, u64::from(number));
     base.put(out);
     if !differences.is_empty() {
-        values::encode(differences, out);
+        values::encode(differences, Packings::Dense, out);
     }
 }
 
@@ -216,7 +216,7 @@ impl<'a> OffGrid<'a> {
         out.extend_from_slice(self.body);
     }
 
-    /// As [`put`](Self::put), but long fractions in a form that is smaller, takes longer to make, and is read by
+    /// As [`put`](Self::put), but in a form that is smaller, takes longer to make, and is read by
     /// no build that does not know blocks of version 3.
     pub fn put_dense(
         &self,
@@ -224,11 +224,11 @@ impl<'a> OffGrid<'a> {
         number: u32,
         out: &mut Vec<u8>,
     ) -> Result<(), ChunkError> {
-        if self.kind == ChunkKind::Floats && values::is_xor(self.body) {
+        if self.kind == ChunkKind::Floats && values::may_be_denser(self.body) {
             let (mut all, mut body) = (Vec::new(), Vec::new());
             let window = 0..grid.count;
             values::decode(grid.count, window, &mut &*self.body, &mut Scratch::new(), &mut all)?;
-            if values::encode_bits(self.body, &all, &mut body) {
+            if values::encode_dense(self.body, &all, &mut body) {
                 OffGrid { body: &body, ..*self }.put(number, out);
                 return Ok(());
             }
@@ -291,7 +291,7 @@ impl<'a> OffGrid<'a> {
         out.extend_from_slice(grid.timestamps);
         match values {
             None => out.extend_from_slice(self.body),
-            Some(values) => values::encode(&values, out),
+            Some(values) => values::encode(&values, Packings::Plain, out),
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use skald_model::labels::put_uvarint;
 
-use super::blocks::{self, Scratch};
+use super::blocks::{self, Packings, Scratch};
 use super::{ChunkError, ChunkHeader, finished, take_u8, take_varint};
 use crate::bits::{unzigzag, zigzag};
 
@@ -37,9 +37,9 @@ pub(super) fn put(ts: &[i64], starts: &[i64], out: &mut Vec<u8>) {
         last = start;
     }
     let ages: Vec<i64> = ts.iter().zip(starts()).map(|(t, start)| t.wrapping_sub(start)).collect();
-    if 1 + blocks::cost(&ages) < bytes.len() {
+    if 1 + blocks::cost(&ages, Packings::Plain) < bytes.len() {
         bytes = vec![AGES];
-        blocks::encode(&ages, &mut bytes);
+        blocks::encode(&ages, Packings::Plain, &mut bytes);
     }
     put_uvarint(out, bytes.len() as u64);
     out.extend_from_slice(&bytes);

@@ -11,7 +11,7 @@ use std::ops::{Range, RangeInclusive};
 
 use skald_model::labels::put_uvarint;
 
-use super::blocks::{self, Scratch};
+use super::blocks::{self, Packings, Scratch};
 use super::{ChunkError, ChunkHeader, take_u8, take_varint};
 use crate::bits::BLOCK;
 
@@ -37,18 +37,22 @@ pub(super) fn encode(ts: &[i64], out: &mut Vec<u8>) {
     let grid: Vec<i64> = inner.clone().map(|i| ts[i].wrapping_sub(at(i))).collect();
     let delta: Vec<i64> = inner.clone().map(|i| ts[i].wrapping_sub(ts[i - 1])).collect();
     let delta2: Vec<i64> = delta.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
-    let costs = [blocks::cost(&grid), blocks::cost(&delta), blocks::cost(&delta2)];
+    let costs = [
+        blocks::cost(&grid, Packings::Plain),
+        blocks::cost(&delta, Packings::Plain),
+        blocks::cost(&delta2, Packings::Plain),
+    ];
     if costs[0] < costs[1].min(costs[2]) {
         out.push(GRID);
         put_uvarint(out, step);
-        blocks::encode(&grid, out);
+        blocks::encode(&grid, Packings::Plain, out);
     } else if costs[1] <= costs[2] {
         out.push(DELTA);
-        blocks::encode(&delta, out);
+        blocks::encode(&delta, Packings::Plain, out);
     } else {
         out.push(DELTA2);
         put_uvarint(out, delta[0].cast_unsigned());
-        blocks::encode(&delta2, out);
+        blocks::encode(&delta2, Packings::Plain, out);
     }
 }
 

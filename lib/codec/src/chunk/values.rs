@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use skald_model::labels::put_uvarint;
 
-use super::blocks::Scratch;
+use super::blocks::{Packings, Scratch};
 use super::decimal::Decimal;
 use super::{ChunkError, take_f64, take_u8, take_varint, xor};
 use crate::bits::{unzigzag, zigzag};
@@ -30,7 +30,7 @@ const DECIMAL: u8 = 3;
 const DOUBTFUL_BITS: usize = 40;
 
 /// Appends `vals` (not empty).
-pub(super) fn encode(vals: &[f64], out: &mut Vec<u8>) {
+pub(super) fn encode(vals: &[f64], packings: Packings, out: &mut Vec<u8>) {
     let first = vals[0];
     if vals.iter().all(|v| v.to_bits() == first.to_bits()) {
         encode_constant(first, out);
@@ -39,7 +39,7 @@ pub(super) fn encode(vals: &[f64], out: &mut Vec<u8>) {
     let start = out.len();
     if let Some(decimal) = Decimal::of(vals) {
         out.push(DECIMAL);
-        decimal.encode(out);
+        decimal.encode(packings, out);
         if (out.len() - start) * 8 < vals.len() * DOUBTFUL_BITS {
             return;
         }
@@ -58,11 +58,14 @@ pub(super) fn encode(vals: &[f64], out: &mut Vec<u8>) {
     }
 }
 
-/// What [`encode`] wrote as XOR, as bits in blocks when that is smaller: `body` and the values it stands for.
-pub(super) fn encode_bits(body: &[u8], vals: &[f64], out: &mut Vec<u8>) -> bool {
+/// What [`encode`] wrote, XOR as bits in blocks, when that is smaller: `body` and the values it stands for.
+pub(super) fn encode_dense(body: &[u8], vals: &[f64], out: &mut Vec<u8>) -> bool {
     let start = out.len();
+    let decimal =
+        if body.first() == Some(&XOR) { Some(Decimal::bits_of(vals)) } else { Decimal::of(vals) };
+    let Some(decimal) = decimal else { return false };
     out.push(DECIMAL);
-    Decimal::bits_of(vals).encode(out);
+    decimal.encode(Packings::Dense, out);
     let smaller = out.len() - start < body.len();
     if !smaller {
         out.truncate(start);
@@ -70,9 +73,9 @@ pub(super) fn encode_bits(body: &[u8], vals: &[f64], out: &mut Vec<u8>) -> bool 
     smaller
 }
 
-/// Whether a body is of the form that [`encode_bits`] may make smaller.
-pub(super) fn is_xor(body: &[u8]) -> bool {
-    body.first() == Some(&XOR)
+/// Whether a body is of a form that [`encode_dense`] may make smaller.
+pub(super) fn may_be_denser(body: &[u8]) -> bool {
+    matches!(body.first(), Some(&(XOR | DECIMAL)))
 }
 
 fn encode_constant(v: f64, out: &mut Vec<u8>) {
