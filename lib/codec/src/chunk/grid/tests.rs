@@ -161,6 +161,33 @@ fn bytes_of_dense_chunks_stay_as_they_are() {
     assert_eq!(got, values);
 }
 
+#[test]
+fn values_that_seldom_move_are_sparse_and_come_back_in_any_window() {
+    let mut v = 0.0;
+    let move_on = |i: i32| {
+        v += if i % 3 == 0 { f64::from(i * 7919 % 1000) } else { 0.0 };
+        v
+    };
+    let values: Vec<f64> = (0..300).map(move_on).collect();
+    let chunk = floats(&jittered(300), &values, &[]);
+    let (grid, off) = split(&chunk).unwrap().unwrap();
+    let (mut plain, mut dense) = (Vec::new(), Vec::new());
+    off.put(7, &mut plain);
+    off.put_dense(&grid, 7, &mut dense).unwrap();
+    assert!(dense.len() < plain.len() && dense.contains(&193));
+    let (_, again) = OffGrid::take(&dense).unwrap().unwrap();
+    for from in 0..300 {
+        let mut got = Vec::new();
+        let window = from..300.min(from + 70);
+        again.values(&grid, window.clone(), &mut nothing(), &mut got).unwrap();
+        assert_eq!(got, values[window]);
+    }
+    for cut in 0..dense.len() {
+        let Ok(Some((_, cut))) = OffGrid::take(&dense[..cut]) else { continue };
+        assert!(cut.values(&grid, 0..300, &mut nothing(), &mut Vec::new()).is_err());
+    }
+}
+
 const DENSE: (&str, &str) =
     ("05ac0203c80103040002038201", "0307031b00f8eac4e78a8d89d98001d209028004");
 const GOLDEN: (&str, &str) = ("04d00fbb170503e9070203", "04c801040004c70103040002038201");
