@@ -290,3 +290,17 @@ proptest! {
         let _ = decode_any(&bytes);
     }
 }
+
+#[test]
+fn the_bytes_of_a_sparse_block() {
+    let values = [0, 0, 5, 0, 0, 0, -3, 0];
+    let mut out = Vec::new();
+    blocks::encode(&values, Packings::Dense, &mut out);
+    // Which are not 0 (bits 2 and 6), then a plain block of four bits each: zigzag 10 and 5.
+    assert_eq!(out, [193, 0b0100_0100, 4, 0x5a]);
+    assert_eq!(blocks::cost(&values, Packings::Dense), out.len());
+    let mut back = Vec::new();
+    let mut scratch = Scratch::new();
+    blocks::decode(&mut &out[..], 8, &mut scratch, |v| back.extend_from_slice(v)).unwrap();
+    assert_eq!(back, values);
+}
