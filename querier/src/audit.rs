@@ -46,7 +46,13 @@ impl Who {
 }
 
 /// Writes the line.
-pub(crate) fn log(event: Event, tenant: &TenantId, who: &Who, request: &DeleteRequest) {
+pub(crate) fn log(
+    event: Event,
+    outcome: &str,
+    tenant: &TenantId,
+    who: &Who,
+    request: &DeleteRequest,
+) {
     let of_samples = request.signal() == Signal::Metrics;
     let times = deleted_times(request);
     info!(
@@ -55,6 +61,7 @@ pub(crate) fn log(event: Event, tenant: &TenantId, who: &Who, request: &DeleteRe
             Event::Requested => "delete_requested",
             Event::Withdrawn => "delete_withdrawn",
         },
+        outcome,
         %tenant,
         user = who.user,
         peer = who.peer,

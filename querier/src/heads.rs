@@ -174,7 +174,11 @@ impl Ingesters {
             }
         }
         self.metrics.no_quorum(failed.reason());
-        let is_refused = matches!(failed.reason(), NoQuorum::invalid | NoQuorum::limit);
+        // Whoever asks is told what is wrong with the question.
+        let is_refusal = |e: &RpcError| {
+            matches!(e.kind, ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::LimitExceeded)
+        };
+        let is_refused = failed.errors.iter().any(is_refusal);
         let answers = std::mem::take(&mut failed.answers);
         let error = failed.into_error(partition);
         if is_refused || !scope.partial.is_allowed() {

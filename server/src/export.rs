@@ -27,6 +27,8 @@ use crate::config::{Config, ConfigError};
 
 pub(crate) use self::times::BadTime;
 
+/// Days of a block that are looked at: one sample with a time of another unit must not make it millions.
+const MAX_DAYS: i64 = 40_000;
 /// Blocks that are read at once; where there are more, time is cut finer.
 const MAX_BLOCKS: usize = 32;
 /// How often a view is read again because a block of it is gone.
@@ -65,6 +67,10 @@ pub(crate) enum Format {
 /// Why exporting failed. Files that are finished stay.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
+    #[error(
+        "block {block} has rows of more than {MAX_DAYS} days: say which with --start and --end"
+    )]
+    TooLong { block: String },
     #[error("configuration")]
     Config(#[from] ConfigError),
     #[error("{what}")]
@@ -152,7 +158,11 @@ impl Export {
     /// In the unit of the signal.
     fn range(&self) -> Result<TimeRange, ExportError> {
         let bound = |name, text: &Option<String>, absent| match text {
-            Some(text) => times::parse(name, text).map(|ns| ns.div_euclid(self.what.unit_ns())),
+            Some(text) => {
+                // The first whole unit from there on.
+                let unit = self.what.unit_ns();
+                times::parse(name, text).map(|ns| ns.saturating_sub(1).div_euclid(unit) + 1)
+            }
             None => Ok(absent),
         };
         let start = bound("--start", &self.start, i64::MIN)?;
@@ -207,7 +217,11 @@ impl Work {
             let part =
                 range.intersect(TimeRange::new(block.min_time, block.max_time.saturating_add(1)));
             if !part.is_empty() {
-                days.extend(part.start.div_euclid(day)..=(part.end - 1).div_euclid(day));
+                let (first, last) = (part.start.div_euclid(day), (part.end - 1).div_euclid(day));
+                if last.saturating_sub(first) > MAX_DAYS {
+                    return Err(ExportError::TooLong { block: block.id.clone() });
+                }
+                days.extend(first..=last);
             }
         }
         days.sort_unstable();

@@ -27,6 +27,7 @@ impl Inner {
         effort: Effort,
     ) -> Result<Report, CompactError> {
         let mut report = Report { tenants: 1, ..Report::default() };
+        let mut over = Default::default();
         while report.conflicts < MAX_CONFLICTS {
             // The view is let go at once: holding it would keep its blocks from being deleted.
             let (next, drops, rules) = {
@@ -34,6 +35,11 @@ impl Inner {
                 let rules = self.rules(tenant, effort, &view);
                 let next = plan(&view.blocks, &self.quarantine.of(tenant), &rules);
                 let drops: Vec<_> = next.drops.iter().filter_map(|id| view.block(id)).collect();
+                // Only where all is merged: copies that replicas flushed must count once.
+                let of = |signal| over_size(&view.blocks, signal, rules.max_bytes(signal));
+                if next == Plan::default() {
+                    over = [of(Signal::Metrics), of(Signal::Logs)];
+                }
                 (next.clone(), drops.into_iter().cloned().collect(), rules)
             };
             if next == Plan::default() {
@@ -44,15 +50,9 @@ impl Inner {
                 self.merge(tenant, merge, &rules, &mut report).await?;
             }
         }
-        // Behind the merges: copies that replicas flushed count once.
-        let (over, rules) = {
+        let rules = {
             let view = self.parts.catalog.refresh(tenant).await?;
-            let rules = self.rules(tenant, effort, &view);
-            // As long as others have the merges there may be copies still.
-            let is_merged = report.conflicts < MAX_CONFLICTS;
-            let max_bytes = |signal| if is_merged { rules.max_bytes(signal) } else { 0 };
-            let of = |signal| over_size(&view.blocks, signal, max_bytes(signal));
-            ([of(Signal::Metrics), of(Signal::Logs)], rules)
+            self.rules(tenant, effort, &view)
         };
         for drops in over {
             self.drop_expired(tenant, Expiry::Bytes, drops, &mut report).await?;

@@ -36,7 +36,7 @@ pub use crate::log::{
     DamagedPack, Early, EntryTest, FieldTest, LogBlockWriter, LogPiece, LogReader, LogRows,
     LogSearch, LogSelect, LogSpan, LogStats, Metadata, PackedEntries, Streams, Test,
 };
-pub use crate::meta::{BlockId, BlockMeta, Encoded, FORMAT_VERSION, InvalidBlockId, path};
+pub use crate::meta::{BlockId, BlockMeta, Encoded, InvalidBlockId, newest_version, path};
 pub use crate::metric::{
     LabelWant, MetricBlockWriter, MetricReader, MetricRows, MetricSet, SeriesRow,
 };

@@ -17,8 +17,13 @@ use crate::integrity;
 use crate::object::{KEY_FORMAT, KEY_VERSION, format_name};
 use crate::{Error, WriterOptions};
 
-/// Newest version of a block format that this release reads.
-pub const FORMAT_VERSION: u32 = 3;
+/// Newest version of the blocks of a signal that this release reads.
+pub const fn newest_version(signal: Signal) -> u32 {
+    match signal {
+        Signal::Metrics => 3,
+        Signal::Logs => 2,
+    }
+}
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LEN: usize = 26;

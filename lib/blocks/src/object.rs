@@ -30,7 +30,7 @@ use crate::columns::LABEL_PREFIX;
 use crate::integrity::{Mark, Stripes};
 use crate::metric::{Grids, grids_at};
 use crate::selection::{Rows, row_groups};
-use crate::{BlockMeta, Error, FORMAT_VERSION, FooterCache, ReadStats, path};
+use crate::{BlockMeta, Error, FooterCache, ReadStats, newest_version, path};
 
 pub(crate) const KEY_FORMAT: &str = "skald.format";
 pub(crate) const KEY_VERSION: &str = "skald.version";
@@ -215,11 +215,12 @@ impl Object {
         stats: Arc<ReadStats>,
     ) -> Result<Self, Error> {
         let path = path(tenant, meta.id);
-        if meta.format_version > FORMAT_VERSION {
+        let supported = newest_version(meta.signal);
+        if meta.format_version > supported {
             return Err(Error::Version {
                 path: path.to_string(),
                 version: meta.format_version,
-                supported: FORMAT_VERSION,
+                supported,
             });
         }
         let meta = Arc::new(meta.clone());
@@ -232,12 +233,8 @@ impl Object {
         let (footer, near) = loader.footer().await?;
         let footer = Arc::new(footer);
         let version = footer.number(KEY_VERSION).and_then(|v| u32::try_from(v).ok()).unwrap_or(0);
-        if version > FORMAT_VERSION {
-            return Err(Error::Version {
-                path: path.to_string(),
-                version,
-                supported: FORMAT_VERSION,
-            });
+        if version > supported {
+            return Err(Error::Version { path: path.to_string(), version, supported });
         }
         if let Some(grids) = grids_in(&footer, near) {
             let grids = Grids::parse(grids).map_err(|e| Error::corrupt(&path, e))?;

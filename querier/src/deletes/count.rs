@@ -47,9 +47,15 @@ impl Size for Meets {
     }
 }
 
-/// Whether the client only wants to know.
-pub(crate) fn is_dry_run(call: &Call) -> bool {
-    matches!(call.params.get("dry_run"), Some("true" | "1"))
+/// Whether the client only wants to know. What is not understood must not delete.
+pub(crate) fn is_dry_run(call: &Call) -> Result<bool, Error> {
+    match call.params.all("dry_run").last() {
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1") => Ok(true),
+        Some(other) => {
+            Err(Error::parameter("dry_run", format!("{other:?} is not \"true\" or \"false\"")))
+        }
+    }
 }
 
 /// Counts the samples that `request` names.

@@ -3,8 +3,10 @@
 use http::StatusCode;
 use skald_catalog::{Change, CommitError, DeleteRequest, Signal, View};
 use skald_limits::DeletionMode;
-use skald_model::Chain;
+use skald_logql::Selection;
+use skald_model::{Chain, Matcher};
 
+use super::count;
 use crate::audit::{self, Event};
 use crate::http::reply::Answer;
 use crate::http::route::Call;
@@ -14,6 +16,8 @@ use crate::{Error, Querier};
 
 /// Requests of a tenant that are not carried out yet.
 const MAX_OPEN: usize = 1000;
+/// Bytes of compiled patterns of selectors of all open requests of a tenant.
+const MAX_PROGRAMS: usize = 16 << 20;
 /// Bytes of the query of a request.
 const MAX_QUERY: usize = 16 << 10;
 const NS_PER_MS: i64 = 1_000_000;
@@ -55,13 +59,10 @@ pub(crate) async fn add(
              (err-skald-max-delete-requests); withdraw some or wait for the compactor"
         )));
     }
+    check_programs(&requests, &view)?;
     name(&mut requests, &view);
     let change = Change { deletes: requests.clone(), ..Change::default() };
-    commit(querier, scope, change).await?;
-    for request in &requests {
-        audit::log(Event::Requested, &scope.tenant, &call.who, request);
-    }
-    Ok(())
+    commit(querier, call, change, Event::Requested, requests).await
 }
 
 /// Gives each request an id. Another one of the same id would be replaced, and show again what it hides.
@@ -140,6 +141,9 @@ pub(crate) async fn cancel(
         let text = "deletion of request which is in process or already processed is not allowed";
         return Err(Error::Invalid(text.to_owned()));
     }
+    if count::is_dry_run(call)? {
+        return Err(Error::parameter("dry_run", "not possible for a withdrawal"));
+    }
     let period = call.scope.limits.delete_request_cancel_period;
     let age_ms = querier.now_ms().saturating_sub(request.created_ms);
     let force = call.params.get("force") == Some("true");
@@ -150,8 +154,8 @@ pub(crate) async fn cancel(
              query parameter"
         )));
     }
-    commit(querier, &call.scope, Change { forget_deletes: vec![id], ..Change::default() }).await?;
-    audit::log(Event::Withdrawn, &call.scope.tenant, &call.who, request);
+    let change = Change { forget_deletes: vec![id], ..Change::default() };
+    commit(querier, call, change, Event::Withdrawn, vec![request.clone()]).await?;
     Ok(Answer::Empty(StatusCode::NO_CONTENT))
 }
 
@@ -159,9 +163,48 @@ fn is_of(request: &DeleteRequest, signal: Signal) -> bool {
     (request.signal() == Signal::Metrics) == (signal == Signal::Metrics)
 }
 
-async fn commit(querier: &Querier, scope: &Scope, change: Change) -> Result<(), Error> {
+/// Compiled patterns of all open requests of a tenant: every query of theirs holds them.
+fn check_programs(new: &[DeleteRequest], view: &View) -> Result<(), Error> {
+    let open = view.deletes.values().filter(|d| d.finished_ms == 0);
+    let bytes: usize = open.chain(new).map(programs).sum();
+    if bytes <= MAX_PROGRAMS {
+        return Ok(());
+    }
+    Err(Error::Limit(format!(
+        "the regular expressions of all delete requests that are not carried out take {bytes} bytes compiled, the \
+         limit is {MAX_PROGRAMS} (err-skald-max-delete-patterns); withdraw some or wait for the compactor"
+    )))
+}
+
+fn programs(request: &DeleteRequest) -> usize {
+    let cost = |matchers: &[Matcher]| matchers.iter().map(Matcher::cost).sum();
+    if is_of(request, Signal::Metrics) {
+        let selector = skald_promql::syntax::parse_selector(&request.query);
+        return selector.map_or(0, |s| cost(&s.matchers));
+    }
+    Selection::parse(&request.query).map_or(0, |s| cost(s.matchers()))
+}
+
+/// Commits `change` and writes the audit lines, also if the client does not wait for it.
+async fn commit(
+    querier: &Querier,
+    call: &Call,
+    change: Change,
+    event: Event,
+    requests: Vec<DeleteRequest>,
+) -> Result<(), Error> {
+    let (querier, tenant, who) = (querier.clone(), call.scope.tenant.clone(), call.who.clone());
+    let task = skald_runtime::spawn("delete-request", async move {
+        let committed = querier.fanout().blocks.commit(&tenant, change).await;
+        let outcome = if committed.is_ok() { "done" } else { "unknown" };
+        requests.iter().for_each(|request| audit::log(event, outcome, &tenant, &who, request));
+        committed
+    });
     let failed = |e: CommitError| Error::of_kind(e.kind(), Chain(&e).to_string());
-    querier.fanout().blocks.commit(&scope.tenant, change).await.map(|_| ()).map_err(failed)
+    match task.await {
+        Ok(committed) => committed.map(|_| ()).map_err(failed),
+        Err(e) => Err(Error::Internal(format!("delete request: {e}"))),
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,11 @@ use crate::http::time;
 use crate::scope::{Partial, Scope};
 use crate::{Error, Querier};
 
+/// Routes whose answers are whole or errors.
+const WHOLE: [&str; 5] =
+    ["remote_read", "loki_export", "loki_tail", "delete_series", "loki_delete"];
+/// Partitions that a header names.
+const MAX_NAMED: usize = 64;
 /// The header of answers that lack something.
 const PARTIAL: HeaderName = HeaderName::from_static("x-skald-partial");
 
@@ -218,7 +223,7 @@ impl Route {
         match params.get("partial") {
             None => Ok(()),
             // Nothing in what these send says that something is missing, and it may be kept for ever.
-            Some("allow") if ["remote_read", "loki_export", "loki_tail"].contains(&self.op) => {
+            Some("allow") if WHOLE.contains(&self.op) => {
                 Err(Error::parameter("partial", format!("not possible for {}", self.op)))
             }
             Some("allow") => {
@@ -243,12 +248,15 @@ impl Route {
     }
 }
 
-/// Says in a header, which every answer can have, what it lacks.
+/// Says in a header, which every answer can have, which partitions it lacks.
 fn with_partial(mut response: Response, partial: &Partial) -> Response {
-    for warning in partial.warnings() {
-        let visible: String = warning.chars().filter(|c| (' '..='~').contains(c)).collect();
-        if let Ok(value) = HeaderValue::from_str(&visible) {
-            response.headers_mut().append(PARTIAL, value);
+    let missing = partial.partitions();
+    let named: Vec<String> = missing.iter().take(MAX_NAMED).map(u32::to_string).collect();
+    if !named.is_empty() {
+        let more = if missing.len() > named.len() { ", ..." } else { "" };
+        let text = format!("partitions without quorum: {}{more}", named.join(", "));
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().insert(PARTIAL, value);
         }
     }
     response

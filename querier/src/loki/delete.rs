@@ -35,7 +35,7 @@ pub(super) async fn requests(querier: Querier, call: Call) -> Result<Answer, Err
 
 async fn add(querier: Querier, call: Call) -> Result<Answer, Error> {
     let request = read(&call.params, querier.now_ms())?;
-    if count::is_dry_run(&call) {
+    if count::is_dry_run(&call)? {
         let touched = count::lines(&querier, &call, &request).await?;
         return Ok(Answer::json(256, move |json| {
             json.raw(r#"{"status":"success","data":{"query":"#).html_string(&request.query);

@@ -17,7 +17,7 @@ use crate::{Error, Querier};
 pub(super) async fn add(querier: Querier, call: Call) -> Result<Answer, Error> {
     requests::check_allowed(&call.scope)?;
     let wanted = read(&call, querier.now_ms())?;
-    if count::is_dry_run(&call) {
+    if count::is_dry_run(&call)? {
         let mut all = Vec::with_capacity(wanted.len());
         for request in wanted {
             let touched = count::samples(&querier, &call, &request).await?;

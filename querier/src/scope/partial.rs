@@ -33,6 +33,11 @@ impl Partial {
         self.0.missing.lock().insert(partition, why);
     }
 
+    /// Which are missing, ascending.
+    pub(crate) fn partitions(&self) -> Vec<u32> {
+        self.0.missing.lock().keys().copied().collect()
+    }
+
     /// What clients are told; nothing if the answer is complete.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let missing = self.0.missing.lock();

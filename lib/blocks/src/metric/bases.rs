@@ -23,7 +23,11 @@ type Slot = Mutex<Kept>;
 
 /// Values of chunks that others may be predicted from.
 #[derive(Clone, Debug)]
-pub(super) struct Bases(Arc<[Slot]>);
+pub(super) struct Bases {
+    slots: Arc<[Slot]>,
+    /// Values of the longest chunk that is kept.
+    longest: usize,
+}
 
 /// Values of a window of a chunk; none when the window is empty.
 #[derive(Debug, Default)]
@@ -49,14 +53,20 @@ pub(super) struct At<'a> {
 // === impl Bases ===
 
 impl Bases {
-    /// For queries that find chunks to be completed, or that find none.
-    pub(super) fn new(needed: bool) -> Self {
-        Self((0..if needed { SLOTS } else { 0 }).map(|_| Slot::default()).collect())
+    /// For queries that find so many chunks to be completed, of at most `longest` values.
+    pub(super) fn new(n_predicted: usize, longest: usize) -> Self {
+        // Each has another one beside it.
+        let n_slots = match n_predicted {
+            0 => 0,
+            n => n.saturating_mul(2).min(SLOTS).next_power_of_two(),
+        };
+        let slots = (0..n_slots).map(|_| Slot::default()).collect();
+        Self { slots, longest: longest.min(MAX_LEN) }
     }
 
     /// What it takes at most.
     pub(super) fn size_bytes(&self) -> usize {
-        self.0.len() * (size_of::<Slot>() + 1024 * size_of::<f64>())
+        self.slots.len() * (size_of::<Slot>() + self.longest * size_of::<f64>())
     }
 
     /// Turns differences of the chunk `at` into values.
@@ -80,7 +90,7 @@ impl Bases {
     ) -> Result<(), ChunkError> {
         let missing = ChunkError::Malformed("a row to predict from that the page does not have");
         let row = at.row.checked_sub(base.rows_up).ok_or_else(|| missing.clone())?;
-        let (chunk, off) = at.page.on_grid(row, at.grid)?.ok_or(missing)?;
+        let (chunk, off) = at.page.on_grid(row, at.grid, grid)?.ok_or(missing)?;
         let below = At { row, chunk, ..at };
         let slot = self.slot(below);
         if let Some(slot) = slot {
@@ -120,11 +130,11 @@ impl Bases {
     }
 
     fn slot(&self, at: At<'_>) -> Option<&Slot> {
-        self.0.get((at.chunk as usize).checked_rem(self.0.len())?)
+        self.slots.get((at.chunk as usize).checked_rem(self.slots.len())?)
     }
 
     fn keep(&self, at: At<'_>, window: Range<usize>, values: &[f64]) {
-        if values.len() > MAX_LEN {
+        if values.len() > self.longest {
             return;
         }
         if let Some(slot) = self.slot(at) {

@@ -117,7 +117,13 @@ impl Grids {
         let grid = self.get(number)?;
         let mut complete = |base: Base, _, values: &mut [f64]| {
             let row = above.len().checked_sub(base.rows_up as usize).and_then(|i| above.get(i));
-            let on_grid = |c: &&Bytes| matches!(grid::split(c), Ok(Some((g, _))) if g == grid);
+            let at_its_time = |c: &&Bytes| {
+                let head = chunk::peek(c);
+                head.is_ok_and(|h| h.count == grid.count && h.min_ts == grid.min_ts)
+            };
+            let on_grid = |c: &&Bytes| {
+                at_its_time(c) && matches!(grid::split(c), Ok(Some((g, _))) if g == grid)
+            };
             let found = row.and_then(|row| row.floats.iter().find(on_grid));
             let found = found.ok_or(ChunkError::Malformed("a row to predict from is missing"))?;
             let (mut times, mut under) = (Vec::new(), Vec::new());
@@ -171,11 +177,10 @@ impl<'a> Table<'a> {
         out
     }
 
-    /// The number of the grid of a chunk without start timestamps, and how long the rest of it is.
-    pub(super) fn number(&self, chunk: &Bytes) -> Option<(u32, usize)> {
+    /// The number of the grid of a chunk, how long the rest of it is, and whether it has start timestamps.
+    pub(super) fn number(&self, chunk: &Bytes) -> Option<(u32, usize, bool)> {
         let (grid, off) = grid::split(chunk).ok()??;
-        let number = self.numbers.get(&grid).filter(|_| !off.header(&grid).has_starts)?;
-        Some((*number, off.body_len()))
+        Some((*self.numbers.get(&grid)?, off.body_len(), off.header(&grid).has_starts))
     }
 
     /// Appends a cell with these chunks, on grids as far as those are in the table.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{Array, BinaryArray};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use skald_codec::chunk::grid::OffGrid;
+use skald_codec::chunk::grid::{Grid, OffGrid};
 use skald_codec::chunk::{ChunkError, ChunkKind};
 use skald_model::TimeRange;
 
@@ -85,15 +85,19 @@ impl Page {
         self.heads(chunks, range).map(|(_, c)| c.count as usize).sum()
     }
 
-    /// The first chunk of a row on the grid with this number, and its number in the page.
+    /// The first chunk of a row on `grid`, which has this number, and its number in the page.
     pub(super) fn on_grid(
         &self,
         row: u32,
-        grid: u32,
+        number: u32,
+        grid: &Grid<'_>,
     ) -> Result<Option<(u32, OffGrid<'_>)>, ChunkError> {
         for i in self.of_row(row as usize) {
-            if let Some((number, off)) = OffGrid::take(self.bytes_of(i as usize))?
-                && number == grid
+            // Mostly that of another time.
+            let meets = |c: &Chunk| c.min_ts == grid.min_ts && c.count as usize == grid.count;
+            if self.chunks.get(i as usize).is_some_and(meets)
+                && let Some((found, off)) = OffGrid::take(self.bytes_of(i as usize))?
+                && found == number
             {
                 return Ok(Some((i, off)));
             }

@@ -6,7 +6,7 @@
 //!
 //! Invariant: to decode a chunk at most [`MAX_DEPTH`] others are needed, all of them in rows above it in its page.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use skald_codec::chunk::decode_floats;
@@ -66,22 +66,23 @@ impl<'a> Page<'a> {
             self.table.put_list(std::slice::from_ref(chunk), ValueForm::Dense, out);
         };
         let histogram = self.histograms.entry(series.labels.filter(|name| name != LE)).or_default();
-        let mut known = Known::new();
+        let (mut known, mut used) = (Known::new(), HashSet::new());
         for chunk in &series.floats {
-            match self.table.number(chunk).filter(|(number, _)| !known.contains_key(number)) {
-                Some((number, body)) => {
-                    let Some(values) = values(chunk) else {
-                        plain(chunk, out);
-                        continue;
-                    };
-                    let mut this = Chunk { row, depth: 0, values };
-                    if body < MIN_BODY || !histogram.predict(number, &mut this, body, out) {
-                        plain(chunk, out);
-                    }
-                    known.insert(number, this);
-                }
-                None => plain(chunk, out),
+            let on = self.table.number(chunk);
+            // Readers take the first chunk of a row on a grid, whatever it is.
+            let is_first = on.is_none_or(|(number, ..)| used.insert(number));
+            let values = on
+                .filter(|(_, _, starts)| is_first && !starts)
+                .and_then(|(number, body, _)| Some((number, body, values(chunk)?)));
+            let Some((number, body, values)) = values else {
+                plain(chunk, out);
+                continue;
+            };
+            let mut this = Chunk { row, depth: 0, values };
+            if body < MIN_BODY || !histogram.predict(number, &mut this, body, out) {
+                plain(chunk, out);
             }
+            known.insert(number, this);
         }
         if histogram.first.is_empty() {
             histogram.first = known;

@@ -142,7 +142,7 @@ impl MetricReader {
         let n_series = series.len();
         self.object.stats.add_rows(n_series);
         let times = QueryTimes::empty(range);
-        let bases = Bases::new(false);
+        let bases = Bases::new(0, 0);
         let set = MetricSet { range, series, names, floats, histograms, times, bases };
         if grids.len() == 0 {
             return Ok(set);
@@ -150,7 +150,7 @@ impl MetricReader {
         let with_times = move || {
             let mut uses = Uses::new(grids);
             set.each_chunk(|chunk| uses.add(chunk));
-            MetricSet { bases: Bases::new(uses.some_predicted()), times: uses.finish(range), ..set }
+            MetricSet { bases: uses.bases(), times: uses.finish(range), ..set }
         };
         if n_series <= INLINE_SETS {
             return Ok(with_times());

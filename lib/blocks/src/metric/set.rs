@@ -59,7 +59,7 @@ impl MetricSet {
         let names = Names::Groups { of: Vec::new(), labels: Vec::new(), ids: None };
         let (floats, histograms) = Default::default();
         let times = QueryTimes::empty(range);
-        let bases = Bases::new(false);
+        let bases = Bases::new(0, 0);
         Self { range, series: Vec::new(), names, floats, histograms, times, bases }
     }
 

@@ -11,6 +11,7 @@ use skald_codec::chunk::grid::{Base, Grid, OffGrid, Times};
 use skald_codec::chunk::{self, ChunkError};
 use skald_model::{Series, TimeRange};
 
+use super::bases::Bases;
 use super::grids::Grids;
 
 /// Most grids that are kept decoded.
@@ -42,7 +43,9 @@ pub(super) struct Uses {
     /// One bit for each grid.
     seen: Vec<u64>,
     n_distinct: usize,
-    some_predicted: bool,
+    /// Chunks that are predicted from others, and the values of the longest.
+    n_predicted: usize,
+    longest: usize,
     n_chunks: usize,
     size_bytes: usize,
 }
@@ -52,13 +55,17 @@ pub(super) struct Uses {
 impl Uses {
     pub(super) fn new(grids: Arc<Grids>) -> Self {
         let seen = vec![0; grids.len().div_ceil(64)];
-        Self { grids, seen, n_distinct: 0, some_predicted: false, n_chunks: 0, size_bytes: 0 }
+        Self { grids, seen, n_distinct: 0, n_predicted: 0, longest: 0, n_chunks: 0, size_bytes: 0 }
     }
 
     /// Counts a chunk; one that cannot be read is noticed when it is decoded.
     pub(super) fn add(&mut self, chunk: &[u8]) {
         let Ok(Some((number, off))) = OffGrid::take(chunk) else { return };
-        self.some_predicted |= off.base().is_some();
+        if off.base().is_some() {
+            self.n_predicted += 1;
+            let count = self.grids.get(number).map_or(0, |grid| grid.count);
+            self.longest = self.longest.max(count);
+        }
         let Some(word) = self.seen.get_mut(number as usize / 64) else { return };
         let bit = 1 << (number % 64);
         self.n_chunks += 1;
@@ -70,9 +77,9 @@ impl Uses {
         }
     }
 
-    /// Whether a chunk is predicted from that of another row.
-    pub(super) fn some_predicted(&self) -> bool {
-        self.some_predicted
+    /// Room for what chunks are predicted from that of other rows.
+    pub(super) fn bases(&self) -> Bases {
+        Bases::new(self.n_predicted, self.longest)
     }
 
     /// For chunks of which only what lies in `range` is wanted.

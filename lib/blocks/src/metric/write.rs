@@ -158,7 +158,14 @@ impl MetricBlockWriter {
             n_rows: rows.iter().map(|r| r.n_samples).sum(),
         };
         let mut writer = crate::meta::writer(&schema, properties(self.opts.values).build())?;
-        for batch in batches(&rows) {
+        for batch in batches(&rows, self.opts.values) {
+            let bytes = chunk_bytes(batch);
+            if i32::try_from(bytes).is_err() {
+                let n = batch.len();
+                let reason =
+                    format!("{bytes} bytes of chunks in {n} rows that must stand together");
+                return Err(Error::Invalid(reason));
+            }
             let form = (self.opts.values, &table);
             writer.write(&record_batch(&schema, &plan, optional, form, batch)?)?;
             if writer.in_progress_size() >= self.opts.row_group_bytes
@@ -266,18 +273,21 @@ fn properties(values: ValueForm) -> WriterPropertiesBuilder {
     }
 }
 
-/// Slices of whole pages of the chunk columns, of a bounded number of rows and (but for the last page) bytes.
-fn batches(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+/// Slices of a bounded number of rows and, but for the last step, bytes. A step is a row, or a whole page of the chunk columns
+/// where its rows may be predicted from one another.
+fn batches(rows: &[Row], values: ValueForm) -> impl Iterator<Item = &[Row]> {
+    let step = match values {
+        ValueForm::AsTheyAre => 1,
+        ValueForm::Dense => CHUNK_PAGE_ROWS,
+    };
     let mut rest = rows;
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let n = rest[..rest.len().min(BATCH_ROWS)]
-            .chunks(CHUNK_PAGE_ROWS)
+            .chunks(step)
             .take_while(|rows| {
                 let before = bytes;
-                let lists =
-                    rows.iter().flat_map(|r| r.series.floats.iter().chain(&r.series.histograms));
-                bytes += lists.map(Bytes::len).sum::<usize>();
+                bytes += chunk_bytes(rows);
                 before < BATCH_BYTES
             })
             .map(<[Row]>::len)
@@ -286,6 +296,11 @@ fn batches(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
         rest = tail;
         (n > 0).then_some(head)
     })
+}
+
+fn chunk_bytes(rows: &[Row]) -> usize {
+    let lists = rows.iter().flat_map(|r| r.series.floats.iter().chain(&r.series.histograms));
+    lists.map(Bytes::len).sum()
 }
 
 fn record_batch(

@@ -114,10 +114,10 @@ async fn a_block_of_the_other_signal_or_a_newer_version_is_refused() {
     block.meta.signal = skald_model::Signal::Metrics;
     let err = exercise(&block, block.bytes.clone(), true).await.unwrap_err();
     assert_eq!(err.kind(), ErrorKind::Corrupt);
-    block.meta.format_version = crate::FORMAT_VERSION + 1;
+    block.meta.format_version = crate::newest_version(block.meta.signal) + 1;
     let err = exercise(&block, block.bytes.clone(), true).await.unwrap_err();
     assert!(
-        matches!(err, Error::Version { version, .. } if version == crate::FORMAT_VERSION + 1),
+        matches!(err, Error::Version { version, .. } if version == block.meta.format_version),
         "{err}"
     );
 }

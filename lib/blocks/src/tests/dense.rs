@@ -215,3 +215,31 @@ fn long_fractions_take_less_than_as_xor() {
     let (dense, plain) = (dense.bytes.len(), plain.bytes.len());
     assert!(dense * 20 < plain * 19, "{dense} {plain}");
 }
+
+#[tokio::test]
+async fn the_first_chunk_of_a_row_on_a_grid_is_meant_whatever_it_is() {
+    let times: Vec<i64> = (0..N).map(|i| T0 + i * STEP).collect();
+    let chunk = |starts: &[i64], value: &dyn Fn(i64) -> f64| {
+        let values: Vec<f64> = (0..N).map(value).collect();
+        let mut out = Vec::new();
+        encode_started_floats(&times, &values, starts, &mut out);
+        Bytes::from(out)
+    };
+    let wave = |i: i64| (i * i % 7919 * 1000) as f64;
+    let row = |le: &str, floats: Vec<Bytes>| SeriesRow {
+        labels: Labels::from_pairs([("__name__", "h_bucket"), ("le", le)]),
+        floats,
+        ..SeriesRow::default()
+    };
+    // The same times twice in one row: with start timestamps, then without.
+    let rows = || {
+        let twice = vec![chunk(&times, &|i| i as f64), chunk(&[], &wave)];
+        vec![row("+Inf", twice), row("1", vec![chunk(&[], &|i| wave(i) - 1.0)])]
+    };
+    let shelf = Shelf::new();
+    let block = dense_block(rows());
+    let got = shelf.metrics(&block).await.select(&[], TimeRange::ALL).await.unwrap();
+    let one = got.iter().find(|s| s.labels.get("le") == Some("1")).unwrap();
+    let expected: Vec<f64> = (0..N).map(|i| wave(i) - 1.0).collect();
+    assert_eq!(one.values, expected);
+}

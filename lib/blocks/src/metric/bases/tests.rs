@@ -36,7 +36,7 @@ fn decode(cells: &[Vec<u8>], bases: &Bases, row: u32) -> Result<Vec<f64>, ChunkE
     let (grids, _) = plain();
     let page = Page::of_floats(Arc::clone(&grids), cells);
     let grid = grids.get(0).unwrap();
-    let (chunk, off) = page.on_grid(row, 0)?.unwrap();
+    let (chunk, off) = page.on_grid(row, 0, &grid)?.unwrap();
     let at = At { page: &page, number_of_page: 0, row, chunk, grid: 0 };
     let mut values = Vec::new();
     let mut complete =
@@ -49,7 +49,7 @@ fn decode(cells: &[Vec<u8>], bases: &Bases, row: u32) -> Result<Vec<f64>, ChunkE
 fn chains_are_followed_in_any_order_with_and_without_memory() {
     let mut cells = vec![plain().1];
     cells.extend((0..5).map(|_| predicted(1, 0)));
-    for bases in [Bases::new(true), Bases::new(false)] {
+    for bases in [Bases::new(9, N), Bases::new(0, 0)] {
         for row in [3, 0, 5, 4, 4, 1, 2, 5] {
             let expected: Vec<f64> = (10..20).map(|i| f64::from(i + row)).collect();
             assert_eq!(decode(&cells, &bases, row).unwrap(), expected, "{row}");
@@ -59,13 +59,13 @@ fn chains_are_followed_in_any_order_with_and_without_memory() {
 
 #[test]
 fn what_cannot_be_completed_is_an_error() {
-    let above = decode(&[plain().1, predicted(2, 0)], &Bases::new(true), 1);
+    let above = decode(&[plain().1, predicted(2, 0)], &Bases::new(9, N), 1);
     assert!(above.is_err(), "a row above the page");
     let mut long = vec![plain().1];
     long.extend((0..40).map(|_| predicted(1, 0)));
-    assert!(decode(&long, &Bases::new(false), 17).is_ok());
-    let deep = decode(&long, &Bases::new(false), 18);
+    assert!(decode(&long, &Bases::new(0, 0), 17).is_ok());
+    let deep = decode(&long, &Bases::new(0, 0), 18);
     assert!(matches!(deep, Err(ChunkError::Malformed(_))), "a chain without end");
-    let empty = decode(&[Vec::new(), predicted(1, 0)], &Bases::new(true), 1);
+    let empty = decode(&[Vec::new(), predicted(1, 0)], &Bases::new(9, N), 1);
     assert!(empty.is_err(), "a row without a chunk on the grid");
 }
