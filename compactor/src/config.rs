@@ -19,7 +19,8 @@ pub struct Config {
     pub min_blocks_to_merge: usize,
     /// Most blocks merged at once. Default 32.
     pub max_blocks_per_merge: usize,
-    /// Bytes of decoded rows that a merge may hold; then its output is closed and another begun. Default 512MiB.
+    /// Bytes that a merge may hold of rows read and of its output, lines as they are packed; an output that takes
+    /// more is closed and another begun. Encoding it takes as much as the block has again. Default 256MiB.
     pub merge_memory: ByteSize,
     /// How merged blocks keep log lines, as `ingester.log_lines`. Default packed.
     pub log_lines: LineForm,
@@ -90,7 +91,7 @@ impl Default for Config {
             max_block_size: ByteSize(128 << 20),
             min_blocks_to_merge: 4,
             max_blocks_per_merge: 32,
-            merge_memory: ByteSize(512 << 20),
+            merge_memory: ByteSize(256 << 20),
             log_lines: LineForm::Packed,
             concurrency: 1,
             deletion_delay: DeletionDelay::Auto,

@@ -3,7 +3,7 @@
 //! Requirements: after a merge queries see exactly the union of its inputs, each sample and line once;
 //! a crash at any step loses nothing and duplicates nothing (outputs are put first, then one commit
 //! swaps them for the inputs, and what a crash leaves unreferenced is collected later); a damaged
-//! block is left alone and never stops the rest; memory is bounded by `merge_memory`.
+//! block is left alone and never stops the rest; memory is bounded by `merge_memory` and an encoded block.
 //!
 //! ```text
 //! view → plan (pure) → per merge: verify inputs → k-way merge → put outputs → commit {adds, removes} → gc

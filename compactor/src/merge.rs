@@ -1,7 +1,7 @@
 //! Carries out one merge: verify the inputs, read them row by row in step, put the outputs.
 //!
 //! The rows of all inputs come in one order (series or stream, then time), so only the rows at the
-//! front of each are held, plus those of the output that is being filled. Reading is awaited here;
+//! front of each are held, plus the output that is being filled: of logs it is packed as it grows. Reading is awaited here;
 //! merging itself is computed on the pool by a [`Merger`].
 //!
 //! Before anything is merged each input's checksum is verified: a merge must not put a new, correct
@@ -70,7 +70,7 @@ pub(crate) struct Job {
     pub(crate) rules: Arc<LogRules>,
     /// Which samples go beside that.
     pub(crate) samples: Arc<SampleRules>,
-    /// Bytes of rows after which an output is closed.
+    /// Bytes that are held: an output that takes more is closed. Of logs a quarter is for what is read.
     pub(crate) memory: usize,
     pub(crate) lines: LineForm,
 }
@@ -192,16 +192,20 @@ impl Job {
                 self.drive(merger, rows, inputs, written).await
             }
             Some(Signal::Logs) => {
+                let for_reading = self.memory / 4;
                 let mut rows = Vec::with_capacity(inputs.len());
                 for meta in inputs {
                     let cache = Arc::clone(&cache);
                     let reading = |e| MergeError::reading(meta.id, e);
                     let opened = LogReader::open(store(), &self.tenant, meta, cache).await;
-                    rows.push(opened.map_err(reading)?.rows().await.map_err(reading)?);
+                    let opened = opened.map_err(reading)?;
+                    let read = opened.rows_within(for_reading / inputs.len()).await;
+                    rows.push(read.map_err(reading)?);
                 }
-                let merger = LogMerger::new(inputs.len(), self.cutoff, self.memory)
+                let memory = self.memory - for_reading;
+                let merger = LogMerger::new(inputs.len(), self.cutoff, memory)
                     .with_rules(Arc::clone(&self.rules))
-                    .copying_packs(self.lines == LineForm::Packed);
+                    .writing(self.lines);
                 self.drive(merger, rows, inputs, written).await
             }
             None => Ok(()),

@@ -3,12 +3,14 @@
 //! An output is closed only where all entries of one stream and time are on one side, so that an
 //! entry that two inputs have meets its copy. Packs that no other input has entries between, and no
 //! rule may take lines from, go out as they came in.
+//!
+//! What goes out is packed at once: an output is held as little more than the block that it becomes.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skald_blocks::{LogBlockWriter, LogPiece, PackedEntries, WriterOptions};
+use skald_blocks::{LineForm, LogPiece, OrderedLogWriter, PackedEntries, WriterOptions};
 use skald_logql::Work;
 use skald_model::{Labels, LogEntry, StreamEntries};
 
@@ -25,10 +27,23 @@ pub(super) struct LogMerger {
     rules: Arc<LogRules>,
     work: Work,
     memory: usize,
-    out: Vec<LogPiece>,
-    out_bytes: usize,
+    out: Out,
     last: Option<Last>,
-    copies_packs: bool,
+    /// What the output would not take; said when it is taken out.
+    failed: Option<skald_blocks::Error>,
+}
+
+/// Where entries go.
+enum Out {
+    /// To whoever takes them out: lines in packs are opened.
+    Pieces {
+        pieces: Vec<LogPiece>,
+        bytes: usize,
+    },
+    Block {
+        writer: Box<OrderedLogWriter>,
+        lines: LineForm,
+    },
 }
 
 /// The last entries that went out.
@@ -61,16 +76,15 @@ impl LogMerger {
             rules: Arc::default(),
             work: Work::default(),
             memory,
-            out: Vec::new(),
-            out_bytes: 0,
+            out: Out::Pieces { pieces: Vec::new(), bytes: 0 },
             last: None,
-            copies_packs: false,
+            failed: None,
         }
     }
 
-    /// Whether lines go out in packs, so that packs may go out as they came in.
-    pub(super) fn copying_packs(mut self, copies_packs: bool) -> Self {
-        self.copies_packs = copies_packs;
+    /// Into blocks with lines of this form.
+    pub(super) fn writing(mut self, lines: LineForm) -> Self {
+        self.out = Out::block(lines);
         self
     }
 
@@ -82,8 +96,13 @@ impl LogMerger {
 
     /// Takes out what is in the output.
     pub(super) fn take_pieces(&mut self) -> Vec<LogPiece> {
-        self.out_bytes = 0;
-        std::mem::take(&mut self.out)
+        match &mut self.out {
+            Out::Pieces { pieces, bytes } => {
+                *bytes = 0;
+                std::mem::take(pieces)
+            }
+            Out::Block { .. } => Vec::new(),
+        }
     }
 
     /// The pieces at the front of all inputs, with the numbers of these.
@@ -117,7 +136,7 @@ impl LogMerger {
             last.stream != *stream || last.ns < first || is_same
         });
         let keeps = first >= self.cutoff && self.rules.keep_all(stream, first, last);
-        if !self.copies_packs || !is_alone || !follows || !keeps {
+        if !self.out.takes_packs() || !is_alone || !follows || !keeps {
             return None;
         }
         let Some(Piece::Packed(packed)) = self.inputs[input].pieces.pop_front() else {
@@ -219,44 +238,81 @@ impl Merger for LogMerger {
             let Some(stream) = self.fronts().map(|(_, piece)| piece.labels()).min().cloned() else {
                 return Ok(Step::Done);
             };
-            let is_full = !self.out.is_empty() && self.out_bytes >= self.memory;
+            let is_full = !self.out.is_empty() && self.out.memory() >= self.memory;
             if is_full && self.may_close(&stream) {
                 return Ok(Step::Full);
             }
-            if let Some(packed) = self.take_packed(&stream) {
-                self.out_bytes += packed.memory();
-                self.out.push(LogPiece::Packed(packed));
-                continue;
-            }
-            self.unpack(&stream)?;
-            let entries = self.take_entries(&stream);
-            let bytes = |e: &LogEntry| e.line.len() + e.metadata.as_bytes().len() + ENTRY_BYTES;
-            self.out_bytes += entries.iter().map(bytes).sum::<usize>();
-            if !entries.is_empty() {
-                self.out.push(LogPiece::Entries(StreamEntries { labels: stream, entries }));
+            let piece = match self.take_packed(&stream) {
+                Some(packed) => LogPiece::Packed(packed),
+                None => {
+                    self.unpack(&stream)?;
+                    let entries = self.take_entries(&stream);
+                    LogPiece::Entries(StreamEntries { labels: stream, entries })
+                }
+            };
+            if let Err(err) = self.out.push(piece) {
+                self.failed = Some(err);
+                return Ok(Step::Full);
             }
         }
     }
 
     fn take(&mut self) -> Option<Encode> {
-        let pieces = self.take_pieces();
-        if pieces.is_empty() {
+        let Out::Block { lines, .. } = self.out else { return None };
+        let Out::Block { writer, .. } = std::mem::replace(&mut self.out, Out::block(lines)) else {
+            return None;
+        };
+        let failed = self.failed.take();
+        if writer.is_empty() && failed.is_none() {
             return None;
         }
         let deletes = self.rules.deletes().iter().map(|due| due.request.id.clone()).collect();
-        Some(Box::new(move |options| {
-            let options = WriterOptions { deletes, ..options };
-            let mut writer = LogBlockWriter::new(options);
-            for piece in pieces {
-                match piece {
-                    LogPiece::Entries(StreamEntries { labels, entries }) => {
-                        writer.push(labels, entries)?;
-                    }
-                    LogPiece::Packed(packed) => writer.push_packed(packed)?,
-                }
-            }
-            writer.finish()
+        Some(Box::new(move |options| match failed {
+            Some(err) => Err(err),
+            None => writer.finish(&WriterOptions { deletes, ..options }),
         }))
+    }
+}
+
+// === impl Out ===
+
+impl Out {
+    fn block(lines: LineForm) -> Self {
+        Self::Block { writer: Box::new(OrderedLogWriter::new(lines)), lines }
+    }
+
+    fn takes_packs(&self) -> bool {
+        matches!(self, Self::Block { lines: LineForm::Packed, .. })
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Pieces { pieces, .. } => pieces.is_empty(),
+            Self::Block { writer, .. } => writer.is_empty(),
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Pieces { bytes, .. } => *bytes,
+            Self::Block { writer, .. } => writer.memory(),
+        }
+    }
+
+    fn push(&mut self, piece: LogPiece) -> Result<(), skald_blocks::Error> {
+        if piece.entries().is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Pieces { pieces, bytes } => {
+                let size = |e: &LogEntry| e.line.len() + e.metadata.as_bytes().len() + ENTRY_BYTES;
+                *bytes += piece.entries().iter().map(size).sum::<usize>();
+                pieces.push(piece);
+                Ok(())
+            }
+            Self::Block { writer, .. } => writer.push(piece),
+        }
     }
 }
 

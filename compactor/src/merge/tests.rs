@@ -318,6 +318,18 @@ async fn packs_go_from_block_to_block_where_nothing_lies_between() {
     assert_eq!(all_lines(&store, &written).await.len(), 800 * 3);
 }
 
+#[tokio::test]
+async fn lines_of_an_output_count_as_they_are_packed() {
+    let store = memory_store();
+    let lines = |name: &str| long_lines(1, name, 0..900);
+    let inputs =
+        [log_block(&store, 1, "a", lines("a")).await, log_block(&store, 2, "b", lines("b")).await];
+    // Less than the five megabytes of lines, which lie between each other.
+    let written = merged(&store, &inputs, None, 4 << 20).await;
+    assert_eq!(written.len(), 1, "{written:?}");
+    assert_eq!(all_lines(&store, &written).await.len(), 2 * 900 * 3);
+}
+
 /// Samples at ascending times from `start`.
 fn run_of_samples() -> impl Strategy<Value = Vec<(i64, usize)>> {
     (0i64..60, prop::collection::vec((1i64..4, 0usize..6), 1..12)).prop_map(|(start, steps)| {

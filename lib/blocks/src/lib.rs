@@ -34,7 +34,8 @@ pub use crate::export::{ExportLine, ExportWriter};
 pub use crate::inspect::{BlockCounts, BlockReport, ColumnReport, inspect_block, read_block};
 pub use crate::log::{
     DamagedPack, Early, EntryTest, FieldTest, LogBlockWriter, LogPiece, LogReader, LogRows,
-    LogSearch, LogSelect, LogSpan, LogStats, Metadata, PackedEntries, Streams, Test,
+    LogSearch, LogSelect, LogSpan, LogStats, Metadata, OrderedLogWriter, PackedEntries, Streams,
+    Test,
 };
 pub use crate::meta::{BlockId, BlockMeta, Encoded, InvalidBlockId, newest_version, path};
 pub use crate::metric::{

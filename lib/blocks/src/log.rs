@@ -14,6 +14,7 @@ mod early;
 mod entries;
 mod grams;
 mod needles;
+mod ordered;
 mod packed;
 mod packs;
 mod read;
@@ -25,6 +26,7 @@ mod write;
 
 pub(crate) use self::directory::Stream;
 pub(crate) use self::grams::Grams;
+pub use self::ordered::OrderedLogWriter;
 pub(crate) use self::packs::Pack;
 pub use self::read::{LogReader, LogSelect, LogStats, Metadata};
 pub use self::rows::LogRows;

@@ -10,6 +10,7 @@ mod grids;
 mod inspect;
 mod log;
 mod metric;
+mod ordered;
 
 use std::sync::Arc;
 

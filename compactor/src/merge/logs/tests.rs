@@ -39,8 +39,7 @@ fn run(inputs: &[Vec<Line>], batch: usize, cutoff: Option<i64>, memory: usize) -
             let labels = piece.labels().clone();
             piece.entries().iter().map(|e| (labels.clone(), e.clone())).collect::<Vec<_>>()
         };
-        outputs.push(merger.out.drain(..).flat_map(lines_of).collect());
-        merger.out_bytes = 0;
+        outputs.push(merger.take_pieces().into_iter().flat_map(lines_of).collect());
         if step == Step::Done {
             return outputs;
         }

@@ -72,6 +72,11 @@ impl DirectoryWriter {
         Ok(())
     }
 
+    /// Bytes of memory that grow with what was added.
+    pub(super) fn memory(&self) -> usize {
+        self.raw.len() + self.out.len()
+    }
+
     pub(super) fn finish(mut self) -> Result<Vec<u8>, ParquetError> {
         if !self.raw.is_empty() {
             self.seal()?;

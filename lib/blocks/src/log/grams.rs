@@ -83,6 +83,11 @@ impl GramsWriter {
         self.n_bytes += line.len();
     }
 
+    /// Bytes of memory that grow with what was added.
+    pub(super) fn memory(&self) -> usize {
+        self.out.len()
+    }
+
     /// Whether the run is as long as a page.
     pub(super) fn is_full(&self) -> bool {
         self.n_bytes >= RUN_BYTES

@@ -19,7 +19,7 @@ use skald_model::labels::{put_uvarint, take_uvarint};
 use skald_model::{LogEntry, TimeRange};
 
 use super::grams::GramsWriter;
-use super::whole::{PackBytes, Run};
+use super::whole::PackBytes;
 use crate::Error;
 use crate::chunks::bad;
 
@@ -48,7 +48,10 @@ pub(super) struct PacksWriter {
     text: Vec<u8>,
     ends: Vec<u32>,
     times: Vec<i64>,
-    packs: Vec<u8>,
+    /// Each on its own: one buffer of all would be moved again and again as it grows.
+    packs: Vec<Vec<u8>>,
+    packs_len: usize,
+    scratch: Vec<u8>,
     index: Vec<u8>,
     grams: GramsWriter,
 }
@@ -56,7 +59,7 @@ pub(super) struct PacksWriter {
 /// What a [`PacksWriter`] wrote.
 #[derive(Debug)]
 pub(super) struct Packs {
-    pub(super) packs: Vec<u8>,
+    pub(super) packs: Vec<Vec<u8>>,
     pub(super) index: Vec<u8>,
     /// Filters, a run of rows for each pack.
     pub(super) grams: Vec<u8>,
@@ -81,6 +84,8 @@ impl Default for PacksWriter {
             ends: Vec::new(),
             times: Vec::new(),
             packs: Vec::new(),
+            packs_len: 0,
+            scratch: Vec::new(),
             index: vec![VERSION],
             grams: GramsWriter::default(),
         }
@@ -88,26 +93,18 @@ impl Default for PacksWriter {
 }
 
 impl PacksWriter {
-    /// Adds lines of one stream.
-    pub(super) fn push(&mut self, run: &Run) -> Result<(), Error> {
-        match &run.pack {
-            Some(pack) => self.copy(&run.entries, pack),
-            None => self.encode(&run.entries),
-        }
-    }
-
     /// Takes over a pack with the times of its lines, as another block has it.
-    fn copy(&mut self, entries: &[LogEntry], pack: &PackBytes) -> Result<(), Error> {
+    pub(super) fn copy(&mut self, entries: &[LogEntry], pack: &PackBytes) -> Result<(), Error> {
         self.seal()?;
         self.times.extend(entries.iter().map(|e| e.timestamp_ns));
-        self.packs.extend_from_slice(&pack.lines);
         self.grams.append(&pack.grams);
-        self.note(pack.lines.len());
+        self.add(pack.lines.to_vec());
         self.times.clear();
         Ok(())
     }
 
-    fn encode(&mut self, entries: &[LogEntry]) -> Result<(), Error> {
+    /// Adds lines of a stream, which may go on.
+    pub(super) fn encode(&mut self, entries: &[LogEntry]) -> Result<(), Error> {
         for entry in entries {
             let full = self.text.len() + entry.line.len() > TARGET_BYTES;
             if full || self.ends.len() == MAX_ROWS {
@@ -118,6 +115,11 @@ impl PacksWriter {
             self.times.push(entry.timestamp_ns);
             self.grams.push(&entry.line);
         }
+        Ok(())
+    }
+
+    /// Says that the next lines are of another stream.
+    pub(super) fn end_stream(&mut self) -> Result<(), Error> {
         if self.text.len() >= ENOUGH_BYTES { self.seal() } else { Ok(()) }
     }
 
@@ -125,10 +127,10 @@ impl PacksWriter {
         if self.times.is_empty() {
             return Ok(());
         }
-        let start = self.packs.len();
-        let encoded = self.encoder.encode(&self.text, &self.ends, &self.times, &mut self.packs);
+        self.scratch.clear();
+        let encoded = self.encoder.encode(&self.text, &self.ends, &self.times, &mut self.scratch);
         encoded.map_err(internal)?;
-        self.note(self.packs.len() - start);
+        self.add(self.scratch.to_vec());
         self.grams.seal();
         self.text.clear();
         self.ends.clear();
@@ -136,14 +138,23 @@ impl PacksWriter {
         Ok(())
     }
 
-    /// Adds a pack of `len` bytes to the index.
-    fn note(&mut self, len: usize) {
+    /// Adds the pack of the lines at hand.
+    fn add(&mut self, pack: Vec<u8>) {
         let min = self.times.iter().copied().min().unwrap_or(0);
         let max = self.times.iter().copied().max().unwrap_or(0);
         put_uvarint(&mut self.index, self.times.len() as u64);
-        put_uvarint(&mut self.index, len as u64);
+        put_uvarint(&mut self.index, pack.len() as u64);
         put_uvarint(&mut self.index, zigzag(min));
         put_uvarint(&mut self.index, max.wrapping_sub(min).cast_unsigned());
+        self.packs_len += pack.len();
+        self.packs.push(pack);
+    }
+
+    /// Bytes of memory that grow with what was added.
+    pub(super) fn memory(&self) -> usize {
+        let open = self.text.len() + size_of_val(self.ends.as_slice());
+        let packs = self.packs_len + self.packs.len() * size_of::<Vec<u8>>();
+        packs + open + size_of_val(self.times.as_slice()) + self.index.len() + self.grams.memory()
     }
 
     pub(super) fn finish(mut self) -> Result<Packs, Error> {
@@ -204,11 +215,12 @@ mod tests {
         let mut writer = PacksWriter::default();
         let long: Vec<LogEntry> = (0..700).map(|i| entry(i, 2000)).collect();
         let short: Vec<LogEntry> = (5..9).map(|i| entry(-i, 10)).rev().collect();
-        writer.encode(&long).unwrap();
-        writer.encode(&short).unwrap();
-        writer.encode(&short).unwrap();
+        for entries in [&long[..], &short, &short] {
+            writer.encode(entries).unwrap();
+            writer.end_stream().unwrap();
+        }
         let Packs { packs, index, .. } = writer.finish().unwrap();
-        let end = 100 + packs.len() as u64;
+        let end = 100 + packs.concat().len() as u64;
         let read_back = read(&index, 100..end, 708).unwrap();
         let rows: Vec<_> = read_back.iter().map(|p| p.rows.clone()).collect();
         assert_eq!(rows, [0..523, 523..700, 700..708]);

@@ -219,9 +219,16 @@ impl LogReader {
 
     /// All entries in bounded batches, for compaction.
     pub async fn rows(&self) -> Result<LogRows, Error> {
+        self.rows_within(usize::MAX).await
+    }
+
+    /// As [`rows`](Self::rows), in batches that take about `memory` bytes each, but for the least that can be
+    /// read at a time, which is four megabytes or, of lines of two hundred bytes, three.
+    pub async fn rows_within(&self, memory: usize) -> Result<LogRows, Error> {
         let streams = self.matching(&[], TimeRange::ALL).await?;
         let packs = if self.is_packed() { Some(self.packs().await?) } else { None };
-        Ok(LogRows::new(self.clone(), streams, packs, self.columns(true, &Metadata::All)))
+        let columns = self.columns(true, &Metadata::All);
+        Ok(LogRows::new(self.clone(), streams, packs, columns, memory))
     }
 
     pub(super) fn columns(&self, line: bool, metadata: &Metadata) -> Vec<usize> {

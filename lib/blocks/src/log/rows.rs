@@ -1,12 +1,12 @@
 //! All entries of a log block in bounded batches: what compaction reads.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use skald_codec::lines::Lines as PackLines;
-use skald_model::StreamEntries;
+use skald_model::{LogEntry, StreamEntries};
 
 use super::directory::Stream;
 use super::entries::{Entries, Lines, times};
@@ -19,8 +19,11 @@ use crate::Error;
 use crate::object::Scan;
 use crate::selection::{Rows, pages};
 
-/// A page or pack holds about a megabyte of lines.
-const WINDOW_PAGES: usize = 16;
+/// Pages or packs of a window. One holds about a megabyte of lines; fewer than two would read most
+/// pages of the other columns twice.
+const WINDOW_PAGES: RangeInclusive<usize> = 2..=16;
+/// What a page or pack and its entries take in memory, at most but for very long lines.
+const PAGE_BYTES: usize = (1 << 20) + (16 << 10) * size_of::<LogEntry>();
 const WINDOW_ROWS: usize = 128 << 10;
 const BATCH_ROWS: usize = 8 << 10;
 
@@ -57,12 +60,14 @@ impl LogRows {
         streams: Vec<Stream>,
         packs: Option<Arc<[Pack]>>,
         columns: Vec<usize>,
+        memory: usize,
     ) -> Self {
+        let n_pages = memory / PAGE_BYTES;
         let windows = match &packs {
-            Some(packs) => windows(packs.iter().map(|p| p.rows.clone())),
+            Some(packs) => windows(packs.iter().map(|p| p.rows.clone()), n_pages),
             None => {
                 let leaf = reader.object.footer.leaf(LINE).unwrap_or(0);
-                windows(pages(reader.object.footer.parquet(), leaf).into_iter())
+                windows(pages(reader.object.footer.parquet(), leaf).into_iter(), n_pages)
             }
         };
         Self { reader, streams: streams.into(), windows, packs, grams: None, columns }
@@ -207,14 +212,15 @@ fn pieces(streams: Vec<StreamEntries>, mut row: usize, whole: Vec<Whole>) -> Vec
     pieces
 }
 
-/// Whole pages of lines, as many as fit the bounds.
-fn windows(pages: impl Iterator<Item = Range<usize>>) -> VecDeque<Range<usize>> {
+/// Whole pages of lines, so many and not too many rows at a time.
+fn windows(pages: impl Iterator<Item = Range<usize>>, most_pages: usize) -> VecDeque<Range<usize>> {
+    let most_pages = most_pages.clamp(*WINDOW_PAGES.start(), *WINDOW_PAGES.end());
     let mut out: VecDeque<Range<usize>> = VecDeque::new();
     let mut n_pages = 0;
     for page in pages {
         n_pages += 1;
         match out.back_mut() {
-            Some(last) if n_pages <= WINDOW_PAGES && page.end - last.start <= WINDOW_ROWS => {
+            Some(last) if n_pages <= most_pages && page.end - last.start <= WINDOW_ROWS => {
                 last.end = page.end;
             }
             _ => {
