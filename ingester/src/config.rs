@@ -23,7 +23,7 @@ pub struct Config {
     /// A flush of more is split into blocks of about this many bytes before encoding. Default 256MiB.
     pub max_block_bytes: ByteSize,
     /// The same for lines, which are in memory only while their block is made: this many bytes and about as
-    /// much again. Default 64MiB.
+    /// much again, where lines are short less of them. Default 64MiB.
     pub max_log_block_bytes: ByteSize,
     /// How flushed blocks keep log lines: `packed` in columns of what varies, smaller and searched faster, or
     /// `plain` as a Parquet column that other tools read. Default packed.

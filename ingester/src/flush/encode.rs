@@ -6,7 +6,7 @@ use skald_model::{Labels, LogEntry};
 use tracing::error;
 
 use crate::error::Error;
-use crate::head::logs::{LogsSnapshot, ReadError, entries_of};
+use crate::head::logs::{LogsSnapshot, ReadError, Run, entries_of};
 use crate::head::metrics::{MetricsSnapshot, chunks_of};
 use crate::index::Ref;
 use crate::tenant::Tenant;
@@ -69,22 +69,26 @@ pub(super) fn encode_logs(
     let mut writer = LogBlockWriter::new(options);
     let mut cursor = from;
     let mut n_damaged = 0;
-    while !cursor.at_end(snapshot.data.len()) && writer.size_hint() < max_bytes {
+    // What they take until the block is encoded.
+    let mut held = 0;
+    while !cursor.at_end(snapshot.data.len()) && held < max_bytes {
         let Some(data) = snapshot.data.get(cursor.series).filter(|d| !d.is_empty()) else {
             cursor = Cursor { series: cursor.series + 1, runs: 0 };
             continue;
         };
-        let room = max_bytes - writer.size_hint();
-        let mut entries: Vec<LogEntry> = Vec::new();
-        let (mut bytes, mut at_end) = (0, true);
-        // The writer sorts and leaves out what is there twice.
+        let (mut runs, mut n, mut at_end) = (0, 0, true);
         for run in data.runs().skip(cursor.runs) {
-            if bytes >= room {
+            if held >= max_bytes {
                 at_end = false;
                 break;
             }
-            cursor.runs += 1;
-            bytes += run.len as usize;
+            runs += 1;
+            n += run.n as usize;
+            held += cost(run);
+        }
+        let mut entries: Vec<LogEntry> = Vec::with_capacity(n);
+        // The writer sorts and leaves out what is there twice.
+        for run in data.runs().skip(cursor.runs).take(runs) {
             match entries_of(run, &snapshot.batches) {
                 Ok(mut some) => entries.append(&mut some),
                 // As replay does with a record that is damaged: the rest must not wait for it for ever.
@@ -92,6 +96,7 @@ pub(super) fn encode_logs(
                 Err(e) => return Err(e.into()),
             }
         }
+        cursor.runs += runs;
         if !entries.is_empty() {
             let labels = tenant.logs.read().index.labels(number(cursor.series));
             writer.push(labels, entries)?;
@@ -106,6 +111,11 @@ pub(super) fn encode_logs(
     }
     let encoded = if writer.is_empty() { None } else { Some(writer.finish()?) };
     Ok((encoded, cursor))
+}
+
+/// Bytes that count: of the body, or of the entries where lines are so short that these take more.
+fn cost(run: &Run) -> usize {
+    (run.len as usize).max(run.n as usize * size_of::<LogEntry>())
 }
 
 fn number(series: usize) -> Ref {

@@ -88,6 +88,22 @@ async fn a_stream_larger_than_a_block_is_flushed_in_parts() {
 }
 
 #[tokio::test]
+async fn entries_of_short_lines_count_as_what_they_take_while_a_block_is_made() {
+    let mut machine = Machine::new();
+    machine.config.max_log_block_bytes = ByteSize(25_000);
+    let node = machine.start().await;
+    // Of 20 bytes each, with an entry of three times as much.
+    for round in 0..20 {
+        node.push(wide(0, round * 50..(round + 1) * 50, 20)).await.unwrap();
+    }
+    let before = node.lines().await;
+    node.ingester.flush(0).await.unwrap();
+    assert_eq!(node.lines().await, before);
+    let view = node.catalog.refresh(&TenantId::single()).await.unwrap();
+    assert!((3..6).contains(&view.blocks.len()), "{} blocks", view.blocks.len());
+}
+
+#[tokio::test]
 async fn the_newest_of_many_streams_are_found_whatever_the_order_of_the_pushes() {
     let node = Machine::new().start().await;
     for t in [5, 3, 9, 1, 7, 8, 2, 6, 4, 0] {
