@@ -19,8 +19,8 @@ pub struct Config {
     pub min_blocks_to_merge: usize,
     /// Most blocks merged at once. Default 32.
     pub max_blocks_per_merge: usize,
-    /// Bytes that a merge may hold of rows read and of its output, lines as they are packed; an output that takes
-    /// more is closed and another begun. Encoding it takes as much as the block has again. Default 256MiB.
+    /// Bytes that a merge may hold of rows read and of its output, lines as they are packed or plain; an output
+    /// that takes more is closed and another begun. Encoding it takes as much as the block has again. Default 256MiB.
     pub merge_memory: ByteSize,
     /// How merged blocks keep log lines, as `ingester.log_lines`. Default packed.
     pub log_lines: LineForm,

@@ -23,6 +23,8 @@ use crate::rules::{BadRequest, LogRules, SampleRules};
 /// Bytes of encoded samples, and of lines, of a batch. A byte is a sample or two, which take sixteen.
 const SAMPLE_BYTES: usize = 1 << 20;
 const LINE_BYTES: usize = 8 << 20;
+/// What is read of all log blocks at a time, but for the least that a block is read in.
+const READ_BYTES: usize = 128 << 20;
 
 /// Why blocks could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +143,8 @@ impl Stored {
             let reader = LogReader::open(store, &self.tenant, meta, cache).await;
             let reader = reader.map_err(failed)?;
             if !reader.streams(matchers, range).await.map_err(failed)?.is_empty() {
-                rows.push(reader.rows().await.map_err(failed)?);
+                let read = reader.rows_within(READ_BYTES / blocks.len()).await;
+                rows.push(read.map_err(failed)?);
                 ids.push(meta.id);
             }
         }
