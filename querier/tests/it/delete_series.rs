@@ -11,7 +11,7 @@ use skald_runtime::{HumanDuration, Rng};
 
 use crate::frontend::{LENGTH_S, below, random_query, random_series};
 use crate::prometheus::{read_query, read_request};
-use crate::world::{BASE_MS, BASE_S, Reply, World, at, labels, series};
+use crate::world::{BASE_MS, BASE_S, Reply, World, at, encode, labels, series};
 
 const ADMIN: &str = "/api/v1/admin/tsdb";
 const A: [(&str, &str); 2] = [("__name__", "up"), ("job", "a")];
@@ -208,7 +208,7 @@ async fn requests_and_withdrawals_are_in_the_audit_log() {
     let fields: Vec<&Value> = lines.iter().map(|l| &l["fields"]).collect();
     let samples = |event: &str| {
         json!({
-            "message": "audit", "event": event, "tenant": t.as_str(), "user": "eve",
+            "message": "audit", "event": event, "outcome": "done", "tenant": t.as_str(), "user": "eve",
             "peer": "10.0.0.7:1234", "id": id, "deletes": "samples", "query": r#"up{job="a"}"#,
             "start": BASE_MS + 20_000, "end": BASE_MS + 45_000,
         })
@@ -220,6 +220,36 @@ async fn requests_and_withdrawals_are_in_the_audit_log() {
         (&json!("lines"), &json!(r#"{a="b"}"#))
     );
     assert_eq!((lines.len(), &lines[0]["target"]), (3, &json!("audit")));
+}
+
+#[tokio::test]
+async fn a_dry_run_that_is_not_understood_deletes_nothing() {
+    let world = world(Limits::default()).await;
+    for value in ["True", "yes", "on", "2"] {
+        let route = format!("{}&dry_run={value}", delete_a(20, 45));
+        let reply = send(&world, Method::POST, &route).await;
+        assert_eq!(reply.status, 400, "{value}: {}", reply.text());
+        assert!(reply.text().contains("dry_run"), "{}", reply.text());
+    }
+    assert_eq!(send(&world, Method::GET, "delete_series").await.json(), json!([]));
+}
+
+#[tokio::test]
+async fn patterns_of_all_open_requests_are_bounded_together() {
+    let world = world(Limits::default()).await;
+    let mut taken = 0;
+    let refused = loop {
+        let pattern = format!(r#"up{{a=~"\\w{{900}}x{taken}"}}"#);
+        let route = format!("delete_series?{}", encode(&[("match[]", &pattern), ("end", &at(45))]));
+        let reply = send(&world, Method::POST, &route).await;
+        if reply.status != 204 {
+            break reply;
+        }
+        taken += 1;
+    };
+    assert!((1..400).contains(&taken), "{taken}");
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("err-skald-max-delete-patterns"), "{}", refused.text());
 }
 
 #[tokio::test]

@@ -298,7 +298,7 @@ fn metric(registry: &Registry, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
 }
 
-fn encode(params: &[(&str, &str)]) -> String {
+pub(crate) fn encode(params: &[(&str, &str)]) -> String {
     let escape = |s: &str| -> String { s.bytes().map(|b| format!("%{b:02x}")).collect() };
     let pairs: Vec<String> =
         params.iter().map(|(n, v)| format!("{}={}", escape(n), escape(v))).collect();
