@@ -79,6 +79,27 @@ pub struct Tester {
     stream: Option<Labels>,
 }
 
+// === impl SelectEntries ===
+
+impl SelectEntries {
+    /// All entries of a range, whole, oldest first.
+    pub fn all(matchers: Vec<Matcher>, range: TimeRange) -> Self {
+        Self {
+            matchers,
+            range,
+            needles: Vec::new(),
+            direction: Direction::Forward,
+            limit_hint: None,
+            needs_line: true,
+            metadata: None,
+            fields: None,
+            early: None,
+            useful: None,
+            needles_decide: false,
+        }
+    }
+}
+
 // === impl EarlyTest ===
 
 impl EarlyTest {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use skald_blocks::LabelWant;
 use skald_catalog::{DeleteRequest, View, deleted_times};
-use skald_logql::{Direction, SelectEntries, Selection, Work};
+use skald_logql::{SelectEntries, Selection, Work};
 use skald_model::{Matcher, Series, SeriesId, Signal, TimeRange};
 use skald_rpc::ingester::SelectSeries;
 
@@ -136,19 +136,7 @@ pub(crate) async fn lines(
     let (mut touched, mut streams) = (Touched::default(), HashSet::<SeriesId>::new());
     let view = querier.fanout().blocks.view(&call.scope.tenant, 0).await?;
     for range in slices(&view, Signal::Logs, range, SLICE_NS) {
-        let select = SelectEntries {
-            matchers: selection.matchers().to_vec(),
-            range,
-            needles: Vec::new(),
-            direction: Direction::Forward,
-            limit_hint: None,
-            needs_line: true,
-            metadata: None,
-            fields: None,
-            early: None,
-            useful: None,
-            needles_decide: false,
-        };
+        let select = SelectEntries::all(selection.matchers().to_vec(), range);
         let found = source.select(&select).await;
         let found = found.map_err(|e| Error::of_kind(e.kind, e.message))?;
         let selection = Arc::clone(&selection);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skald_logql::{Direction, SelectEntries};
+use skald_logql::SelectEntries;
 use skald_model::{Labels, Matcher, TimeRange};
 
 use super::source;
@@ -40,19 +40,7 @@ pub(super) async fn count(
     let mut start = range.start;
     while start < range.end {
         let end = start.saturating_add(width).min(range.end);
-        let select = SelectEntries {
-            matchers: matchers.to_vec(),
-            range: TimeRange::new(start, end),
-            needles: Vec::new(),
-            direction: Direction::Forward,
-            limit_hint: None,
-            needs_line: true,
-            metadata: None,
-            fields: None,
-            early: None,
-            useful: None,
-            needles_decide: false,
-        };
+        let select = SelectEntries::all(matchers.to_vec(), TimeRange::new(start, end));
         let found = source.select(&select).await;
         for stream in found.map_err(|e| Error::of_kind(e.kind, e.message))? {
             let bytes = stream.entries.iter().map(|e| e.line.len() as u64).sum::<u64>();

@@ -194,19 +194,9 @@ impl Reader {
     /// The lines of `range` by time, and the bytes that were read for them.
     async fn slice(&self, range: TimeRange) -> Result<(Vec<Line>, u64), Error> {
         let source = source(&self.querier, &self.scope).await?;
-        let select = SelectEntries {
-            matchers: self.matchers.clone(),
-            range,
-            needles: self.pipeline.needles().to_vec(),
-            direction: Direction::Forward,
-            limit_hint: None,
-            needs_line: true,
-            metadata: None,
-            fields: None,
-            early: None,
-            useful: None,
-            needles_decide: false,
-        };
+        let needles = self.pipeline.needles().to_vec();
+        let all = SelectEntries::all(self.matchers.clone(), range);
+        let select = SelectEntries { needles, ..all };
         let streams = source.select(&select).await;
         let streams = streams.map_err(|e| Error::of_kind(e.kind, e.message))?;
         let pipeline = Arc::clone(&self.pipeline);
