@@ -1,6 +1,7 @@
-//! Pushes 1 M series of 13 labels and 5 samples, and prints what they take in memory and how long it took.
+//! Pushes 1 M series of 13 labels and 5 samples (or streams of 5 lines), and prints what they take in memory,
+//! how long a start with their write-ahead log takes, and how long a flush.
 //!
-//! `cargo bench -p skald-ingester --bench head_memory -- [series] [samples]`
+//! `cargo bench -p skald-ingester --bench head_memory -- [series] [samples] [logs]`
 #![expect(
     clippy::print_stdout,
     clippy::cast_precision_loss,
@@ -8,13 +9,14 @@
     reason = "a measurement by hand"
 )]
 
+use std::path::Path;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use prometheus_client::registry::Registry;
 use skald_catalog::{Author, Catalog};
-use skald_codec::batch::MetricsBuilder;
+use skald_codec::batch::{LogsBuilder, MetricsBuilder};
 use skald_ingester::{Config, Dependencies, Ingester};
 use skald_limits::{Limits, Overrides};
 use skald_model::{Labels, TenantId};
@@ -24,65 +26,129 @@ use skald_runtime::{Rng, SharedClock, SystemClock};
 use skald_wal::StdFs;
 use tokio::time::Instant;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PER_BATCH: u32 = 1000;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Metrics,
+    Logs,
+}
 
 #[tokio::main]
 async fn main() {
-    let mut args = std::env::args().skip(1).filter_map(|a| a.parse::<u32>().ok());
-    let (n_series, n_samples) = (args.next().unwrap_or(1_000_000), args.next().unwrap_or(5));
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut numbers = args.iter().filter_map(|a| a.parse::<u32>().ok());
+    let (n_series, n_samples) = (numbers.next().unwrap_or(1_000_000), numbers.next().unwrap_or(5));
+    let kind = if args.iter().any(|a| a == "logs") { Kind::Logs } else { Kind::Metrics };
     let dir = tempfile::tempdir().unwrap();
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let n = f64::from(n_series);
+
+    let before = rss();
+    let ingester = open(dir.path(), &store).await;
+    for t in 0..n_samples {
+        let (started, cpu) = (Instant::now(), cpu_seconds());
+        push_round(&ingester, t, n_series, kind).await;
+        println!(
+            "round {t}: {:?}, {:.2} CPU-s (making the batches included)",
+            started.elapsed(),
+            cpu_seconds() - cpu
+        );
+    }
+    report(&ingester, n, before);
+    drop(ingester);
+
+    let log: u64 =
+        std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
+    let (started, cpu, before) = (Instant::now(), cpu_seconds(), rss());
+    let ingester = open(dir.path(), &store).await;
+    let (took, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    let mb = log as f64 / 1e6;
+    println!(
+        "start with {mb:.0} MB of log: {took:.2} s, {cpu:.2} CPU-s, {:.0} MB per second of a core",
+        mb / cpu
+    );
+    report(&ingester, n, before);
+
+    let (started, cpu) = (Instant::now(), cpu_seconds());
+    ingester.flush(0).await.unwrap();
+    println!("flush: {:?}, {:.2} CPU-s", started.elapsed(), cpu_seconds() - cpu);
+    println!("peak of it all: {:.0} MiB", status("VmHWM:") / f64::from(1 << 20));
+}
+
+async fn open(dir: &Path, store: &Arc<dyn ObjectStore>) -> Ingester {
     let clock: SharedClock = Arc::new(SystemClock);
     let rng = Rng::seeded(1);
     let author = Author { replica: "bench".to_owned(), epoch: 1 };
     let deps = Dependencies {
         catalog: Catalog::new(
-            Arc::clone(&store),
+            Arc::clone(store),
             Arc::clone(&clock),
             rng.clone(),
             author,
             skald_catalog::Config::default(),
         ),
-        store,
-        limits: Overrides::fixed(Limits::default()),
+        store: Arc::clone(store),
+        limits: Overrides::fixed(Limits {
+            max_global_series_per_user: 0,
+            max_global_series_per_metric: 0,
+            max_global_streams_per_user: 0,
+            ..Limits::default()
+        }),
         clock,
         rng,
         fs: Arc::new(StdFs),
-        wal_dir: dir.path().to_owned(),
+        wal_dir: dir.to_owned(),
         replica: "bench".to_owned(),
         partition: None,
         coordinator: Arc::new(skald_ring::StaticCoordinator::alone("ingester-0")),
     };
-    let ingester = Ingester::open(Config::default(), deps, &mut Registry::default()).await.unwrap();
-    let tenant = TenantId::single();
-    let before = rss();
-    for t in 0..n_samples {
-        let started = Instant::now();
-        for first in (0..n_series).step_by(PER_BATCH as usize) {
-            let mut b = MetricsBuilder::new(i64::from(t) * 15_000);
-            for i in first..(first + PER_BATCH).min(n_series) {
-                let labels = labels(i);
-                let sample = (i64::from(t) * 15_000, f64::from(i % 100) + f64::from(t));
-                b.series(labels.id(), (t == 0).then_some(&labels), &[sample], &[], &[]);
+    Ingester::open(Config::default(), deps, &mut Registry::default()).await.unwrap()
+}
+
+/// A sample or a line of each series.
+async fn push_round(ingester: &Ingester, t: u32, n_series: u32, kind: Kind) {
+    for first in (0..n_series).step_by(PER_BATCH as usize) {
+        let all = first..(first + PER_BATCH).min(n_series);
+        let batch = match kind {
+            Kind::Metrics => {
+                let mut b = MetricsBuilder::new(i64::from(t) * 15_000);
+                for i in all {
+                    let labels = labels(i);
+                    let sample = (i64::from(t) * 15_000, f64::from(i % 100) + f64::from(t));
+                    b.series(labels.id(), (t == 0).then_some(&labels), &[sample], &[], &[]);
+                }
+                b.finish()
             }
-            let request = PushRequest {
-                tenant: tenant.clone(),
-                partition: 0,
-                view_version: 1,
-                batch: b.finish(),
-            };
-            ingester.push(request).await.unwrap();
-        }
-        println!("round {t}: {:?} (making the batches included)", started.elapsed());
+            Kind::Logs => {
+                let mut b = LogsBuilder::new(i64::from(t) * 15_000_000_000);
+                for i in all {
+                    let labels = labels(i);
+                    b.stream(labels.id(), (t == 0).then_some(&labels));
+                    let line = format!("level=info msg=\"request {i} done\" status=200 took={t}ms");
+                    let at = i64::from(t) * 15_000_000_000 + i64::from(i);
+                    b.entry(at, line.as_bytes(), &Labels::default());
+                }
+                b.finish()
+            }
+        };
+        let tenant = TenantId::single();
+        let request = PushRequest { tenant, partition: 0, view_version: 1, batch };
+        ingester.push(request).await.unwrap();
     }
-    let n = f64::from(n_series);
-    let report = ingester.memory_report(&tenant);
-    for (part, bytes) in &report {
+}
+
+fn report(ingester: &Ingester, n: f64, rss_before: f64) {
+    let report = ingester.memory_report(&TenantId::single());
+    for (part, bytes) in report.iter().filter(|(_, bytes)| *bytes > 0) {
         println!("{part:>16}: {:7.1} B/series", *bytes as f64 / n);
     }
     let total: usize = report.iter().map(|(_, b)| b).sum();
     println!("{:>16}: {:7.1} B/series", "accounted", total as f64 / n);
-    println!("{:>16}: {:7.1} B/series", "resident", (rss() - before) / n);
+    println!("{:>16}: {:7.1} B/series", "resident", (rss() - rss_before) / n);
 }
 
 /// 13 labels as a container metric has them: 12 shared by many, one of 30 pods each.
@@ -113,8 +179,20 @@ fn labels(i: u32) -> Labels {
 }
 
 fn rss() -> f64 {
+    status("VmRSS:")
+}
+
+fn status(field: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with(field)).unwrap_or_default();
     let kb: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or_default();
     kb * 1024.0
+}
+
+/// Of all threads of this process.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: f64 = fields.skip(11).take(2).filter_map(|n| n.parse::<f64>().ok()).sum();
+    ticks / 100.0
 }

@@ -1,6 +1,6 @@
 //! Which series (or streams) a head holds, and which of them match: ids, labels and postings.
 //!
-//! A label pair is stored once and numbered; a series is a slice of pair numbers; a pair knows the
+//! A label pair is stored once and numbered; a series is a list of pair numbers; a pair knows the
 //! series that have it. Series are numbered densely from 0, and these numbers ([`Ref`]) index the
 //! parallel columns of the heads.
 //!
@@ -9,17 +9,23 @@
 
 mod hash;
 mod list;
+mod lists;
 mod pairs;
+
+mod postings;
 mod select;
 #[cfg(test)]
 mod tests;
+mod varint;
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
+use hashbrown::HashTable;
 use skald_model::labels::put_str;
 use skald_model::{Labels, LabelsBuilder, SeriesId};
 
 use self::hash::Mixer;
+use self::lists::PairLists;
 use self::pairs::Pairs;
 use crate::head::Ageing;
 
@@ -29,26 +35,32 @@ pub(crate) type Ref = u32;
 /// Marks a series that [`Index::retain`] dropped.
 pub(crate) const GONE: Ref = Ref::MAX;
 
-/// A series id as key: four words, so that a map entry takes 20 bytes and not 32.
+/// Most series of one head: postings keep twice a number in 32 bits.
+const MAX_SERIES: usize = 1 << 31;
+
+/// A series id in words, which need no padding.
 type Key = [u32; 4];
 
 /// The series of one head.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     pairs: Pairs,
-    /// By `Ref`: the numbers of its pairs, in label name order.
+    /// By `Ref`: the numbers of its pairs.
+    lists: PairLists,
+    /// By `Ref`.
     series: Vec<Series>,
-    ids: HashMap<Key, Ref, Mixer>,
-    label_bytes: usize,
+    /// The series by their ids.
+    refs: HashTable<Ref>,
+    mixer: Mixer,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Series {
-    pairs: Box<[u32]>,
+    id: Key,
     /// The generation of the head in which the labels were last written to the WAL.
     logged: u32,
     /// Cuts in a row that found nothing new.
-    idle: u8,
+    idle: u32,
 }
 
 // === impl Index ===
@@ -58,24 +70,33 @@ impl Index {
         self.series.len()
     }
 
+    #[inline]
     pub(crate) fn find(&self, id: SeriesId) -> Option<Ref> {
-        self.ids.get(&key(id)).copied()
+        let key = key(id);
+        let same = |r: &Ref| self.series[*r as usize].id == key;
+        self.refs.find(self.mixer.hash_one(key), same).copied()
     }
 
-    /// Adds a series that is not there yet. `None` when 2^32 − 1 series are reached.
+    /// Adds a series that is not there yet. `None` when there are 2^31.
     pub(crate) fn insert(&mut self, id: SeriesId, labels: &Labels, logged: u32) -> Option<Ref> {
-        let r = Ref::try_from(self.series.len()).ok().filter(|r| *r != GONE)?;
-        let pairs: Box<[u32]> =
-            labels.iter().map(|(name, value)| self.pairs.add(name, value, r)).collect();
-        self.label_bytes += 4 * pairs.len();
-        self.series.push(Series { pairs, logged, idle: 0 });
-        self.ids.insert(key(id), r);
+        let r = Ref::try_from(self.series.len()).ok().filter(|_| self.len() < MAX_SERIES)?;
+        self.lists.push(labels.iter().map(|(name, value)| self.pairs.add(name, value, r)));
+        let (key, mixer) = (key(id), self.mixer);
+        self.series.push(Series { id: key, logged, idle: 0 });
+        let hash = |r: &Ref| mixer.hash_one(self.series[*r as usize].id);
+        self.refs.insert_unique(mixer.hash_one(key), r, hash);
         Some(r)
+    }
+
+    /// The id of a series.
+    pub(crate) fn id(&self, r: Ref) -> SeriesId {
+        let [a, b, c, d] = self.series[r as usize].id.map(u128::from);
+        SeriesId(a | b << 32 | c << 64 | d << 96)
     }
 
     /// The canonical labels of a series.
     pub(crate) fn labels(&self, r: Ref) -> Labels {
-        let pairs = self.series[r as usize].pairs.iter().map(|p| self.pairs.get(*p));
+        let pairs = self.lists.of(r).map(|p| self.pairs.get(p));
         // The pairs came out of a canonical set.
         LabelsBuilder::from_sorted(pairs).unwrap_or_default()
     }
@@ -88,12 +109,12 @@ impl Index {
     /// Appends the canonical labels of a series, of `only` these names if given.
     pub(crate) fn put_labels(&self, r: Ref, only: Option<&[u32]>, out: &mut Vec<u8>) {
         let mut left = only.map_or(usize::MAX, <[u32]>::len);
-        for pair in &*self.series[r as usize].pairs {
+        for pair in self.lists.of(r) {
             if left == 0 {
                 return;
             }
-            if only.is_none_or(|only| only.contains(&self.pairs.name_of(*pair))) {
-                let (name, value) = self.pairs.get(*pair);
+            if only.is_none_or(|only| only.contains(&self.pairs.name_of(pair))) {
+                let (name, value) = self.pairs.get(pair);
                 put_str(out, name);
                 put_str(out, value);
                 left -= 1;
@@ -115,7 +136,7 @@ impl Index {
     }
 
     /// Notes at a cut whether a series had anything new, and answers for how many cuts it had not.
-    pub(crate) fn note_cut(&mut self, r: Ref, active: bool, ageing: Ageing) -> u8 {
+    pub(crate) fn note_cut(&mut self, r: Ref, active: bool, ageing: Ageing) -> u32 {
         let series = &mut self.series[r as usize];
         match (active, ageing) {
             (true, _) => series.idle = 0,
@@ -125,14 +146,14 @@ impl Index {
         series.idle
     }
 
-    pub(crate) fn idle(&self, r: Ref) -> u8 {
+    pub(crate) fn idle(&self, r: Ref) -> u32 {
         self.series[r as usize].idle
     }
 
     /// Drops the series for which `keep` answers false and numbers the rest anew.
     ///
     /// Answers the new number of each old one, [`GONE`] for the dropped. Linear in the size of the
-    /// index, without hashing a label.
+    /// index, without hashing the labels of a series.
     pub(crate) fn retain(&mut self, keep: impl Fn(Ref) -> bool) -> Vec<Ref> {
         let mut next: Ref = 0;
         let remap: Vec<Ref> = (0..self.series.len())
@@ -145,20 +166,18 @@ impl Index {
             })
             .collect();
         let pair_remap = self.pairs.retain(&remap);
-        retain_mapped(&mut self.series, &remap);
-        self.label_bytes = 0;
-        for series in &mut self.series {
-            for pair in &mut *series.pairs {
-                *pair = pair_remap[*pair as usize];
-            }
-            self.label_bytes += 4 * series.pairs.len();
+        let mut lists = PairLists::default();
+        for old in (0..).zip(&remap).filter(|(_, new)| **new != GONE).map(|(old, _)| old) {
+            lists.push(self.lists.of(old).map(|pair| pair_remap[pair as usize]));
         }
+        self.lists = lists;
+        retain_mapped(&mut self.series, &remap);
         self.series.shrink_to_fit();
-        self.ids.retain(|_, r| {
+        self.refs.retain(|r| {
             *r = remap[*r as usize];
             *r != GONE
         });
-        self.ids.shrink_to_fit();
+        self.refs.shrink_to_fit(|r| self.mixer.hash_one(self.series[*r as usize].id));
         remap
     }
 
@@ -169,13 +188,13 @@ impl Index {
 
     /// What [`Self::bytes`] is made of.
     pub(crate) fn size(&self) -> [(&'static str, usize); 4] {
-        const MALLOC: usize = 16;
         [
+            ("series labels", self.lists.bytes()),
             (
-                "series labels",
-                self.series.len() * (size_of::<Series>() + MALLOC) + self.label_bytes,
+                "series ids",
+                self.refs.capacity() * (size_of::<Ref>() + 1)
+                    + self.series.capacity() * size_of::<Series>(),
             ),
-            ("series ids", self.ids.capacity() * (size_of::<(Key, Ref)>() + 1)),
             ("label pairs", self.pairs.text_bytes()),
             ("postings", self.pairs.postings_bytes()),
         ]

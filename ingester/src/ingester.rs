@@ -137,11 +137,13 @@ impl Ingester {
         self.0.memory.used()
     }
 
-    /// What a tenant's recent metrics take, part by part, in bytes: estimates from the sizes of collections.
+    /// What a tenant's recent metrics take, part by part, and then what its recent logs take, in bytes: estimates
+    /// from the sizes of collections.
     pub fn memory_report(&self, tenant: &TenantId) -> Vec<(&'static str, usize)> {
         let Some(tenant) = self.find_tenant(tenant) else { return Vec::new() };
-        let head = tenant.metrics.read();
-        head.size()
+        let mut parts = tenant.metrics.read().size();
+        parts.extend(tenant.logs.read().size());
+        parts
     }
 
     /// The tenant, created if need be.

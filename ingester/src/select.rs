@@ -181,7 +181,7 @@ impl Ingester {
         let matchers = matchers.to_vec();
         self.read_metrics(id, range, move |tenant| {
             let picked = pick_series(tenant, &matchers, range);
-            Ok((picked.manifest_version, picked.exemplars(range)))
+            Ok((picked.manifest_version, picked.exemplars()))
         })
         .await
     }
@@ -224,7 +224,7 @@ fn encode_series(tenant: &Tenant, request: &SelectSeries) -> metrics::EncodedSel
 
 fn pick_series(tenant: &Tenant, matchers: &[Matcher], range: TimeRange) -> metrics::Selection {
     let begin = |head: &MetricsHead| head.begin(matchers);
-    visit(&tenant.metrics, begin, |head, refs, into| head.pick(refs, range, into))
+    visit(&tenant.metrics, begin, |head, refs, into| head.pick_exemplars(refs, range, into))
 }
 
 fn pick_streams(tenant: &Tenant, matchers: &[Matcher], range: TimeRange) -> logs::Selection {

@@ -82,6 +82,14 @@ impl LogsHead {
         self.index.bytes() + self.data_bytes + self.data.len() * size_of::<StreamData>()
     }
 
+    /// What [`Self::bytes`] is made of.
+    pub(crate) fn size(&self) -> Vec<(&'static str, usize)> {
+        let mut parts = self.index.size().to_vec();
+        parts.push(("buffer headers", self.data.len() * size_of::<StreamData>()));
+        parts.push(("buffers", self.data_bytes));
+        parts
+    }
+
     /// Bytes of memory that a cut would take.
     pub(crate) fn data_bytes(&self) -> usize {
         self.data_bytes

@@ -11,6 +11,7 @@ mod list;
 mod read;
 mod span;
 mod starts;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,7 @@ use skald_codec::batch::Samples;
 use skald_model::{Labels, MetricMetadata, SeriesId};
 
 pub(crate) use self::append::{Conflict, Window};
-pub(crate) use self::data::{Extra, SeriesData};
+pub(crate) use self::data::SeriesData;
 pub(crate) use self::encode::EncodedSelection;
 pub(crate) use self::read::{Selection, chunks_of};
 use self::span::Span;
@@ -30,7 +31,7 @@ use super::{Ageing, Cuttable, LogState};
 use crate::index::{Index, Ref, retain_mapped};
 
 /// Cuts without new data after which a series is forgotten.
-pub(crate) const IDLE_CUTS: u8 = 2;
+pub(crate) const IDLE_CUTS: u32 = 2;
 
 #[derive(Debug, Default)]
 pub(crate) struct MetricsHead {
@@ -62,6 +63,8 @@ struct Newest {
     ts: i64,
     /// The value's bits, or a hash of the histogram.
     bits: u64,
+    /// Of floats: see [`tail::Last`].
+    step: u32,
     kind: Kind,
     /// Cuts that took data of the series, as far as is known; 2 stands for more.
     cuts: u8,

@@ -1,18 +1,19 @@
 //! Pairs of labels as those see them who list names and values.
 
+use super::postings::Iter;
 use super::{Index, Ref};
 
 impl Index {
     /// The pairs of a label: number, value, and the series that have it.
-    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = (u32, &str, &[Ref])> {
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = (u32, &str, Iter<'_>)> {
         let pairs = self.pairs.name(name).map_or(&[][..], |name| self.pairs.of_name(name));
-        pairs.iter().map(|pair| (*pair, self.pairs.value(*pair), self.pairs.postings(*pair)))
+        let postings = |pair| self.pairs.postings(pair).iter();
+        pairs.iter().map(move |pair| (*pair, self.pairs.value(*pair), postings(*pair)))
     }
 
     /// The pairs of a series, each with the number of its name.
     pub(crate) fn pairs_of(&self, r: Ref) -> impl Iterator<Item = (u32, u32)> {
-        let pairs = self.series.get(r as usize).map_or(&[][..], |series| &*series.pairs);
-        pairs.iter().map(|pair| (*pair, self.pairs.name_of(*pair)))
+        self.lists.of(r).map(|pair| (pair, self.pairs.name_of(pair)))
     }
 
     /// Name and value of a pair.

@@ -1,10 +1,10 @@
 //! Label pairs: each is stored once, with the series that have it.
 
-use std::collections::HashMap;
-
+use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::hash::Mixer;
+use super::postings::Postings;
 use super::{GONE, Ref};
 
 /// All pairs of a head, numbered from 0.
@@ -12,13 +12,13 @@ use super::{GONE, Ref};
 pub(super) struct Pairs {
     names: Vec<Name>,
     pairs: Vec<Pair>,
-    /// Hash of a name → its number; the next free hash when two collide.
-    name_lookup: HashMap<u64, u32, Mixer>,
-    /// Hash of name number and value → number of the pair; likewise.
-    pair_lookup: HashMap<u64, u32, Mixer>,
+    /// Numbers of names, by their texts.
+    by_text: HashTable<u32>,
+    /// Numbers of pairs, by name and value.
+    by_value: HashTable<u32>,
     value_bytes: usize,
     name_bytes: usize,
-    n_postings: usize,
+    postings_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -34,40 +34,38 @@ struct Pair {
     postings: Postings,
 }
 
-/// The series of a pair, ascending. Most values of high-cardinality labels have one.
-#[derive(Debug)]
-enum Postings {
-    One(Ref),
-    Many(Vec<Ref>),
-}
-
 // === impl Pairs ===
 
 impl Pairs {
     /// Adds `r`, greater than all before, to the pair and answers the pair's number.
     pub(super) fn add(&mut self, name: &str, value: &str, r: Ref) -> u32 {
         let name = self.add_name(name);
-        self.n_postings += 1;
-        let (found, hash) = self.lookup(name, value);
-        if let Some(pair) = found {
-            self.pairs[pair as usize].postings.push(r);
+        let hash = hash_value(name, value);
+        if let Some(pair) = self.lookup(hash, name, value) {
+            let postings = &mut self.pairs[pair as usize].postings;
+            let before = postings.heap_bytes();
+            postings.push(r);
+            self.postings_bytes += postings.heap_bytes() - before;
             return pair;
         }
         let pair = number(self.pairs.len());
         self.value_bytes += value.len();
         self.pairs.push(Pair { value: value.into(), name, postings: Postings::One(r) });
         self.names[name as usize].pairs.push(pair);
-        self.pair_lookup.insert(hash, pair);
+        let pairs = &self.pairs;
+        self.by_value.insert_unique(hash, pair, |p| hash_pair(&pairs[*p as usize]));
         pair
     }
 
     pub(super) fn find(&self, name: &str, value: &str) -> Option<u32> {
-        self.lookup(self.name(name)?, value).0
+        let name = self.name(name)?;
+        self.lookup(hash_value(name, value), name, value)
     }
 
     /// The number of a name.
     pub(super) fn name(&self, name: &str) -> Option<u32> {
-        self.lookup_name(name).0
+        let same = |n: &u32| *self.names[*n as usize].text == *name;
+        self.by_text.find(hash_name(name), same).copied()
     }
 
     /// Name and value.
@@ -85,8 +83,8 @@ impl Pairs {
         &self.pairs[pair as usize].value
     }
 
-    pub(super) fn postings(&self, pair: u32) -> &[Ref] {
-        self.pairs[pair as usize].postings.as_slice()
+    pub(super) fn postings(&self, pair: u32) -> &Postings {
+        &self.pairs[pair as usize].postings
     }
 
     /// The pairs with this name.
@@ -99,21 +97,24 @@ impl Pairs {
         let mut next = 0;
         let mut remap = Vec::with_capacity(self.pairs.len());
         self.pairs.retain_mut(|pair| {
-            let kept = pair.postings.remap(series);
+            let postings = pair.postings.remap(series);
+            let kept = postings.is_some();
+            if let Some(postings) = postings {
+                pair.postings = postings;
+            }
             remap.push(if kept { next } else { GONE });
             next += u32::from(kept);
             kept
         });
         self.pairs.shrink_to_fit();
         self.retain_names();
-        self.pair_lookup = HashMap::default();
-        self.pair_lookup.reserve(self.pairs.len());
         self.value_bytes = self.pairs.iter().map(|p| p.value.len()).sum();
-        self.n_postings = self.pairs.iter().map(|p| p.postings.as_slice().len()).sum();
-        for i in 0..self.pairs.len() {
-            let (_, hash) = self.lookup(self.pairs[i].name, &self.pairs[i].value);
-            self.pair_lookup.insert(hash, number(i));
-            self.names[self.pairs[i].name as usize].pairs.push(number(i));
+        self.postings_bytes = self.pairs.iter().map(|p| p.postings.heap_bytes()).sum();
+        self.by_value = HashTable::with_capacity(self.pairs.len());
+        for (i, pair) in self.pairs.iter().enumerate() {
+            let hash = |p: &u32| hash_pair(&self.pairs[*p as usize]);
+            self.by_value.insert_unique(hash_pair(pair), number(i), hash);
+            self.names[pair.name as usize].pairs.push(number(i));
         }
         remap
     }
@@ -130,12 +131,12 @@ impl Pairs {
         }
         super::retain_mapped(&mut self.names, &remap);
         self.pairs.iter_mut().for_each(|p| p.name = remap[p.name as usize]);
-        self.name_lookup = HashMap::default();
         self.name_bytes = self.names.iter().map(|n| n.text.len()).sum();
-        for i in 0..self.names.len() {
-            self.names[i].pairs.clear();
-            let (_, hash) = self.lookup_name(&self.names[i].text);
-            self.name_lookup.insert(hash, number(i));
+        self.names.iter_mut().for_each(|name| name.pairs.clear());
+        self.by_text = HashTable::with_capacity(self.names.len());
+        for (i, name) in self.names.iter().enumerate() {
+            let hash = |n: &u32| hash_name(&self.names[*n as usize].text);
+            self.by_text.insert_unique(hash_name(&name.text), number(i), hash);
         }
     }
 
@@ -143,91 +144,48 @@ impl Pairs {
         const MALLOC: usize = 16;
         self.pairs.capacity() * size_of::<Pair>()
             + self.pairs.len() * (MALLOC + size_of::<u32>())
-            + self.pair_lookup.capacity() * (size_of::<(u64, u32)>() + 1)
+            + self.by_value.capacity() * (size_of::<u32>() + 1)
             + self.value_bytes
-            + self.names.len() * (size_of::<Name>() + MALLOC + size_of::<(u64, u32)>())
+            + self.names.len() * (size_of::<Name>() + MALLOC + size_of::<u32>() + 1)
             + self.name_bytes
     }
 
-    /// Lists grow by doubling, so a quarter of each is unused on the average.
     pub(super) fn postings_bytes(&self) -> usize {
-        self.n_postings * size_of::<Ref>() * 4 / 3
+        self.postings_bytes
     }
 
     fn add_name(&mut self, text: &str) -> u32 {
-        let (found, hash) = self.lookup_name(text);
-        if let Some(name) = found {
+        if let Some(name) = self.name(text) {
             return name;
         }
         let name = number(self.names.len());
         self.name_bytes += text.len();
         self.names.push(Name { text: text.into(), pairs: Vec::new() });
-        self.name_lookup.insert(hash, name);
+        let names = &self.names;
+        let hash = |n: &u32| hash_name(&names[*n as usize].text);
+        self.by_text.insert_unique(hash_name(text), name, hash);
         name
     }
 
-    /// The name's number, or the hash under which it may be entered.
-    fn lookup_name(&self, text: &str) -> (Option<u32>, u64) {
-        let mut hash = xxh3_64_with_seed(text.as_bytes(), Mixer::multiplier());
-        while let Some(&name) = self.name_lookup.get(&hash) {
-            if *self.names[name as usize].text == *text {
-                return (Some(name), hash);
-            }
-            hash = hash.wrapping_add(1);
-        }
-        (None, hash)
-    }
-
-    fn lookup(&self, name: u32, value: &str) -> (Option<u32>, u64) {
-        let seed = Mixer::multiplier().wrapping_add(u64::from(name));
-        let mut hash = xxh3_64_with_seed(value.as_bytes(), seed);
-        while let Some(&at) = self.pair_lookup.get(&hash) {
-            let pair = &self.pairs[at as usize];
-            if pair.name == name && *pair.value == *value {
-                return (Some(at), hash);
-            }
-            hash = hash.wrapping_add(1);
-        }
-        (None, hash)
+    fn lookup(&self, hash: u64, name: u32, value: &str) -> Option<u32> {
+        let same = |p: &u32| {
+            let pair = &self.pairs[*p as usize];
+            pair.name == name && *pair.value == *value
+        };
+        self.by_value.find(hash, same).copied()
     }
 }
 
-// === impl Postings ===
+fn hash_name(text: &str) -> u64 {
+    xxh3_64_with_seed(text.as_bytes(), Mixer::multiplier())
+}
 
-impl Postings {
-    fn as_slice(&self) -> &[Ref] {
-        match self {
-            Self::One(r) => std::slice::from_ref(r),
-            Self::Many(list) => list,
-        }
-    }
+fn hash_value(name: u32, value: &str) -> u64 {
+    xxh3_64_with_seed(value.as_bytes(), Mixer::multiplier().wrapping_add(u64::from(name)))
+}
 
-    fn push(&mut self, r: Ref) {
-        match self {
-            Self::One(first) => *self = Self::Many(vec![*first, r]),
-            Self::Many(list) => list.push(r),
-        }
-    }
-
-    /// Renumbers; false when nothing is left.
-    fn remap(&mut self, series: &[Ref]) -> bool {
-        match self {
-            Self::One(r) => {
-                *r = series[*r as usize];
-                *r != GONE
-            }
-            Self::Many(list) => {
-                list.retain_mut(|r| {
-                    *r = series[*r as usize];
-                    *r != GONE
-                });
-                if list.capacity() > 2 * list.len() {
-                    list.shrink_to_fit();
-                }
-                !list.is_empty()
-            }
-        }
-    }
+fn hash_pair(pair: &Pair) -> u64 {
+    hash_value(pair.name, &pair.value)
 }
 
 /// There are fewer pairs than bytes of labels in memory, and far fewer than 2^32.

@@ -71,7 +71,7 @@ impl Index {
     fn union(&self, pairs: &[u32]) -> Vec<Ref> {
         let mut all = Vec::with_capacity(self.n_postings(pairs));
         for pair in pairs {
-            all.extend_from_slice(self.pairs.postings(*pair));
+            self.pairs.postings(*pair).iter().append_to(&mut all);
         }
         if pairs.len() > 1 {
             all.sort_unstable();
@@ -91,14 +91,11 @@ impl Index {
             return;
         };
         let mut answers: HashMap<u64, bool, Mixer> = HashMap::default();
-        candidates.retain(|r| {
-            let pairs = &self.series[*r as usize].pairs;
-            match pairs.iter().find(|p| self.pairs.name_of(**p) == name) {
-                Some(pair) => *answers
-                    .entry(u64::from(*pair))
-                    .or_insert_with(|| matcher.matches(self.pairs.value(*pair))),
-                None => missing,
-            }
+        candidates.retain(|r| match self.lists.of(*r).find(|p| self.pairs.name_of(*p) == name) {
+            Some(pair) => *answers
+                .entry(u64::from(pair))
+                .or_insert_with(|| matcher.matches(self.pairs.value(pair))),
+            None => missing,
         });
     }
 }

@@ -95,6 +95,10 @@ impl StreamData {
             self.min = self.min.min(run.min);
             self.max = self.max.max(run.max);
         }
+        if self.open.len() == self.open.capacity() {
+            // Of a million streams most have few runs: a half more at a time, and not twice.
+            self.open.reserve_exact((self.open.len() / 2).max(1));
+        }
         self.open.push(run);
         if self.open.len() == PART {
             self.full.push(self.open.as_slice().into());

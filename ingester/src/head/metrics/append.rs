@@ -4,7 +4,8 @@ use skald_codec::histogram;
 use skald_model::{Exemplar, Histogram};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Kind, MetricsHead, Newest, Stamp};
+use super::tail::Last;
+use super::{Kind, MetricsHead, Stamp};
 use crate::index::Ref;
 
 /// How far behind a series' newest sample a sample may be.
@@ -55,19 +56,31 @@ impl MetricsHead {
         self.span.note(ts);
         match place {
             Place::Newest => {
-                self.set_newest(r, ts, bits, Kind::Float);
+                let newest = self.newest[r as usize];
                 let data = &mut self.data[r as usize];
-                if stamp.start != 0 || data.starts().is_some() {
+                let last = match newest.kind {
+                    _ if !data.has_tail() => None,
+                    Kind::Float => {
+                        Some(Last { ts: newest.ts, bits: newest.bits, step: newest.step })
+                    }
+                    // A histogram came in between.
+                    Kind::Nothing | Kind::Histogram => data.tail().last(),
+                };
+                let last = if stamp.start != 0 || data.starts().is_some() {
                     let mut scratch = std::mem::take(&mut self.scratch);
-                    self.sized(r, |data| data.push(stamp, value, &mut scratch));
+                    let last = self.sized(r, |data| data.push(stamp, value, last, &mut scratch));
                     self.scratch = scratch;
-                    return Ok(());
-                }
-                // Only a push that fills or grows a buffer changes its size.
-                let before = data.sealed.capacity() + 16 * data.tail.capacity();
-                data.push(stamp, value, &mut self.scratch);
-                let after = data.sealed.capacity() + 16 * data.tail.capacity();
-                self.data_bytes = (self.data_bytes + after).saturating_sub(before);
+                    last
+                } else {
+                    let before = data.capacity();
+                    let last = data.push(stamp, value, last, &mut self.scratch);
+                    let after = data.capacity();
+                    self.data_bytes = (self.data_bytes + after).saturating_sub(before);
+                    last
+                };
+                let newest = &mut self.newest[r as usize];
+                (newest.ts, newest.bits, newest.step) = (ts, bits, last.step);
+                newest.kind = Kind::Float;
             }
             Place::Late => self.sized(r, |data| data.insert_late(stamp, value)),
             Place::Repeated => {}
@@ -90,7 +103,8 @@ impl MetricsHead {
         self.span.note(ts);
         match place {
             Place::Newest => {
-                self.set_newest(r, ts, bits, Kind::Histogram);
+                let newest = &mut self.newest[r as usize];
+                (newest.ts, newest.bits, newest.kind) = (ts, bits, Kind::Histogram);
                 let mut scratch = std::mem::take(&mut self.scratch);
                 self.sized(r, |data| data.push_histogram(stamp, h, &mut scratch));
                 self.scratch = scratch;
@@ -107,11 +121,6 @@ impl MetricsHead {
         self.sized(r, |data| {
             data.add_exemplar(e, max);
         });
-    }
-
-    fn set_newest(&mut self, r: Ref, ts: i64, bits: u64, kind: Kind) {
-        let newest = &mut self.newest[r as usize];
-        *newest = Newest { ts, bits, kind, cuts: newest.cuts };
     }
 
     fn place(
@@ -164,11 +173,12 @@ impl MetricsHead {
     }
 
     /// Changes a series' buffers and keeps the sum of their sizes.
-    fn sized(&mut self, r: Ref, change: impl FnOnce(&mut super::SeriesData)) {
+    fn sized<T>(&mut self, r: Ref, change: impl FnOnce(&mut super::SeriesData) -> T) -> T {
         let data = &mut self.data[r as usize];
         let before = data.heap_bytes();
-        change(data);
+        let answer = change(data);
         self.data_bytes = (self.data_bytes + data.heap_bytes()).saturating_sub(before);
+        answer
     }
 }
 

@@ -1,8 +1,9 @@
 //! The buffers of one series between two flushes.
 //!
 //! ```text
+//! bytes  := sealed, tail                one buffer, so that a series has one allocation
 //! sealed := { u32 LE len, chunk }*      chunks of 32 samples (skald_codec::chunk), ascending
-//! tail   := samples behind them, ascending, raw
+//! tail   := samples behind them, ascending (tail.rs)
 //! extra  := what few series have: late samples, histograms, exemplars, start timestamps
 //! ```
 
@@ -10,15 +11,19 @@ use skald_codec::chunk::{self, ChunkError, ChunkHeader};
 use skald_model::{Exemplar, Histogram};
 
 use super::starts::Starts;
+use super::tail::{self, Last, Tail};
 use super::{Scratch, Stamp};
 
 /// Samples of the tail that make a sealed chunk.
-const SEAL_AT: usize = 32;
+const SEAL_AT: u8 = 32;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeriesData {
-    pub(crate) sealed: Vec<u8>,
-    pub(crate) tail: Vec<(i64, f64)>,
+    bytes: Vec<u8>,
+    /// Length of the sealed part.
+    sealed_len: u32,
+    /// Samples of the tail.
+    n_tail: u8,
     pub(crate) extra: Option<Box<Extra>>,
 }
 
@@ -44,13 +49,32 @@ pub(crate) struct Chunks<'a>(&'a [u8]);
 
 impl SeriesData {
     pub(crate) fn is_empty(&self) -> bool {
-        self.sealed.is_empty() && self.tail.is_empty() && self.extra.is_none()
+        self.bytes.is_empty() && self.extra.is_none()
+    }
+
+    /// Chunks, see [`Chunks`].
+    pub(super) fn sealed(&self) -> &[u8] {
+        self.bytes.get(..self.sealed_len as usize).unwrap_or_default()
+    }
+
+    /// The samples behind the sealed ones, ascending.
+    pub(super) fn tail(&self) -> Tail<'_> {
+        Tail::new(self.bytes.get(self.sealed_len as usize..).unwrap_or_default())
+    }
+
+    pub(super) fn has_tail(&self) -> bool {
+        self.n_tail > 0
+    }
+
+    /// Bytes of the buffer that floats in order are in.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// The time of the first sample since the last cut that came in order.
     pub(super) fn oldest_in_order(&self) -> Option<i64> {
         let first = |sealed| Chunks::new(sealed).next()?.ok().map(|(header, _)| header.min_ts);
-        let float = first(&self.sealed).or_else(|| self.tail.first().map(|(ts, _)| *ts));
+        let float = first(self.sealed()).or_else(|| self.tail().next().map(|(ts, _)| ts));
         let histogram = self.extra.as_ref().and_then(|e| {
             first(&e.sealed_histograms).or_else(|| e.histograms.first().map(|(ts, _)| *ts))
         });
@@ -59,35 +83,54 @@ impl SeriesData {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         let extra = self.extra.as_ref().map_or(0, |e| e.heap_bytes());
-        self.sealed.capacity() + self.tail.capacity() * size_of::<(i64, f64)>() + extra
+        self.bytes.capacity() + extra
     }
 
     pub(super) fn extra_mut(&mut self) -> &mut Extra {
         self.extra.get_or_insert_with(Box::default)
     }
 
-    /// Appends a float newer than all before.
-    pub(super) fn push(&mut self, stamp: Stamp, value: f64, scratch: &mut Scratch) {
-        self.tail.push((stamp.ts, value));
+    /// Appends a float newer than all before; `last` is that of the tail, `None` when that is empty.
+    ///
+    /// Answers what the next one follows if it comes to the same tail.
+    pub(super) fn push(
+        &mut self,
+        stamp: Stamp,
+        value: f64,
+        last: Option<Last>,
+        scratch: &mut Scratch,
+    ) -> Last {
+        let last = tail::push(&mut self.bytes, last, stamp.ts, value.to_bits());
+        self.n_tail += 1;
         if let Some(starts) = self.starts_for(stamp) {
             starts.floats.push(stamp);
         }
-        if self.tail.len() < SEAL_AT {
-            return;
+        if self.n_tail >= SEAL_AT {
+            self.seal(scratch);
         }
+        last
+    }
+
+    /// Makes a chunk of the tail.
+    fn seal(&mut self, scratch: &mut Scratch) {
         scratch.ts.clear();
         scratch.values.clear();
         scratch.starts.clear();
-        scratch.ts.extend(self.tail.iter().map(|(t, _)| *t));
-        scratch.values.extend(self.tail.iter().map(|(_, v)| *v));
+        for (ts, value) in self.tail() {
+            scratch.ts.push(ts);
+            scratch.values.push(value);
+        }
         if let Some(steps) = self.starts().map(|s| &s.floats).filter(|s| !s.is_empty()) {
             scratch.starts.extend(scratch.ts.iter().map(|t| steps.at(*t)));
         }
         scratch.bytes.clear();
         let Scratch { ts, values, starts, bytes, .. } = scratch;
         chunk::encode_started_floats(ts, values, starts, bytes);
-        put_chunk(&mut self.sealed, &scratch.bytes);
-        self.tail.clear();
+        self.bytes.truncate(self.sealed_len as usize);
+        put_chunk(&mut self.bytes, bytes);
+        // The buffers of one series between two flushes are far from 4 GiB.
+        self.sealed_len = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.n_tail = 0;
         if let Some(starts) = self.extra.as_mut().and_then(|e| e.starts.as_mut()) {
             starts.floats.clear();
         }
@@ -101,7 +144,7 @@ impl SeriesData {
         let extra = self.extra_mut();
         extra.bytes += h.size_bytes();
         extra.histograms.push((stamp.ts, h.clone()));
-        if extra.histograms.len() < SEAL_AT {
+        if extra.histograms.len() < usize::from(SEAL_AT) {
             return;
         }
         let (times, all): (Vec<i64>, Vec<Histogram>) = extra.histograms.drain(..).unzip();

@@ -1,14 +1,13 @@
 //! Series as a reader gets them: chunks copied as they are, what is not sealed yet behind them.
 //!
-//! Runs under the head's lock, so it decodes nothing and allocates per thousands of series.
+//! Runs under the head's lock, so it decodes no more than tails and allocates per thousands of series.
 
 use std::sync::Arc;
 
 use skald_codec::chunk::ChunkError;
 use skald_codec::encoded::{EncodedSeries, Encoder};
-use skald_model::{Histogram, Series, SeriesId, TimeRange};
+use skald_model::{Histogram, Series, TimeRange};
 use skald_rpc::ingester::SelectSeries;
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::data::Chunks;
 use super::read::cut;
@@ -24,7 +23,7 @@ pub(crate) struct EncodedSelection {
     /// Numbers of the wanted label names; `None` = all.
     only: Option<Vec<u32>>,
     ids: bool,
-    scratch: Vec<u8>,
+    tail: Vec<(i64, f64)>,
     damaged: Option<ChunkError>,
     pub(crate) manifest_version: u64,
 }
@@ -47,7 +46,7 @@ impl MetricsHead {
         for &r in refs {
             let old = into.snapshot.as_ref().and_then(|s| s.data.get(r as usize));
             for data in old.into_iter().chain(self.data.get(r as usize)) {
-                if let Err(error) = data.encode(range, &mut into.encoder) {
+                if let Err(error) = data.encode(range, &mut into.encoder, &mut into.tail) {
                     into.damaged.get_or_insert(error);
                 }
             }
@@ -58,11 +57,7 @@ impl MetricsHead {
     }
 
     fn finish(&self, r: Ref, into: &mut EncodedSelection) {
-        let id = into.ids.then(|| {
-            into.scratch.clear();
-            self.index.put_labels(r, None, &mut into.scratch);
-            SeriesId(xxh3_128(&into.scratch))
-        });
+        let id = into.ids.then(|| self.index.id(r));
         let only = into.only.as_deref();
         into.encoder.finish_series(id, |out| self.index.put_labels(r, only, out));
         if into.encoder.is_full() {
@@ -101,10 +96,17 @@ impl EncodedSelection {
 
 impl SeriesData {
     /// Appends what reaches into `range`: in order, then late ones.
-    fn encode(&self, range: TimeRange, into: &mut Encoder) -> Result<(), ChunkError> {
+    fn encode(
+        &self,
+        range: TimeRange,
+        into: &mut Encoder,
+        tail: &mut Vec<(i64, f64)>,
+    ) -> Result<(), ChunkError> {
         let starts = self.starts();
-        put_chunks(&self.sealed, range, into)?;
-        put_floats(cut(&self.tail, range), starts.map(|s| |ts| s.floats.at(ts)), into);
+        put_chunks(self.sealed(), range, into)?;
+        tail.clear();
+        tail.extend(self.tail());
+        put_floats(cut(tail, range), starts.map(|s| |ts| s.floats.at(ts)), into);
         let Some(extra) = &self.extra else { return Ok(()) };
         let late = starts.filter(|s| !s.late.is_empty()).map(|s| |ts| s.of_late(ts));
         put_floats(cut(&extra.late, range), late, into);

@@ -20,10 +20,10 @@ impl MetricsHead {
 
 fn find_in(data: &SeriesData, ts: i64, scratch: &mut Scratch) -> Option<(Kind, u64)> {
     let float = |v: f64| (Kind::Float, v.to_bits());
-    if let Some(v) = at(&data.tail, ts) {
-        return Some(float(*v));
+    if let Some((_, v)) = data.tail().find(|(t, _)| *t == ts) {
+        return Some(float(v));
     }
-    if let Some(v) = find_sealed(&data.sealed, ts, scratch) {
+    if let Some(v) = find_sealed(data.sealed(), ts, scratch) {
         return Some(float(v));
     }
     let extra = data.extra.as_ref()?;

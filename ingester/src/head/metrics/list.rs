@@ -40,14 +40,14 @@ impl MetricsHead {
             return (self.index.select(matchers), listed);
         }
         let mut left = Vec::new();
-        for (pair, value, series) in self.index.values(name) {
+        for (pair, value, mut series) in self.index.values(name) {
             if !matchers.iter().all(|m| m.matches(value)) {
                 continue;
             }
-            if series.iter().take(FIRST).any(|r| self.has_data(*r, range, &listed)) {
+            if series.by_ref().take(FIRST).any(|r| self.has_data(r, range, &listed)) {
                 listed.add(pair, value);
             } else {
-                left.extend_from_slice(series.get(FIRST..).unwrap_or_default());
+                series.append_to(&mut left);
             }
         }
         (left, listed)

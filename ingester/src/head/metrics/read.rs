@@ -1,4 +1,4 @@
-//! Reading buffers: what is needed is copied under the lock, decoding happens outside.
+//! Reading buffers: labels and exemplars for readers, everything for a flush.
 
 use std::sync::Arc;
 
@@ -8,24 +8,16 @@ use skald_model::{Exemplar, Histogram, Labels, Matcher, Series, TimeRange};
 
 use super::data::Chunks;
 use super::starts::Starts;
-use super::{Extra, MetricsHead, MetricsSnapshot, SeriesData};
+use super::{MetricsHead, MetricsSnapshot, SeriesData};
 use crate::index::Ref;
 
 /// Samples of a chunk in a block, at most.
 const BLOCK_CHUNK: usize = 240;
 
-/// A series picked under the lock: a copy of its buffers and its place in the snapshot.
-#[derive(Debug)]
-struct Picked {
-    labels: Labels,
-    r: Ref,
-    own: SeriesData,
-}
-
-/// Picked series with the snapshot they may also have data in.
+/// Series picked under the lock, with copies of their exemplars if these are wanted.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
-    series: Vec<Picked>,
+    series: Vec<(Labels, Vec<Exemplar>)>,
     snapshot: Option<Arc<MetricsSnapshot>>,
     pub(crate) manifest_version: u64,
 }
@@ -41,24 +33,25 @@ impl MetricsHead {
         (self.index.select(matchers), selection)
     }
 
-    /// Copies what these series have in `range`.
-    pub(crate) fn pick(&self, refs: &[Ref], range: TimeRange, into: &mut Selection) {
+    /// Copies the exemplars that these series have in `range`.
+    pub(crate) fn pick_exemplars(&self, refs: &[Ref], range: TimeRange, into: &mut Selection) {
         for &r in refs {
-            let Some(own) = self.data.get(r as usize) else { continue };
-            if own.overlaps(range) || into.old(r).is_some_and(|d| d.overlaps(range)) {
-                let labels = self.index.labels(r);
-                into.series.push(Picked { labels, r, own: own.within(range) });
+            let buffers = into.old(r).into_iter().chain(self.data.get(r as usize));
+            let exemplars = buffers.filter_map(|d| d.extra.as_ref()).flat_map(|e| &e.exemplars);
+            let in_range = exemplars.filter(|e| range.contains(e.timestamp_ms));
+            let all: Vec<Exemplar> = in_range.cloned().collect();
+            if !all.is_empty() {
+                into.series.push((self.index.labels(r), all));
             }
         }
     }
 
-    /// As [`Self::pick`], but labels only.
+    /// Takes the labels of those of these series that have data in `range`.
     pub(crate) fn pick_labels(&self, refs: &[Ref], range: TimeRange, into: &mut Selection) {
         for &r in refs {
             let Some(own) = self.data.get(r as usize) else { continue };
             if own.overlaps(range) || into.old(r).is_some_and(|d| d.overlaps(range)) {
-                let (labels, own) = (self.index.labels(r), SeriesData::default());
-                into.series.push(Picked { labels, r, own });
+                into.series.push((self.index.labels(r), Vec::new()));
             }
         }
     }
@@ -77,27 +70,16 @@ impl Selection {
 
     /// The label sets.
     pub(crate) fn labels(self) -> Vec<Labels> {
-        self.series.into_iter().map(|p| p.labels).collect()
+        self.series.into_iter().map(|(labels, _)| labels).collect()
     }
 
-    /// The exemplars in `range`, by time.
-    pub(crate) fn exemplars(self, range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
-        let of = |data: &SeriesData| -> Vec<Exemplar> {
-            let all = data.extra.as_ref().map(|e| e.exemplars.as_slice()).unwrap_or_default();
-            all.iter().filter(|e| range.contains(e.timestamp_ms)).cloned().collect()
-        };
-        let mut out = Vec::new();
-        for picked in self.series {
-            let old = self.snapshot.as_ref().and_then(|s| s.data.get(picked.r as usize));
-            let mut all = old.map(of).unwrap_or_default();
-            all.extend(of(&picked.own));
+    /// The exemplars by time, each once.
+    pub(crate) fn exemplars(mut self) -> Vec<(Labels, Vec<Exemplar>)> {
+        for (_, all) in &mut self.series {
             all.sort_by_key(|e| e.timestamp_ms);
             all.dedup();
-            if !all.is_empty() {
-                out.push((picked.labels, all));
-            }
         }
-        out
+        self.series
     }
 }
 
@@ -109,7 +91,7 @@ impl SeriesData {
                 .filter_map(Result::ok)
                 .any(|(h, _)| range.overlaps(h.min_ts, h.max_ts))
         };
-        if column_overlaps(&self.tail, range) || sealed(&self.sealed) {
+        if self.tail().any(|(ts, _)| range.contains(ts)) || sealed(self.sealed()) {
             return true;
         }
         self.extra.as_ref().is_some_and(|e| {
@@ -121,30 +103,15 @@ impl SeriesData {
         })
     }
 
-    /// A copy of what lies in `range`.
-    fn within(&self, range: TimeRange) -> Self {
-        let extra = self.extra.as_ref().map(|e| {
-            Box::new(Extra {
-                late: cut(&e.late, range).to_vec(),
-                sealed_histograms: e.sealed_histograms.clone(),
-                histograms: cut(&e.histograms, range).to_vec(),
-                late_histograms: cut(&e.late_histograms, range).to_vec(),
-                exemplars: e.exemplars.clone(),
-                ..Extra::default()
-            })
-        });
-        Self { sealed: self.sealed.clone(), tail: cut(&self.tail, range).to_vec(), extra }
-    }
-
     /// Appends the samples in `range` to `into`: in order, then late ones.
     fn decode(&self, range: TimeRange, into: &mut Series) -> Result<(), ChunkError> {
         let none = Starts::default();
         let starts = self.starts().unwrap_or(&none);
-        for chunk in Chunks::new(&self.sealed) {
+        for chunk in Chunks::new(self.sealed()) {
             chunk::decode_into(chunk?.1, range, into)?;
         }
-        for (t, v) in cut(&self.tail, range) {
-            into.push(*t, *v, starts.floats.at(*t));
+        for (t, v) in self.tail().filter(|(t, _)| range.contains(*t)) {
+            into.push(t, v, starts.floats.at(t));
         }
         let Some(extra) = &self.extra else { return Ok(()) };
         for (t, v) in cut(&extra.late, range) {

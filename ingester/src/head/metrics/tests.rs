@@ -212,8 +212,8 @@ fn only_the_newest_exemplars_are_kept_each_once() {
         head.append_exemplar(r, &e, 3);
     }
     let (refs, mut picked) = head.begin(&[]);
-    head.pick(&refs, TimeRange::ALL, &mut picked);
-    let found = picked.exemplars(TimeRange::ALL);
+    head.pick_exemplars(&refs, TimeRange::ALL, &mut picked);
+    let found = picked.exemplars();
     assert_eq!(found[0].1.iter().map(|e| e.timestamp_ms).collect::<Vec<_>>(), [5, 7, 9]);
 }
 
