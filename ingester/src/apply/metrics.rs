@@ -9,6 +9,9 @@ use crate::head::metrics::{MetricsHead, Stamp, Window};
 use crate::index::Ref;
 use crate::parsed::{MetricsBatch, MetricsItem};
 
+/// Series whose memory is fetched at once.
+const GROUP: u32 = 32;
+
 /// Applies what the rules allow.
 pub(crate) fn apply_metrics(
     head: &mut MetricsHead,
@@ -16,7 +19,13 @@ pub(crate) fn apply_metrics(
     rules: &Rules<'_>,
 ) -> Applied {
     let mut applied = Applied::default();
+    let mut cold: &[MetricsItem] = &batch.items;
     for (at, item) in (0u32..).zip(&batch.items) {
+        if at % GROUP == 0 {
+            let (group, rest) = cold.split_at(cold.len().min(GROUP as usize));
+            head.warm(group.iter().map(|item| item.id));
+            cold = rest;
+        }
         match find_or_create(head, item, rules, &mut applied) {
             Found::Series(r) => append(head, batch, item, r, rules, &mut applied),
             Found::Unknown => {

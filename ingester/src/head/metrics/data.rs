@@ -62,6 +62,11 @@ impl SeriesData {
         Tail::new(self.bytes.get(self.sealed_len as usize..).unwrap_or_default())
     }
 
+    /// The byte behind which the next sample is written.
+    pub(super) fn newest_byte(&self) -> u8 {
+        self.bytes.last().copied().unwrap_or_default()
+    }
+
     pub(super) fn has_tail(&self) -> bool {
         self.n_tail > 0
     }
