@@ -10,7 +10,9 @@
 )]
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -24,7 +26,7 @@ use skald_rpc::IngesterApi;
 use skald_rpc::ingester::PushRequest;
 use skald_runtime::{Rng, SharedClock, SystemClock};
 use skald_wal::StdFs;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -73,9 +75,18 @@ async fn main() {
     );
     report(&ingester, n, before);
 
+    let mut round = Pushes { n_series, kind, t: n_samples, first: 0 };
+    let calm = round.times(&ingester, sleep(Duration::from_secs(3))).await;
     let (started, cpu) = (Instant::now(), cpu_seconds());
-    ingester.flush(0).await.unwrap();
-    println!("flush: {:?}, {:.2} CPU-s", started.elapsed(), cpu_seconds() - cpu);
+    let (flushing, taken) = (ingester.clone(), Instant::now());
+    let flush = tokio::spawn(async move {
+        flushing.flush(0).await.unwrap();
+        taken.elapsed()
+    });
+    let meanwhile = round.times(&ingester, flush).await;
+    let cpu = cpu_seconds() - cpu;
+    println!("flush: {:?}, {cpu:.2} CPU-s with the pushes meanwhile", started.elapsed());
+    println!("a push of {PER_BATCH}, ms: {calm} calm; {meanwhile} during the flush");
     println!("peak of it all: {:.0} MiB", status("VmHWM:") / f64::from(1 << 20));
 }
 
@@ -111,9 +122,29 @@ async fn open(dir: &Path, store: &Arc<dyn ObjectStore>) -> Ingester {
 
 /// A sample or a line of each series.
 async fn push_round(ingester: &Ingester, t: u32, n_series: u32, kind: Kind) {
-    for first in (0..n_series).step_by(PER_BATCH as usize) {
-        let all = first..(first + PER_BATCH).min(n_series);
-        let batch = match kind {
+    let mut pushes = Pushes { n_series, kind, t, first: 0 };
+    while pushes.t == t {
+        ingester.push(pushes.next()).await.unwrap();
+    }
+}
+
+/// One push after another, each of the next series.
+struct Pushes {
+    n_series: u32,
+    kind: Kind,
+    t: u32,
+    first: u32,
+}
+
+impl Pushes {
+    fn next(&mut self) -> PushRequest {
+        let all = self.first..(self.first + PER_BATCH).min(self.n_series);
+        let t = self.t;
+        self.first += PER_BATCH;
+        if self.first >= self.n_series {
+            (self.first, self.t) = (0, t + 1);
+        }
+        let batch = match self.kind {
             Kind::Metrics => {
                 let mut b = MetricsBuilder::new(i64::from(t) * 15_000);
                 for i in all {
@@ -135,9 +166,26 @@ async fn push_round(ingester: &Ingester, t: u32, n_series: u32, kind: Kind) {
                 b.finish()
             }
         };
-        let tenant = TenantId::single();
-        let request = PushRequest { tenant, partition: 0, view_version: 1, batch };
-        ingester.push(request).await.unwrap();
+        PushRequest { tenant: TenantId::single(), partition: 0, view_version: 1, batch }
+    }
+
+    /// Pushes until `end`, a tenth of the time; answers how long pushes took.
+    async fn times(&mut self, ingester: &Ingester, end: impl Future) -> String {
+        let mut end = pin!(end);
+        let mut times = Vec::new();
+        loop {
+            let request = self.next();
+            let started = Instant::now();
+            ingester.push(request).await.unwrap();
+            times.push(started.elapsed());
+            tokio::select! {
+                _ = &mut end => break,
+                () = sleep(Duration::from_millis(20)) => {}
+            }
+        }
+        times.sort_unstable();
+        let at = |p: usize| times[(times.len() * p / 100).min(times.len() - 1)].as_secs_f64() * 1e3;
+        format!("p50 {:.1}, p99 {:.1}, max {:.1} of {}", at(50), at(99), at(100), times.len())
     }
 }
 
