@@ -78,11 +78,8 @@ async fn main() {
     let mut round = Pushes { n_series, kind, t: n_samples, first: 0 };
     let calm = round.times(&ingester, sleep(Duration::from_secs(3))).await;
     let (started, cpu) = (Instant::now(), cpu_seconds());
-    let (flushing, taken) = (ingester.clone(), Instant::now());
-    let flush = tokio::spawn(async move {
-        flushing.flush(0).await.unwrap();
-        taken.elapsed()
-    });
+    let flushing = ingester.clone();
+    let flush = skald_runtime::spawn("flush", async move { flushing.flush(0).await.unwrap() });
     let meanwhile = round.times(&ingester, flush).await;
     let cpu = cpu_seconds() - cpu;
     println!("flush: {:?}, {cpu:.2} CPU-s with the pushes meanwhile", started.elapsed());

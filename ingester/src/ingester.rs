@@ -15,7 +15,7 @@ use skald_limits::Overrides;
 use skald_model::TenantId;
 use skald_ring::Coordinator;
 use skald_runtime::{CpuPool, Rng, SharedClock, Shutdown};
-use skald_wal::{Filesystem, Wal};
+use skald_wal::{Filesystem, Replay, Wal};
 use tokio::sync::Notify;
 
 use crate::admission::Admission;
@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) encoders: CpuPool,
     /// Memory is short: look for tenants to flush now.
     pub(crate) flush_soon: Notify,
+    /// What is in the log is not all in the heads yet.
+    pub(crate) replaying: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// Another process commits under this replica's name.
     pub(crate) fenced: Shutdown,
@@ -78,14 +80,23 @@ impl fmt::Debug for Ingester {
 
 impl Ingester {
     /// Opens the write-ahead log and replays it; serves once this returns.
-    ///
-    /// Waits for the object store as long as it is away: without the watermarks nobody knows which
-    /// records are flushed. Dropping the future leaves the log as it was.
     pub async fn open(
         config: Config,
         deps: Dependencies,
         registry: &mut Registry,
     ) -> Result<Self, Error> {
+        let (ingester, replay) = Self::begin(config, deps, registry).await?;
+        ingester.replay(replay).await?;
+        Ok(ingester)
+    }
+
+    /// Opens the write-ahead log, which [`Self::replay`] then reads. Until that has ended all that is asked
+    /// of the ingester is refused as unavailable.
+    pub async fn begin(
+        config: Config,
+        deps: Dependencies,
+        registry: &mut Registry,
+    ) -> Result<(Self, Replay), Error> {
         config.validate()?;
         let metrics = Metrics::register(registry);
         let wal_metrics = skald_wal::Metrics::register(registry.sub_registry_with_prefix("wal"));
@@ -106,12 +117,12 @@ impl Ingester {
             readers: CpuPool::per_core(),
             encoders: CpuPool::per_core(),
             flush_soon: Notify::new(),
+            replaying: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
             fenced: Shutdown::new(),
             fenced_by: AtomicU64::new(0),
         }));
-        ingester.replay(replay).await?;
-        Ok(ingester)
+        Ok((ingester, replay))
     }
 
     /// Completes with the reason when the write-ahead log has failed, or when a newer incarnation of this

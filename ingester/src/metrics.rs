@@ -42,6 +42,9 @@ pub(crate) struct Metrics {
     pub(crate) replay_skipped_records: Counter,
     pub(crate) replay_invalid_records: Counter,
     pub(crate) replay_milliseconds: Gauge,
+    /// Bytes of the log at the start, and those of records that were applied.
+    pub(crate) replay_bytes: Gauge,
+    pub(crate) replayed_bytes: Gauge,
 }
 
 // === impl Metrics ===
@@ -71,6 +74,8 @@ impl Metrics {
             replay_skipped_records: Counter::default(),
             replay_invalid_records: Counter::default(),
             replay_milliseconds: Gauge::default(),
+            replay_bytes: Gauge::default(),
+            replayed_bytes: Gauge::default(),
         };
         r.register("samples_received", "Float samples stored", m.samples.clone());
         r.register("histograms_received", "Native histograms stored", m.histograms.clone());
@@ -108,6 +113,10 @@ impl Metrics {
             m.replay_invalid_records.clone(),
         );
         r.register("replay_milliseconds", "Time replay took", m.replay_milliseconds.clone());
+        let all = m.replay_bytes.clone();
+        r.register_with_unit("replay", "WAL found at start", Unit::Bytes, all);
+        let done = m.replayed_bytes.clone();
+        r.register_with_unit("replayed", "WAL records read at start", Unit::Bytes, done);
     }
 
     /// Counts a push.

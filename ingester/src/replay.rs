@@ -35,14 +35,20 @@ enum Wait {
 }
 
 impl Ingester {
-    /// Applies what the log holds.
-    pub(crate) async fn replay(&self, replay: Replay) -> Result<(), Error> {
+    /// Applies what the log holds; the ingester serves from then on. To be called once.
+    ///
+    /// Waits for the object store as long as it is away: without the watermarks nobody knows which
+    /// records are flushed. Dropping the future leaves the log as it was.
+    pub async fn replay(&self, replay: Replay) -> Result<(), Error> {
         let started = Instant::now();
+        let n = self.0.wal.size_bytes();
+        self.0.metrics.replay_bytes.set(i64::try_from(n).unwrap_or(i64::MAX));
         let summary = match Scope::current() {
             Some(_) => self.replay_in_turns(&replay).await,
             None => self.replay_on_a_thread(replay).await?,
         };
         self.raise_seq();
+        self.0.replaying.store(false, Ordering::Release);
         crash_point!("replay.done");
         let elapsed = started.elapsed();
         let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
@@ -117,6 +123,8 @@ impl Ingester {
 
     /// Applies a record of a known tenant.
     fn replay_record(&self, record: &Record<'_>) {
+        let n = i64::try_from(record.payload.len()).unwrap_or(0);
+        self.0.metrics.replayed_bytes.inc_by(n);
         let Some(tenant) = self.find_tenant(record.tenant) else { return };
         let parsed = match Parsed::parse(&Bytes::copy_from_slice(record.payload)) {
             Ok(parsed) => parsed,

@@ -19,7 +19,7 @@ use skald_model::Chain;
 use skald_rpc::{Clients, Incarnation, IngesterApi, IngesterService};
 use skald_runtime::{CpuPool, Shutdown};
 use skald_store::server::StorageService;
-use skald_wal::StdFs;
+use skald_wal::{Replay, StdFs};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::Server;
@@ -85,6 +85,8 @@ pub(crate) struct Running {
     router: Router,
     distributor: Option<Distributor>,
     ingester: Option<Ingester>,
+    /// What the ingester has not read yet.
+    replay: Option<Replay>,
     /// What this process offers other roles and plugins' clients.
     storage: Option<StorageService>,
     stop: Shutdown,
@@ -96,7 +98,7 @@ pub(crate) struct Running {
     flusher: Option<JoinHandle<Result<(), skald_ingester::Error>>>,
 }
 
-/// Opens the store and starts every role in `config.target`.
+/// Opens the store and starts every role in `config.target`; an ingester waits for [`Running::replay`].
 pub(crate) async fn start(
     config: &Arc<Config>,
     registries: &Registries,
@@ -108,6 +110,7 @@ pub(crate) async fn start(
         router: Router::new(),
         distributor: None,
         ingester: None,
+        replay: None,
         storage: None,
         stop: stop.clone(),
         loops: Vec::new(),
@@ -186,11 +189,22 @@ impl Running {
             coordinator: Arc::clone(&common.coordinator),
         };
         let mut registry = Registry::with_prefix("skald");
-        let opened = Ingester::open(config.ingester.clone(), deps, &mut registry).await?;
+        let begun = Ingester::begin(config.ingester.clone(), deps, &mut registry).await?;
         registries.add(registry);
-        let (ingester, stop) = (opened.clone(), self.stop.child());
-        self.flusher = Some(skald_runtime::spawn("ingester", ingester.run(stop)));
-        self.ingester = Some(opened);
+        let (ingester, replay) = begun;
+        self.ingester = Some(ingester);
+        self.replay = Some(replay);
+        Ok(())
+    }
+
+    /// Has the ingester read its write-ahead log; it takes part from then on.
+    pub(crate) async fn replay(&mut self) -> Result<(), StartError> {
+        let (Some(ingester), Some(replay)) = (&self.ingester, self.replay.take()) else {
+            return Ok(());
+        };
+        ingester.replay(replay).await?;
+        let flushing = ingester.clone().run(self.stop.child());
+        self.flusher = Some(skald_runtime::spawn("ingester", flushing));
         Ok(())
     }
 

@@ -71,16 +71,15 @@ async fn serve(config: Config) -> Result<(), ServeError> {
 
     let registries = Registries::default();
     let readiness = Readiness::starting();
-    let stop_listening = Shutdown::new();
-    let stop_roles = Shutdown::new();
+    let (stop_listening, stop_roles) = (Shutdown::new(), Shutdown::new());
     let late = Late::default();
-    let ops = Ops {
+    let ops = ops::router(Ops {
         readiness: readiness.clone(),
         registries: registries.clone(),
         config: Arc::clone(&config),
         ingester: Arc::clone(&late.ingester),
-    };
-    let router = ops::router(ops).fallback_service(late.service());
+    });
+    let router = ops.fallback_service(late.service());
     let http_task = skald_runtime::spawn("http", {
         let (server, stop) = (config.server.clone(), stop_listening.clone());
         async move { listen::serve(http, router, &server, stop).await }
@@ -88,25 +87,27 @@ async fn serve(config: Config) -> Result<(), ServeError> {
 
     let mut signals = Signals::new()?;
     let started = tokio::select! {
-        started = roles::start(&config, &registries, at, &stop_roles) => started?,
+        started = async {
+            let mut started = roles::start(&config, &registries, at, &stop_roles).await?;
+            // Before the log is read: what is in blocks can be asked for (`partial=allow`).
+            late.set(&started);
+            started.replay().await.map(|()| started)
+        } => started?,
         () = signals.next() => return Ok(()),
     };
     let grpc_task = started.serve_grpc(grpc, stop_listening.clone());
     let listeners = started.listen(&stop_listening).await?;
     let addresses = Addresses::new(at.http, at.grpc, &listeners);
-    late.set(&started);
     addresses.write(data_dir).map_err(io("write addresses.json".to_owned()))?;
     started.set_ready();
     readiness.set_ready();
     announce(&config, addresses);
-
-    let failure = tokio::select! {
-        () = signals.next() => None,
-        why = started.failed() => Some(why),
-    };
-    if let Some(why) = failure {
-        error!(reason = why, "exiting at once");
-        return Err(ServeError::Failed(why));
+    tokio::select! {
+        () = signals.next() => {}
+        why = started.failed() => {
+            error!(reason = why, "exiting at once");
+            return Err(ServeError::Failed(why));
+        }
     }
     info!("shutting down");
     readiness.set_not_ready("shutting down");

@@ -1,6 +1,8 @@
 //! Crashes between any two steps lose nothing that was acknowledged and duplicate nothing.
 
+use skald_model::{ErrorKind, Signal, TenantId, TimeRange};
 use skald_rpc::IngesterApi;
+use skald_rpc::ingester::{Listing, SelectSeries};
 use skald_runtime::ByteSize;
 
 use crate::support::*;
@@ -40,6 +42,41 @@ async fn acknowledged_data_survives_kill_and_power_loss() {
     push_both(&node, 0..10, 2, Send::Ids).await;
     machine.cut_power(node);
     let node = machine.start().await;
+    assert_once(&node, 0..10, &[1, 2]).await;
+}
+
+#[tokio::test]
+async fn nothing_is_answered_before_the_log_is_read() {
+    let mut machine = Machine::new();
+    let node = machine.start().await;
+    push_both(&node, 0..10, 1, Send::Labels).await;
+    machine.kill(node);
+    let (node, replay) = machine.begin().await;
+    let tenant = TenantId::single();
+    let all = TimeRange::ALL;
+    let selects = SelectSeries { matchers: Vec::new(), range: all, only: None, ids: false };
+    let errors = [
+        node.push(samples(0..10, 2, Send::Labels)).await.err(),
+        node.ingester.select_series(&tenant, &[], all).await.err(),
+        node.ingester.encoded_series(&tenant, &selects).await.err(),
+        node.ingester.select_entries(&tenant, &everything()).await.err(),
+        node.ingester.labels(&tenant, Signal::Logs, &[], all).await.err(),
+        node.ingester.list(&tenant, &Listing::Names, &[], all).await.err(),
+        node.ingester.metadata(&tenant).await.err(),
+        node.ingester.exemplars(&tenant, &[], all).await.err(),
+        node.ingester.stats(&tenant, &[], all).await.err(),
+        node.ingester.usage(&tenant).await.err(),
+        node.ingester.tail(&tenant, &[]).await.err(),
+        node.ingester.flush(0).await.err(),
+    ];
+    for (i, error) in errors.into_iter().enumerate() {
+        let error = error.unwrap_or_else(|| panic!("call {i} was answered"));
+        assert_eq!(error.kind, ErrorKind::Unavailable, "call {i}");
+        assert!(error.message.starts_with("err-skald-ingester-replaying: "), "{}", error.message);
+    }
+    node.ingester.replay(replay).await.unwrap();
+    assert_once(&node, 0..10, &[1]).await;
+    push_both(&node, 0..10, 2, Send::Ids).await;
     assert_once(&node, 0..10, &[1, 2]).await;
 }
 
@@ -128,7 +165,7 @@ async fn a_log_larger_than_memory_is_replayed() {
     let node = machine.start().await;
     assert!(node.ingester.memory_used() <= 48 << 10);
     assert_once(&node, 0..20, &times).await;
-    let view = node.catalog.refresh(&skald_model::TenantId::single()).await.unwrap();
+    let view = node.catalog.refresh(&TenantId::single()).await.unwrap();
     assert!(view.number > 1, "flushed in the middle");
     // Nothing was logged since: the labels still stand at the front of the log.
     machine.kill(node);
@@ -155,7 +192,7 @@ async fn the_log_is_kept_whole_after_a_flush_in_the_middle_of_a_replay() {
     machine.kill(node);
     machine.config.memory_limit = ByteSize(48 << 10);
     let node = machine.start().await;
-    let other = skald_model::TenantId::parse("other").unwrap();
+    let other = TenantId::parse("other").unwrap();
     node.push_as(&other, samples(0..1, 1, Send::Labels)).await.unwrap();
     // The next flush fails for this tenant and truncates for the other.
     machine.store.refuse("t/default/b/");
@@ -222,7 +259,7 @@ async fn a_second_process_of_the_same_name_fences_the_first() {
     old.ingester.flush(0).await.unwrap_err();
     old.ingester.failed().await;
     let refused = old.push(samples(0..3, 3, Send::Ids)).await.unwrap_err();
-    assert_eq!(refused.kind, skald_model::ErrorKind::Unavailable);
+    assert_eq!(refused.kind, ErrorKind::Unavailable);
     assert_once(&new, 0..3, &[2]).await;
 }
 

@@ -26,7 +26,7 @@ use skald_ring::{Partition, PartitionState, Replica, ReplicaId, StaticCoordinato
 use skald_rpc::ingester::{PushOutcome, PushRequest, SelectEntries};
 use skald_rpc::{IngesterApi, RpcError};
 use skald_runtime::{ByteSize, HumanDuration, ManualClock, Rng, SharedClock};
-use skald_wal::MemFs;
+use skald_wal::{MemFs, Replay};
 
 /// What a crash leaves behind, and how the next ingester is to be started.
 pub(crate) struct Machine {
@@ -90,6 +90,13 @@ impl Machine {
     }
 
     pub(crate) async fn start(&mut self) -> Node {
+        let (node, replay) = self.begin().await;
+        node.ingester.replay(replay).await.unwrap();
+        node
+    }
+
+    /// As [`Self::start`], but nothing of the log is read yet.
+    pub(crate) async fn begin(&mut self) -> (Node, Replay) {
         self.epoch += 1;
         self.clock.advance_ms(1);
         let store: Arc<dyn ObjectStore> = Arc::clone(&self.store) as Arc<dyn ObjectStore>;
@@ -114,9 +121,9 @@ impl Machine {
             partition: Some(0),
             coordinator: Arc::new(partitions(self.n_partitions)),
         };
-        let ingester =
-            Ingester::open(self.config.clone(), deps, &mut Registry::default()).await.unwrap();
-        Node { ingester, catalog, reader, store }
+        let begun = Ingester::begin(self.config.clone(), deps, &mut Registry::default()).await;
+        let (ingester, replay) = begun.unwrap();
+        (Node { ingester, catalog, reader, store }, replay)
     }
 
     /// Kills the process: nothing is shut down, and the store works again.

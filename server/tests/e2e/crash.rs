@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use skald_testkit::Client;
+use skald_testkit::http::form;
 use skald_testkit::payload::{self, REMOTE_WRITE_V1};
 
 use crate::{lines, now_ms, samples, skald};
@@ -74,4 +75,75 @@ async fn kill_9_loses_nothing_acknowledged() {
     for (i, (_, line)) in logged.iter().enumerate() {
         assert_eq!(line, &format!("line {i}"));
     }
+}
+
+/// How many lines a count says there are, and whether it says that it lacks something.
+async fn counted(client: &Client, partial: bool) -> Option<(u64, bool)> {
+    let query = r#"sum(count_over_time({app=~".+"}[1h]))"#;
+    let args = [("query", query), ("partial", "allow")];
+    let args = form(&args[..if partial { 2 } else { 1 }]);
+    let path = format!("/loki/api/v1/query?{args}");
+    let reply = client.try_send(http::Method::GET, &path, &[], Bytes::new()).await.ok()?;
+    if reply.status == 503 {
+        return None;
+    }
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let result = reply.result();
+    let count = result.first().and_then(|sample| sample["value"][1].as_str());
+    let is_partial = reply.headers.contains_key("x-skald-partial");
+    Some((count.map_or(0, |n| n.parse().unwrap()), is_partial))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_log_is_read_answers_are_refused_or_say_what_they_lack() {
+    const PER_PUSH: i64 = 4000;
+    let address = format!("127.0.0.1:{}", skald_testkit::etcd::free_port());
+    let builder = skald().http_listen(&address).set("limits.ingestion_rate_mb", "1000");
+    let server = builder.start().await;
+    let t0 = (now_ms() - 600_000) * 1_000_000;
+    let push = |app: &'static str, round: i64| {
+        let client = server.client.clone();
+        async move {
+            let lines: Vec<String> =
+                (0..PER_PUSH).map(|i| format!("line {round} {i} {:0200}", i)).collect();
+            let entry = |(i, line): (i64, &String)| (t0 + round * PER_PUSH + i, line.clone());
+            let entries: Vec<(i64, String)> = (0..).zip(&lines).map(entry).collect();
+            let entries: Vec<(i64, &str)> =
+                entries.iter().map(|(t, line)| (*t, line.as_str())).collect();
+            let body = payload::loki_json(&[(&[("app", app)], &entries)]);
+            let headers = [("content-type", "application/json")];
+            let reply = client.post("/loki/api/v1/push", &headers, body).await;
+            assert_eq!(reply.status, 204, "{}", reply.text());
+        }
+    };
+    push("stored", 0).await;
+    assert!(server.client.post("/flush", &[], "").await.status.is_success());
+    let shipped = 4000;
+    for round in 1..=40 {
+        push("logged", round).await;
+    }
+    let all = counted(&server.client, false).await.unwrap();
+    assert_eq!(all, (41 * 4000, false));
+    server.kill();
+
+    let client = Client::new(format!("http://{address}"));
+    let poll = async {
+        let (mut n_partial, mut n_refused) = (0, 0);
+        loop {
+            match counted(&client, false).await {
+                None => n_refused += 1,
+                Some(answer) => {
+                    assert_eq!(answer, all, "complete or refused");
+                    return (n_partial, n_refused);
+                }
+            }
+            if let Some((count, is_partial)) = counted(&client, true).await {
+                assert_eq!(count, if is_partial { shipped } else { all.0 });
+                n_partial += u32::from(is_partial);
+            }
+        }
+    };
+    let (server, (n_partial, n_refused)) = tokio::join!(builder.start(), poll);
+    assert!(n_partial > 0 && n_refused > 0, "{n_partial} partial, {n_refused} refused");
+    server.terminate().await;
 }

@@ -63,6 +63,11 @@ impl ServerBuilder {
         self
     }
 
+    pub fn http_listen(mut self, addr: &str) -> Self {
+        addr.clone_into(&mut self.http_listen);
+        self
+    }
+
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
