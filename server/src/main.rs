@@ -1,6 +1,7 @@
 //! The `skald` binary: reads the command line and runs the server or a subcommand.
 
 mod addresses;
+mod allocator;
 mod auth;
 mod cli;
 mod cluster;
@@ -20,12 +21,8 @@ use std::process::ExitCode;
 
 use crate::cli::Command;
 
-/// glibc keeps what its per-thread arenas once held: after a flush of 1 GB of lines 1.1 GB stayed resident.
-/// Without huge pages: with them each of many short-lived buffers had the kernel clear two megabytes.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::configure();
     let command = match cli::parse(std::env::args_os().skip(1)) {
         Ok(command) => command,
         Err(error) => return fail(&error),
