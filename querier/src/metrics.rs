@@ -7,7 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use skald_blocks::StatsSnapshot;
-use skald_runtime::metrics::{bytes_histogram, latency_histogram};
+use skald_model::TenantId;
+use skald_runtime::metrics::{bytes_histogram, counts_histogram, latency_histogram};
 
 use crate::frontend::queue::Gauges;
 
@@ -37,6 +38,11 @@ pub(crate) enum NoQuorum {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantLabel {
+    tenant: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NoQuorumLabels {
     reason: NoQuorum,
 }
@@ -48,6 +54,9 @@ pub(crate) struct Metrics {
     pub(crate) blocks: Counter,
     pub(crate) block_gets: Counter,
     pub(crate) block_bytes: Counter,
+    store_requests: Family<TenantLabel, Counter>,
+    store_bytes: Family<TenantLabel, Counter>,
+    pub(crate) query_requests: Histogram,
     pub(crate) footer_hits: Counter,
     pub(crate) index_hits: Counter,
     pub(crate) index_misses: Counter,
@@ -80,6 +89,9 @@ impl Metrics {
             blocks: Counter::default(),
             block_gets: Counter::default(),
             block_bytes: Counter::default(),
+            store_requests: Family::default(),
+            store_bytes: Family::default(),
+            query_requests: counts_histogram(),
             footer_hits: Counter::default(),
             index_hits: Counter::default(),
             index_misses: Counter::default(),
@@ -107,8 +119,6 @@ impl Metrics {
             registry.register(name, help, c.clone());
         };
         counter("blocks_read", "Blocks opened for queries", &this.blocks);
-        counter("block_gets", "GET requests sent to the object store", &this.block_gets);
-        counter("block_read_bytes", "Bytes read from the object store", &this.block_bytes);
         counter("footer_cache_hits", "Block footers found in the cache", &this.footer_hits);
         let help = "Reads of a metric block whose label columns were all in the cache";
         counter("index_cache_hits", help, &this.index_hits);
@@ -141,6 +151,7 @@ impl Metrics {
         registry.register_with_unit("request_memory", help, Unit::Bytes, this.memory.clone());
         registry.register("tails", "Live tails now", this.tails.clone());
         this.register_quorum_failures(registry);
+        this.register_store_requests(registry);
         this
     }
 
@@ -152,6 +163,19 @@ impl Metrics {
         for reason in [timeout, unavailable, stale, rebuilding, internal, limit, invalid] {
             drop(self.quorum_failures.get_or_create(&NoQuorumLabels { reason }));
         }
+    }
+
+    fn register_store_requests(&self, registry: &mut Registry) {
+        let help = "Requests to the object store for blocks";
+        registry.register("block_gets", help, self.block_gets.clone());
+        let help = "Bytes of blocks that the object store sent";
+        registry.register("block_read_bytes", help, self.block_bytes.clone());
+        let help = "Requests to the object store for blocks, by tenant";
+        registry.register("store_requests", help, self.store_requests.clone());
+        let help = "Bytes of blocks that the object store sent, by tenant";
+        registry.register("store_bytes", help, self.store_bytes.clone());
+        let help = "Requests to the object store for the blocks of one query; none of caches";
+        registry.register("query_store_requests", help, self.query_requests.clone());
     }
 
     pub(crate) fn no_quorum(&self, reason: NoQuorum) {
@@ -169,7 +193,13 @@ impl Metrics {
         self.results_misses.inc_by(misses);
     }
 
-    pub(crate) fn add_reads(&self, blocks: u64, reads: StatsSnapshot) {
+    pub(crate) fn add_reads(&self, tenant: &TenantId, blocks: u64, reads: StatsSnapshot) {
+        // Only tenants with blocks are named: there are as many as have data.
+        if reads.gets > 0 {
+            let of = TenantLabel { tenant: tenant.as_str().to_owned() };
+            self.store_requests.get_or_create(&of).inc_by(reads.gets);
+            self.store_bytes.get_or_create(&of).inc_by(reads.bytes);
+        }
         self.blocks.inc_by(blocks);
         self.block_gets.inc_by(reads.gets);
         self.block_bytes.inc_by(reads.bytes);

@@ -62,6 +62,11 @@ impl Scope {
         Self { reads: Reads::default(), counts: Arc::default(), ..self.clone() }
     }
 
+    /// The same request, for a look at blocks that are counted when they are searched.
+    pub(crate) fn without_blocks(&self) -> Self {
+        Self { counts: Arc::default(), ..self.clone() }
+    }
+
     /// The same request under other limits.
     pub(crate) fn with_limits(&self, limits: Arc<Limits>) -> Self {
         let memory = self.memory.fresh(limits.max_query_memory);

@@ -32,8 +32,8 @@ pub struct FooterCache {
     loading: Loading,
 }
 
-/// Who loads the index of a block; blocks share a few locks.
-type Loading = [tokio::sync::Mutex<()>; 16];
+/// Who loads what of a block; blocks share locks, so many that two that are read at a time seldom do.
+type Loading = [tokio::sync::Mutex<()>; 256];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Part {
@@ -76,7 +76,7 @@ impl FooterCache {
             footers: Lru::new(sizes.footers),
             columns: Lru::new(sizes.index),
             pages: Lru::new(sizes.pages),
-            loading: Loading::default(),
+            loading: std::array::from_fn(|_| tokio::sync::Mutex::default()),
         }
     }
 
@@ -198,7 +198,8 @@ impl FooterCache {
         self.pages.put((Arc::clone(path), column, page), value, size);
     }
 
-    /// Held while columns of a block are loaded, so that others wait for them and do not load them too.
+    /// Held while a part of a block is loaded, so that others wait for it and do not load it too. Whoever holds
+    /// it asks for no other.
     pub(crate) async fn loading(&self, path: &str) -> tokio::sync::MutexGuard<'_, ()> {
         let sum = path.bytes().fold(0usize, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
         self.loading[sum % self.loading.len()].lock().await

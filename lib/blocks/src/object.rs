@@ -225,7 +225,16 @@ impl Object {
         }
         let meta = Arc::new(meta.clone());
         let key: Arc<str> = path.as_ref().into();
-        if let Some(footer) = cache.footer(&key) {
+        let mut known = cache.footer(&key);
+        let guard = match known {
+            Some(_) => None,
+            None => Some(cache.loading(&key).await),
+        };
+        if guard.is_some() {
+            known = cache.footer(&key);
+        }
+        if let Some(footer) = known {
+            drop(guard);
             stats.add_footer_hit();
             return Ok(Self { store, path, key, meta, footer, cache, stats });
         }
@@ -241,6 +250,7 @@ impl Object {
             cache.put_grids(&key, Arc::new(grids));
         }
         cache.put_footer(&key, Arc::clone(&footer));
+        drop(guard);
         Ok(Self { store, path, key, meta, footer, cache, stats })
     }
 

@@ -28,7 +28,7 @@ pub struct ReadStats {
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatsSnapshot {
-    /// GET requests sent to the store.
+    /// Requests sent to the store, those that failed included.
     pub gets: u64,
     /// Bytes those returned.
     pub bytes: u64,

@@ -5,6 +5,7 @@ mod dense;
 mod early;
 mod encoded;
 mod foreign;
+mod gets;
 mod golden;
 mod grids;
 mod inspect;

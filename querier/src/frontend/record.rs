@@ -137,7 +137,7 @@ impl Running {
         let labels = RequestLabels { op: route.op, outcome: outcome(error) };
         let metrics = querier.metrics();
         metrics.requests.get_or_create(&labels).observe(elapsed.as_secs_f64());
-        metrics.add_reads(touched.blocks, reads);
+        metrics.add_reads(&scope.tenant, touched.blocks, reads);
         let pieces = count(&record.pieces);
         metrics.add_work(series, samples, pieces);
         let cached = (count(&record.cache_hits), count(&record.cache_misses));
@@ -146,6 +146,8 @@ impl Running {
             metrics.queued.observe(queued.as_secs_f64());
             #[expect(clippy::cast_precision_loss, reason = "a metric")]
             metrics.memory.observe(scope.memory.peak() as f64);
+            #[expect(clippy::cast_precision_loss, reason = "a metric")]
+            metrics.query_requests.observe(reads.gets as f64);
         }
         let nothing = Asked::default();
         let asked = record.asked.get().unwrap_or(&nothing);

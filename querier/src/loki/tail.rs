@@ -63,7 +63,10 @@ pub(super) async fn tail(
 
 async fn serve(querier: Querier, order: Order, socket: WebSocket) {
     querier.metrics().tails.inc();
+    let scope = order.scope.clone();
     Session::run(&querier, order, socket).await;
+    let (touched, reads) = (scope.touched(), scope.reads.snapshot());
+    querier.metrics().add_reads(&scope.tenant, touched.blocks, reads);
     querier.metrics().tails.dec();
 }
 

@@ -6,7 +6,7 @@ use http::header;
 use skald_promql::{Engine, EngineOptions, QueryError, QueryOptions, QueryResult};
 use skald_runtime::HumanDuration;
 
-use super::result::write;
+use super::result::{Store, write};
 use super::{Notes, limit_of, optional_time, parse_time};
 use crate::frontend::range::RangeQuery;
 use crate::frontend::split::Steps;
@@ -88,7 +88,9 @@ fn answer(call: &Call, result: Result<QueryResult, QueryError>) -> Result<Answer
             true
         }
     };
-    Ok(write(result, notes, with_stats))
+    let scope = &call.scope;
+    let store = || Store { touched: scope.touched(), reads: scope.reads.snapshot() };
+    Ok(write(result, notes, with_stats.then(store)))
 }
 
 fn engine(querier: &Querier, scope: &Scope) -> (Engine, MetricSource) {

@@ -1,5 +1,6 @@
 //! Results in the JSON of the Prometheus API.
 
+use skald_blocks::StatsSnapshot;
 use skald_promql::{
     FloatHistogram, MatrixSeries, QueryResult, SampleValue, Stats, Value, VectorSample,
 };
@@ -9,9 +10,17 @@ use super::{Notes, pieces, success_in_pieces};
 use crate::http::body::PIECE;
 use crate::http::reply::Answer;
 use crate::json::Json;
+use crate::scope::Touched;
 
-/// The whole answer to a query; `with_stats` adds what it cost.
-pub(super) fn write(result: QueryResult, mut notes: Notes, with_stats: bool) -> Answer {
+/// What of the object store a query needed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Store {
+    pub(super) touched: Touched,
+    pub(super) reads: StatsSnapshot,
+}
+
+/// The whole answer to a query; with `store` it says what it cost.
+pub(super) fn write(result: QueryResult, mut notes: Notes, store: Option<Store>) -> Answer {
     let QueryResult { value, warnings, infos, stats, .. } = result;
     notes.warnings.extend(warnings);
     notes.infos.extend(infos);
@@ -24,8 +33,8 @@ pub(super) fn write(result: QueryResult, mut notes: Notes, with_stats: bool) -> 
         if data(json) {
             return true;
         }
-        if with_stats {
-            write_stats(json.raw(r#","stats":"#), &stats);
+        if let Some(store) = &store {
+            write_stats(json.raw(r#","stats":"#), &stats, store);
         }
         json.raw("}");
         false
@@ -188,7 +197,7 @@ fn rule(boundary: Boundary) -> &'static str {
     }
 }
 
-fn write_stats(json: &mut Json, s: &Stats) {
+fn write_stats(json: &mut Json, s: &Stats, store: &Store) {
     #[expect(clippy::cast_precision_loss, reason = "a duration for display")]
     let seconds = |us: u64| us as f64 / 1e6;
     let (fetch, eval) = (seconds(s.fetch_us), seconds(s.eval_us));
@@ -205,6 +214,12 @@ fn write_stats(json: &mut Json, s: &Stats) {
         s.steps.iter().map(|s| (s.0, s.1)),
     );
     write_step_stats(json, r#","samplesReadPerStep":"#, s.steps.iter().map(|s| (s.0, s.2)));
+    json.raw(r#"},"store":{"requests":"#).uint(store.reads.gets);
+    json.raw(r#","bytes":"#).uint(store.reads.bytes);
+    json.raw(r#","blocks":"#).uint(store.touched.blocks);
+    json.raw(r#","footerCacheHits":"#).uint(store.reads.footer_hits);
+    json.raw(r#","indexCacheHits":"#).uint(store.reads.index_hits);
+    json.raw(r#","pageCacheHits":"#).uint(store.reads.page_hits);
     json.raw("}}");
 }
 
@@ -349,7 +364,12 @@ mod tests {
     fn stats_have_the_keys_of_the_api() {
         let stats =
             Stats { samples_read: 7, samples_total: 11, peak_samples: 9, ..Stats::default() };
-        let v: serde_json::Value = serde_json::from_str(&text(|j| write_stats(j, &stats))).unwrap();
+        let reads = StatsSnapshot { gets: 3, bytes: 70, ..StatsSnapshot::default() };
+        let store = Store { reads, ..Store::default() };
+        let text = text(|j| write_stats(j, &stats, &store));
+        let v: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(v["store"]["requests"], 3);
+        assert_eq!(v["store"]["bytes"], 70);
         assert_eq!(v["samples"]["totalQueryableSamples"], 11);
         assert_eq!(v["samples"]["samplesRead"], 7);
         assert!(v["timings"]["execTotalTime"].is_number());

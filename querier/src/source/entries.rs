@@ -39,8 +39,7 @@ impl EntrySource for LogSource {
     }
 
     async fn lines_to_search(&self, req: &SelectEntries) -> Result<Option<usize>, SourceError> {
-        let scope = self.scope.uncounted();
-        let found = super::reading::lines_left(&self.fanout, &scope, &question(req)).await;
+        let found = super::reading::lines_left(&self.fanout, &self.scope, &question(req)).await;
         found.map_err(|e| failed(&e))
     }
 

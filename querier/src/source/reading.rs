@@ -34,6 +34,9 @@ const SLICE_NS: i64 = 3_600_000_000_000;
 const MAX_SLICES: i64 = 1_000;
 /// So many blocks are asked at most how many lines they would look at.
 const MOST_TO_ASK: usize = 16;
+/// So many even if the answer must be fetched: a search needs it anyway, and once it is known need not come back to
+/// the same packs for slice after slice.
+const FEW_TO_ASK: usize = 2;
 
 /// One scan under way.
 #[derive(Debug)]
@@ -221,9 +224,10 @@ impl Reading {
         view: &View,
     ) -> Result<HashSet<Labels>, Failure> {
         let matchers: Arc<[_]> = self.select.matchers.clone().into();
+        let needles: Arc<[_]> = self.select.needles.clone().into();
         let read = |block: Block| {
-            let matchers = Arc::clone(&matchers);
-            async move { block.logs().await?.spans(&matchers, range).await }.boxed()
+            let (matchers, needles) = (Arc::clone(&matchers), Arc::clone(&needles));
+            async move { block.logs().await?.spans(&matchers, range, &needles).await }.boxed()
         };
         let held = self.scope.memory.used();
         let blocks =
@@ -281,7 +285,8 @@ impl Reading {
     }
 }
 
-/// How many lines of blocks a search would look at, if the blocks are few and what tells is at hand.
+/// How many lines of blocks a search would look at, if the blocks are few and what tells is at hand, or they are
+/// very few.
 pub(super) async fn lines_left(
     fanout: &Fanout,
     scope: &Scope,
@@ -289,9 +294,12 @@ pub(super) async fn lines_left(
 ) -> Result<Option<usize>, Error> {
     let wanted = wanted(select.range, 0);
     let view = fanout.blocks.view(&scope.tenant, 0).await?;
-    if Blocks::count_of(&view, wanted)? > MOST_TO_ASK {
+    let n_blocks = Blocks::count_of(&view, wanted)?;
+    if n_blocks > MOST_TO_ASK {
         return Ok(None);
     }
+    let may_fetch = n_blocks <= FEW_TO_ASK;
+    let scope = if may_fetch { &scope.without_blocks() } else { &scope.uncounted() };
     let search = Arc::new(LogSearch {
         matchers: select.matchers.clone(),
         range: select.range,
@@ -304,6 +312,10 @@ pub(super) async fn lines_left(
     let read = |block: Block| {
         let search = Arc::clone(&search);
         async move {
+            if may_fetch {
+                let n = block.logs().await?.count_rows_left(&search).await?;
+                return Ok(Left(Some(n)));
+            }
             let Some(block) = block.cached_logs().await? else { return Ok(Left(None)) };
             block.rows_left(&search).await.map(Left)
         }

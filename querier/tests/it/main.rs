@@ -19,6 +19,7 @@ mod loki;
 mod packed;
 mod paging;
 mod prometheus;
+mod requests;
 mod tail;
 mod tenancy;
 mod world;

@@ -146,7 +146,8 @@ impl World {
     pub(crate) fn another(&self, config: Config) -> Another {
         let mut registry = Registry::default();
         let querier = Querier::new(config, self.parts.clone(), &mut registry);
-        Another { router: prometheus_router().with_state(querier), registry }
+        let router = prometheus_router().merge(loki_router()).with_state(querier);
+        Another { router, registry }
     }
 
     pub(crate) fn ingester(&self) -> &FakeIngester {
@@ -217,6 +218,13 @@ impl World {
     /// The value of a metric without labels.
     pub(crate) fn metric(&self, name: &str) -> String {
         metric(&self.registry, name)
+    }
+
+    /// All metrics as they are scraped.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
     }
 
     fn block_id(&self) -> BlockId {

@@ -362,6 +362,10 @@ impl LogReader {
         if let Some(packs) = object.cache.packs(object.path()) {
             return Ok(packs);
         }
+        let _guard = object.cache.loading(object.path()).await;
+        if let Some(packs) = object.cache.packs(object.path()) {
+            return Ok(packs);
+        }
         let index = self.lies_at(KEY_INDEX_OFFSET, KEY_INDEX_LENGTH);
         let index = index.ok_or_else(|| object.corrupt("no index of packs"))?;
         self.put_packs(&object.fetch(&[index]).await?.pop().unwrap_or_default())

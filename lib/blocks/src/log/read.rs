@@ -32,6 +32,8 @@ use crate::{BlockMeta, Error, FooterCache, ReadStats};
 pub(super) const BATCH_ROWS: usize = 8 << 10;
 /// Directories of no more streams are kept parsed.
 const SHORT_DIRECTORY: usize = 16 << 10;
+/// Gram filters up to this length are read with the directory beside them: one GET takes longer.
+const MAX_GRAMS_ALONG: u64 = 2 << 20;
 
 /// Reads one log block. Cheap to clone; all methods may run concurrently.
 ///
@@ -72,6 +74,23 @@ impl Metadata {
             Self::All => true,
             Self::Only(names) => names.iter().any(|n| n == name || name == REST),
         }
+    }
+}
+
+/// What is looked at behind the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Rows,
+    /// Gram filters first.
+    Search,
+}
+
+// === impl Next ===
+
+impl Next {
+    /// What a search for `wanted` looks at.
+    pub(super) fn behind(wanted: &Wanted) -> Self {
+        if wanted.is_empty() { Self::Rows } else { Self::Search }
     }
 }
 
@@ -244,6 +263,16 @@ impl LogReader {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<Stream>, Error> {
+        self.matching_before(matchers, range, Next::Rows).await
+    }
+
+    /// As [`matching`](Self::matching); what is wanted next may be read along with the directory.
+    pub(super) async fn matching_before(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        next: Next,
+    ) -> Result<Vec<Stream>, Error> {
         let meta = &self.object.meta;
         // `ALL` leaves out the very last nanosecond; compaction must not.
         let meets = move |min, max| range == TimeRange::ALL || range.overlaps(min, max);
@@ -255,7 +284,7 @@ impl LogReader {
                 |s: &&Stream| meets(s.min_ns, s.max_ns) && Matcher::all(matchers, &s.labels);
             return Ok(streams.iter().filter(matching).cloned().collect());
         }
-        let bytes = self.directory().await?;
+        let bytes = self.directory(next).await?;
         let matchers = matchers.to_vec();
         let object = self.object.clone();
         self.object
@@ -283,8 +312,12 @@ impl LogReader {
             .await
     }
 
-    async fn directory(&self) -> Result<Bytes, Error> {
+    async fn directory(&self, next: Next) -> Result<Bytes, Error> {
         let object = &self.object;
+        if let Some(bytes) = object.cache.directory(object.path()) {
+            return Ok(bytes);
+        }
+        let _guard = object.cache.loading(object.path()).await;
         if let Some(bytes) = object.cache.directory(object.path()) {
             return Ok(bytes);
         }
@@ -292,12 +325,26 @@ impl LogReader {
         let directory = directory.ok_or_else(|| object.corrupt("no stream directory"))?;
         // What is needed next lies beside it.
         let index = self.lies_at(KEY_INDEX_OFFSET, KEY_INDEX_LENGTH);
-        let ranges: Vec<_> = [directory].into_iter().chain(index).collect();
-        let mut parts = object.fetch(&ranges).await?.into_iter();
-        let bytes = parts.next().unwrap_or_default();
+        let grams = self.lies_at(KEY_GRAMS_OFFSET, KEY_GRAMS_LENGTH);
+        let grams = grams.filter(|at| {
+            let wanted = next == Next::Search && at.end - at.start <= MAX_GRAMS_ALONG;
+            wanted && object.cache.grams(object.path()).is_none()
+        });
+        let ranges: Vec<_> =
+            [&index, &grams].into_iter().flatten().cloned().chain([directory]).collect();
+        let mut parts = object.fetch(&ranges).await?;
+        let mut bytes = parts.pop().unwrap_or_default();
+        if grams.is_some() {
+            // Memory of its own, so that the cache does not keep all that was read.
+            bytes = Bytes::copy_from_slice(&bytes);
+        }
         object.cache.put_directory(object.path(), bytes.clone());
-        if let Some(index) = parts.next() {
+        let mut parts = parts.into_iter();
+        if let Some(index) = index.and_then(|_| parts.next()) {
             self.put_packs(&index)?;
+        }
+        if let Some(grams) = grams.and_then(|_| parts.next()) {
+            self.put_grams(Bytes::copy_from_slice(&grams))?;
         }
         Ok(bytes)
     }
@@ -327,11 +374,21 @@ impl LogReader {
         let Some(range) = self.lies_at(KEY_GRAMS_OFFSET, KEY_GRAMS_LENGTH) else {
             return Ok(None);
         };
+        let _guard = object.cache.loading(object.path()).await;
+        if let Some(grams) = object.cache.grams(object.path()) {
+            return Ok(Some(grams));
+        }
         let bytes = object.fetch(&[range]).await?.pop().unwrap_or_default();
+        self.put_grams(bytes).map(Some)
+    }
+
+    /// Remembers gram filters.
+    fn put_grams(&self, bytes: Bytes) -> Result<Arc<Grams>, Error> {
+        let object = &self.object;
         let grams = Grams::parse(bytes, object.footer.n_rows()).map_err(|e| object.corrupt(e))?;
         let grams = Arc::new(grams);
         object.cache.put_grams(object.path(), Arc::clone(&grams));
-        Ok(Some(grams))
+        Ok(grams)
     }
 
     /// The rows of pages whose times meet `range`.

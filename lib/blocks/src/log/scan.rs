@@ -15,7 +15,7 @@ use super::directory::Stream;
 use super::entries::{Entries, Lines, Text, lines, times};
 use super::grams::Wanted;
 use super::needles::Needles;
-use super::read::{BATCH_ROWS, LogReader, LogSelect};
+use super::read::{BATCH_ROWS, LogReader, LogSelect, Next};
 use crate::Error;
 use crate::object::Scan;
 use crate::selection::{Rows, groups_with, row_groups};
@@ -161,8 +161,13 @@ impl LogReader {
         if !is_cached {
             return Ok(None);
         }
+        self.count_rows_left(search).await.map(Some)
+    }
+
+    /// As [`rows_left`](Self::rows_left); reads what tells where it is not cached.
+    pub async fn count_rows_left(&self, search: &LogSearch) -> Result<usize, Error> {
         let (_, rows, _) = self.narrowed(search).await?;
-        Ok(Some(rows.len()))
+        Ok(rows.len())
     }
 
     /// The streams of a search, and those rows that page bounds and gram filters do not rule out.
@@ -176,7 +181,9 @@ impl LogReader {
     }
 
     async fn narrowed(&self, search: &LogSearch) -> Result<(Vec<Stream>, Rows, Narrowed), Error> {
-        let mut streams = self.matching(&search.matchers, search.range).await?;
+        let wanted = Wanted::new(&search.needles);
+        let next = Next::behind(&wanted);
+        let mut streams = self.matching_before(&search.matchers, search.range, next).await?;
         streams.retain(|s| search.streams.has(&s.labels));
         let of_streams: Rows = streams.iter().map(|s| s.rows.clone()).collect();
         let mut in_time = of_streams.intersect(&self.pages_in(search.range));
@@ -186,7 +193,7 @@ impl LogReader {
             in_time = in_time.intersect(&meet.collect());
         }
         let n_in_time = in_time.len();
-        let rows = self.searched(in_time, Wanted::new(&search.needles)).await?;
+        let rows = self.searched(in_time, wanted).await?;
         let footer = &self.object.footer;
         let narrowed = Narrowed {
             rows: footer.n_rows(),
@@ -199,13 +206,16 @@ impl LogReader {
         Ok((streams, rows, narrowed))
     }
 
-    /// The streams that all matchers accept, with the times of their entries as far as they meet `range`.
+    /// The streams that all matchers accept, with the times of their entries as far as they meet `range`. `needles` are
+    /// what lines will be searched for: what that takes is read along.
     pub async fn spans(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
+        needles: &[Bytes],
     ) -> Result<Vec<LogSpan>, Error> {
-        let streams = self.matching(matchers, range).await?;
+        let next = Next::behind(&Wanted::new(needles));
+        let streams = self.matching_before(matchers, range, next).await?;
         let clip = |s: Stream| LogSpan {
             labels: s.labels,
             min_ns: s.min_ns.max(range.start),

@@ -325,6 +325,10 @@ pub(super) async fn grids(object: &Object) -> Result<Arc<Grids>, Error> {
     if let Some(grids) = object.cache.grids(object.path()) {
         return Ok(grids);
     }
+    let _guard = object.cache.loading(object.path()).await;
+    if let Some(grids) = object.cache.grids(object.path()) {
+        return Ok(grids);
+    }
     let bytes = object.fetch(&[range]).await?.pop().unwrap_or_default();
     let grids = Arc::new(object.compute(move || Grids::parse(bytes)).await?);
     object.cache.put_grids(object.path(), Arc::clone(&grids));

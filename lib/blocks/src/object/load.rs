@@ -123,9 +123,10 @@ impl Loader<'_> {
             return Ok(Bytes::new());
         }
         let expected = range.end - range.start;
-        match self.store.get_range(self.path, range).await {
+        let got = self.store.get_range(self.path, range).await;
+        self.stats.add_get(got.as_ref().map_or(0, Bytes::len));
+        match got {
             Ok(bytes) => {
-                self.stats.add_get(bytes.len());
                 if bytes.len() as u64 == expected {
                     return Ok(bytes);
                 }

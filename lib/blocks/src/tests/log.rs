@@ -390,7 +390,7 @@ async fn a_scan_hands_on_batches_of_chosen_streams_until_it_is_told_to_stop() {
         reader.scan(&search, each).await.unwrap();
         assert_eq!(batches.load(Ordering::Relaxed), 1);
     }
-    let spans = reader.spans(&[], TimeRange::new(SEC, 5 * SEC)).await.unwrap();
+    let spans = reader.spans(&[], TimeRange::new(SEC, 5 * SEC), &[]).await.unwrap();
     assert_eq!(spans.len(), 3);
     assert_eq!((spans[0].min_ns, spans[0].max_ns), (SEC, 5 * SEC));
 }

@@ -81,7 +81,10 @@ pub(super) fn write(json: &mut Json, s: &Stats, cost: &Cost) {
 fn store(json: &mut Json, s: &Stats, cost: &Cost) {
     json.raw(r#"{"totalChunksRef":"#).uint(cost.touched.blocks);
     json.raw(r#","totalChunksDownloaded":"#).uint(cost.touched.blocks);
-    json.raw(r#","chunksDownloadTime":0,"queryReferencedStructuredMetadata":false,"chunk":{"#);
+    json.raw(r#","chunksDownloadTime":0,"queryReferencedStructuredMetadata":false"#);
+    json.raw(r#","objectRequests":"#).uint(cost.reads.gets);
+    json.raw(r#","objectBytes":"#).uint(cost.reads.bytes);
+    json.raw(r#","chunk":{"#);
     json.raw(r#""headChunkBytes":0,"headChunkLines":0,"decompressedBytes":"#)
         .uint(s.bytes_processed);
     json.raw(r#","decompressedLines":"#).uint(s.lines_processed);
@@ -99,11 +102,14 @@ mod tests {
     fn stats_have_every_key_that_readers_expect() {
         let mut json = Json::default();
         let s = Stats { bytes_processed: 10, lines_processed: 2, ..Stats::default() };
-        let cost = Cost { elapsed: Duration::from_secs(2), ..Cost::default() };
+        let reads = StatsSnapshot { gets: 3, bytes: 70, ..StatsSnapshot::default() };
+        let cost = Cost { elapsed: Duration::from_secs(2), reads, ..Cost::default() };
         write(&mut json, &s, &cost);
         let v: serde_json::Value = serde_json::from_slice(&json.into_vec()).unwrap();
         assert_eq!(v["summary"]["bytesProcessedPerSecond"], 5);
         assert_eq!(v["summary"]["totalLinesProcessed"], 2);
+        assert_eq!(v["querier"]["store"]["objectRequests"], 3);
+        assert_eq!(v["querier"]["store"]["objectBytes"], 70);
         for key in
             ["execTime", "queueTime", "subqueries", "totalEntriesReturned", "splits", "shards"]
         {
