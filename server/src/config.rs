@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) querier: skald_querier::Config,
     pub(crate) compactor: skald_compactor::Config,
     pub(crate) catalog: skald_catalog::Config,
+    pub(crate) cache: skald_store::disk::Config,
 }
 
 /// How HTTP is served.
@@ -170,6 +171,7 @@ impl Default for Config {
             querier: skald_querier::Config::default(),
             compactor: skald_compactor::Config::default(),
             catalog: skald_catalog::Config::default(),
+            cache: skald_store::disk::Config::default(),
         }
     }
 }

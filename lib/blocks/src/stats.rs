@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct ReadStats {
     gets: AtomicU64,
     bytes: AtomicU64,
+    disk_hits: AtomicU64,
+    disk_bytes: AtomicU64,
     footer_hits: AtomicU64,
     index_hits: AtomicU64,
     index_misses: AtomicU64,
@@ -32,6 +34,10 @@ pub struct StatsSnapshot {
     pub gets: u64,
     /// Bytes those returned.
     pub bytes: u64,
+    /// Ranges that a cache on disk had.
+    pub disk_hits: u64,
+    /// Bytes of those.
+    pub disk_bytes: u64,
     /// Footers that came from the cache.
     pub footer_hits: u64,
     /// Queries of a block whose label columns were all in the cache.
@@ -84,6 +90,8 @@ impl ReadStats {
         StatsSnapshot {
             gets: of(&self.gets),
             bytes: of(&self.bytes),
+            disk_hits: of(&self.disk_hits),
+            disk_bytes: of(&self.disk_bytes),
             footer_hits: of(&self.footer_hits),
             index_hits: of(&self.index_hits),
             index_misses: of(&self.index_misses),
@@ -103,6 +111,11 @@ impl ReadStats {
     pub(crate) fn add_get(&self, bytes: usize) {
         self.add(1, |s| &s.gets);
         self.add(bytes, |s| &s.bytes);
+    }
+
+    pub(crate) fn add_disk_hit(&self, bytes: usize) {
+        self.add(1, |s| &s.disk_hits);
+        self.add(bytes, |s| &s.disk_bytes);
     }
 
     pub(crate) fn add_footer_hit(&self) {
@@ -151,6 +164,8 @@ impl std::ops::AddAssign for StatsSnapshot {
     fn add_assign(&mut self, more: Self) {
         self.gets += more.gets;
         self.bytes += more.bytes;
+        self.disk_hits += more.disk_hits;
+        self.disk_bytes += more.disk_bytes;
         self.footer_hits += more.footer_hits;
         self.index_hits += more.index_hits;
         self.index_misses += more.index_misses;

@@ -11,10 +11,12 @@
 //! | reasons of failures, [`kind`](error::kind) of an `object_store::Error` | [`error`] |
 //! | the behaviour every backend is held to | [`conformance::run`] |
 //! | request counters for `/metrics` | [`metrics::CountingStore`] |
+//! | ranges of blocks kept on local disk | [`disk::DiskCache`] |
 //! | seeded faults, for tests | [`faulty::FaultyStore`] |
 
 pub mod client;
 pub mod conformance;
+pub mod disk;
 pub mod error;
 pub mod faulty;
 pub mod metrics;

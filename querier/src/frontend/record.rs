@@ -169,6 +169,7 @@ impl Running {
                     bytes = reads.bytes,
                     blocks = touched.blocks,
                     gets = reads.gets,
+                    disk_hits = reads.disk_hits,
                     heads = touched.heads,
                     memory = scope.memory.peak(),
                     outcome = outcome(error),

@@ -217,6 +217,7 @@ fn write_stats(json: &mut Json, s: &Stats, store: &Store) {
     json.raw(r#"},"store":{"requests":"#).uint(store.reads.gets);
     json.raw(r#","bytes":"#).uint(store.reads.bytes);
     json.raw(r#","blocks":"#).uint(store.touched.blocks);
+    json.raw(r#","diskCacheHits":"#).uint(store.reads.disk_hits);
     json.raw(r#","footerCacheHits":"#).uint(store.reads.footer_hits);
     json.raw(r#","indexCacheHits":"#).uint(store.reads.index_hits);
     json.raw(r#","pageCacheHits":"#).uint(store.reads.page_hits);

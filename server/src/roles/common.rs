@@ -12,8 +12,10 @@ use skald_model::Chain;
 use skald_querier::Querier;
 use skald_ring::{Coordinator, Replica, StaticCoordinator};
 use skald_runtime::{Rng, SharedClock, Shutdown, SystemClock};
+use skald_store::disk::{self, DiskCache};
 use skald_store::metrics::CountingStore;
-use tracing::warn;
+use skald_wal::{Filesystem, StdFs};
+use tracing::{info, warn};
 
 use crate::config::{Config, Roles};
 use crate::registries::Registries;
@@ -68,11 +70,25 @@ impl Common {
             coordinator: Arc::clone(&self.coordinator),
             directory: Arc::clone(directory) as Arc<dyn skald_querier::IngesterDirectory>,
             catalog: self.catalog.clone(),
-            store: Arc::clone(&self.store),
+            store: self.blocks(registries),
             limits: self.limits.clone(),
             clock: Arc::clone(&self.clock),
         };
         registries.with("skald_querier", |r| Querier::new(self.config.querier.clone(), parts, r))
+    }
+
+    /// The store as queriers read blocks: through the cache on disk if there is to be one. Compactors read each block
+    /// once and would only drive out what is asked for again.
+    fn blocks(&self, registries: &Registries) -> Arc<dyn ObjectStore> {
+        let config = &self.config;
+        let free = || StdFs.space(&config.data_dir).ok().flatten().map(|space| space.free);
+        let Some(bounds) = config.cache.bounds(&config.storage_url(), free) else {
+            return Arc::clone(&self.store);
+        };
+        let dir = config.data_dir.join("cache");
+        info!(dir = %dir.display(), bytes = bounds.bytes, files = bounds.files, "blocks are cached on disk");
+        let metrics = registries.with("skald_disk_cache", disk::Metrics::register);
+        Arc::new(DiskCache::open(dir, bounds, metrics).over(Arc::clone(&self.store)))
     }
 
     /// What the ingester of this process is called by others.

@@ -124,6 +124,7 @@ async fn the_page_of_metrics_is_what_a_server_shows() {
     let builder = builder
         .set("overrides.file", &overrides.display().to_string())
         .set("limits.accept_ha_samples", "true")
+        .set("cache.disk_size", "64MiB")
         .set("compactor.min_blocks_to_merge", "2");
     let server = builder.start().await;
     let at_ms = now_ms() - 10_000;

@@ -12,6 +12,7 @@ mod chaos;
 mod cluster;
 mod crash;
 mod deletes;
+mod disk_cache;
 mod documents;
 mod etcd;
 mod export;

@@ -42,6 +42,9 @@ containers:
       {{- if eq .role "storage" }}
       - --storage=file:///data/store
       {{- end }}
+      {{- if eq .role "querier" }}
+      - --set=cache.disk_size=2GiB
+      {{- end }}
       {{- with .values.extraArgs }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -107,9 +110,9 @@ volumes:
   - name: config
     configMap: { name: {{ $name }} }
   {{- if not .values.persistence }}
-  # Its addresses and its last picture of the cluster.
+  # Its addresses and its last picture of the cluster; a querier's cache of blocks, with room to spare.
   - name: data
-    emptyDir: { sizeLimit: 256Mi }
+    emptyDir: { sizeLimit: {{ if eq .role "querier" }}3Gi{{ else }}256Mi{{ end }} }
   {{- end }}
   {{- with .root.Values.etcd.tlsSecret }}
   - name: etcd-tls

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use parquet::errors::ParquetError;
+use skald_runtime::FromCache;
 use tokio::task::JoinError;
 
 use super::Footer;
@@ -24,6 +25,13 @@ const TAIL: u64 = 128 << 10;
 
 /// Checksums of more than this are computed on the blocking pool.
 const CHECK_INLINE: usize = 1 << 20;
+
+/// Who answered.
+enum Origin {
+    Store,
+    /// A cache on disk.
+    Cache,
+}
 
 /// Reads from one object.
 pub(super) struct Loader<'a> {
@@ -118,14 +126,30 @@ impl Loader<'_> {
         holds.then_some(bytes).ok_or_else(failed)
     }
 
+    /// Asks for a range once, and counts that.
+    async fn range(&self, range: Range<u64>) -> object_store::Result<Bytes> {
+        match read(self.store.as_ref(), self.path, range).await {
+            Ok((bytes, Origin::Store)) => {
+                self.stats.add_get(bytes.len());
+                Ok(bytes)
+            }
+            Ok((bytes, Origin::Cache)) => {
+                self.stats.add_disk_hit(bytes.len());
+                Ok(bytes)
+            }
+            Err(e) => {
+                self.stats.add_get(0);
+                Err(e)
+            }
+        }
+    }
+
     async fn get(&self, range: Range<u64>) -> Result<Bytes, Error> {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
         let expected = range.end - range.start;
-        let got = self.store.get_range(self.path, range).await;
-        self.stats.add_get(got.as_ref().map_or(0, Bytes::len));
-        match got {
+        match self.range(range).await {
             Ok(bytes) => {
                 if bytes.len() as u64 == expected {
                     return Ok(bytes);
@@ -146,6 +170,18 @@ impl Loader<'_> {
             },
         }
     }
+}
+
+async fn read(
+    store: &dyn ObjectStore,
+    path: &Path,
+    range: Range<u64>,
+) -> object_store::Result<(Bytes, Origin)> {
+    let options = GetOptions::new().with_range(Some(range));
+    let got = store.get_opts(path, options).await?;
+    let from_cache = got.extensions.get::<FromCache>().is_some();
+    let origin = if from_cache { Origin::Cache } else { Origin::Store };
+    Ok((got.bytes().await?, origin))
 }
 
 fn coalesce(ranges: &[Range<u64>], max_hole: u64) -> Vec<Range<u64>> {

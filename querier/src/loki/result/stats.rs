@@ -84,6 +84,7 @@ fn store(json: &mut Json, s: &Stats, cost: &Cost) {
     json.raw(r#","chunksDownloadTime":0,"queryReferencedStructuredMetadata":false"#);
     json.raw(r#","objectRequests":"#).uint(cost.reads.gets);
     json.raw(r#","objectBytes":"#).uint(cost.reads.bytes);
+    json.raw(r#","diskCacheHits":"#).uint(cost.reads.disk_hits);
     json.raw(r#","chunk":{"#);
     json.raw(r#""headChunkBytes":0,"headChunkLines":0,"decompressedBytes":"#)
         .uint(s.bytes_processed);
