@@ -4,6 +4,7 @@
 //! of the decoder there (on bytes no writer made) is a corrupt block.
 
 mod load;
+mod pages;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range};
@@ -84,6 +85,11 @@ impl Drop for StopOnDrop {
     }
 }
 
+/// Even of rows that are all alike a block has fewer for each of its bytes.
+const MAX_ROWS_A_BYTE: u64 = 1024;
+/// Pages of so many bytes are looked at without another thread.
+const CHECK_INLINE: usize = 64 << 10;
+
 /// The format word of a signal, kept in the footer.
 pub(crate) fn format_name(signal: Signal) -> &'static str {
     match signal {
@@ -149,7 +155,7 @@ impl Footer {
             .with_page_index_policy(PageIndexPolicy::Optional);
         decoder.push_range(data_len..size, tail.clone())?;
         match decoder.try_decode()? {
-            DecodeResult::Data(meta) => Self::new(meta, stripes, expected),
+            DecodeResult::Data(meta) => Self::new(meta, stripes, expected, size),
             _ => Err(bad("footer is incomplete")),
         }
     }
@@ -158,6 +164,7 @@ impl Footer {
         meta: ParquetMetaData,
         stripes: Stripes,
         expected: Signal,
+        size: u64,
     ) -> Result<Self, ParquetError> {
         let keys: HashMap<String, String> = meta
             .file_metadata()
@@ -170,6 +177,10 @@ impl Footer {
             return Err(bad(format!("not a {}", format_name(expected))));
         }
         let n_rows = row_groups(&meta).last().map_or(0, |r| r.end);
+        // Readers take memory for each of them.
+        if n_rows as u64 > size.saturating_mul(MAX_ROWS_A_BYTE) {
+            return Err(bad("more rows than the object can have"));
+        }
         let meta = Arc::new(meta);
         let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let plain = ArrowReaderMetadata::try_new(Arc::clone(&meta), options())?;
@@ -347,6 +358,7 @@ impl Object {
                 None => break,
                 Some(ranges) => {
                     let parts = self.fetch(&ranges).await?;
+                    self.check_pages(scan.columns, &ranges, &parts).await?;
                     work.decoder.push_ranges(ranges, parts).map_err(|e| self.corrupt(e))?;
                 }
             }
@@ -354,6 +366,30 @@ impl Object {
         self.stats.add_rows(work.n_rows);
         self.stats.add_decoded(work.n_bytes);
         Ok(work.state)
+    }
+
+    /// Refuses pages that the decoder should not see: docs of [`pages`].
+    async fn check_pages(
+        &self,
+        columns: &[usize],
+        ranges: &[Range<u64>],
+        parts: &[Bytes],
+    ) -> Result<(), Error> {
+        let (footer, columns) = (Arc::clone(&self.footer), columns.to_vec());
+        let parts: Vec<_> = ranges.iter().cloned().zip(parts.iter().cloned()).collect();
+        let n_bytes: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
+        let check = move || {
+            let schema = footer.arrow.parquet_schema();
+            let wanted = |leaf: usize| {
+                leaf < schema.num_columns() && columns.contains(&schema.get_column_root_idx(leaf))
+            };
+            let check = |(range, bytes)| pages::check(footer.parquet(), wanted, range, bytes);
+            parts.iter().map(|(range, bytes)| (range, bytes)).try_for_each(check)
+        };
+        if n_bytes > CHECK_INLINE {
+            return self.compute(check).await;
+        }
+        check().map_err(|e| self.corrupt(e))
     }
 
     /// Runs `work` on the blocking pool.

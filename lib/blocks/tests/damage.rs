@@ -27,7 +27,7 @@ const PIECES: &[&[u8]] = &[
 ];
 const RUNS: usize = 250;
 /// Most that may be held while a block of a few kilobytes is read.
-const MOST_HELD: usize = 256 << 20;
+const MOST_HELD: usize = 64 << 20;
 
 /// The allocator, counting what is held.
 #[expect(unsafe_code, reason = "an allocator cannot be written otherwise")]
@@ -93,7 +93,7 @@ fn blocks_are_read_or_refused_within_bounds() {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 6, "every version has its golden file");
+    assert!(files.len() >= 8, "every version has its golden file, and what was found once stays");
     // A decoder that gives up is an error there; what it says would only be in the way here.
     std::panic::set_hook(Box::new(|_| {}));
     let mut draw = Draw::new(11);

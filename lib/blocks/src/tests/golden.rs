@@ -138,6 +138,42 @@ async fn metric_block_of_version_3_reads_as_it_was_written() {
     assert_eq!(got, grids::expected(&rows(), TimeRange::ALL));
 }
 
+/// Counters that seldom move, scraped together: the integers of their blocks are mostly zeros.
+fn sparse_rows() -> Vec<SeriesRow> {
+    let row = |i: i64| {
+        let mut value = 0.0;
+        let mut sample = |s: i64| {
+            if s % (5 + i % 4) == 0 {
+                value += ((s * 7919 + i * 31) % 1000) as f64;
+            }
+            (T0 + s * STEP + s * s % 7, value)
+        };
+        let samples: Vec<(i64, f64)> = (0..300).map(&mut sample).collect();
+        let labels = labels(&[("__name__", "golden_rare_total"), ("pod", &format!("pod-{i:02}"))]);
+        floats(labels, &samples)
+    };
+    (0..40).map(row).collect()
+}
+
+#[tokio::test]
+async fn sparse_rows_of_version_3_read_as_they_were_written() {
+    // What is there: chunks on grids with blocks of the head that says so.
+    let row = &sparse_rows()[0].floats[0];
+    let (grid, off) = skald_codec::chunk::grid::split(row).unwrap().unwrap();
+    let mut dense = Vec::new();
+    off.put_dense(&grid, 0, &mut dense).unwrap();
+    assert!(dense.contains(&193));
+
+    let shelf = Shelf::new();
+    let block = golden("metric-block-v3-sparse.parquet", || dense_block(sparse_rows()));
+    assert_eq!(block.meta.format_version, 3);
+    assert_eq!(block.meta.crc32c, CRC_SPARSE, "the golden file was changed");
+    let got = shelf.metrics(&block).await.select(&[], TimeRange::ALL).await.unwrap();
+    let got: std::collections::BTreeMap<_, _> =
+        got.iter().map(|s| (s.labels.to_string(), grids::bits(s))).collect();
+    assert_eq!(got, grids::expected(&sparse_rows(), TimeRange::ALL));
+}
+
 async fn assert_metrics(shelf: &Shelf, block: &Encoded) {
     let reader = shelf.metrics(block).await;
     let got = reader.select(&[], TimeRange::ALL).await.unwrap();
@@ -212,6 +248,7 @@ async fn log_block_of_version_2_reads_as_it_was_written() {
     assert_eq!(got, expected);
 }
 
+const CRC_SPARSE: u32 = 32_514_887;
 const CRC_PACKED: u32 = 3_923_479_595;
 const CRC_METRICS: u32 = 941_094_627;
 const CRC_LOGS: u32 = 3_605_636_149;
