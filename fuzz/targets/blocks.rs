@@ -110,7 +110,8 @@ async fn metrics(block: &Bytes) -> Result<(), Error> {
     for series in found?.iter().take(256) {
         for (t, v) in series.timestamps.iter().zip(&series.values).take(256) {
             let value = ExportValue::Float(*v);
-            export.push(&ExportSample { timestamp_ms: *t, value, labels: &series.labels })?;
+            let (timestamp_ms, labels) = (*t, &series.labels);
+            export.push(&ExportSample { timestamp_ms, start_ms: 0, value, labels })?;
         }
     }
     export.finish().map(drop)

@@ -34,23 +34,33 @@ impl Encoder {
     /// Adds the samples of a series by time, but no markers of staleness. Answers how many.
     pub(super) fn series(&mut self, series: &Series) -> Result<u64, ExportError> {
         let mut n = 0;
-        let mut histograms = series.histograms.iter().peekable();
-        for (t, value) in series.timestamps.iter().zip(&series.values) {
-            while let Some((at, h)) = histograms.next_if(|(at, _)| at < t) {
-                n += self.histogram(&series.labels, *at, h)?;
+        let mut histograms = series.histograms.iter().enumerate().peekable();
+        // None are there where none is known.
+        let known = |starts: &[i64], i: usize| starts.get(i).copied().unwrap_or(0);
+        for (i, (t, value)) in series.timestamps.iter().zip(&series.values).enumerate() {
+            while let Some((i, (at, h))) = histograms.next_if(|(_, (at, _))| at < t) {
+                let start = known(&series.histogram_starts, i);
+                n += self.histogram(&series.labels, (*at, start), h)?;
             }
             if !is_stale(*value) {
-                self.sample(&series.labels, *t, ExportValue::Float(*value))?;
+                let times = (*t, known(&series.starts, i));
+                self.sample(&series.labels, times, ExportValue::Float(*value))?;
                 n += 1;
             }
         }
-        for (at, h) in histograms {
-            n += self.histogram(&series.labels, *at, h)?;
+        for (i, (at, h)) in histograms {
+            n += self.histogram(&series.labels, (*at, known(&series.histogram_starts, i)), h)?;
         }
         Ok(n)
     }
 
-    fn histogram(&mut self, labels: &Labels, at: i64, h: &Histogram) -> Result<u64, ExportError> {
+    /// `times` are those of the sample and of its start, 0 if that is unknown; as below.
+    fn histogram(
+        &mut self,
+        labels: &Labels,
+        times: (i64, i64),
+        h: &Histogram,
+    ) -> Result<u64, ExportError> {
         if h.is_stale() {
             return Ok(0);
         }
@@ -63,23 +73,23 @@ impl Encoder {
             zero_count: float.zero_count,
             buckets: float.buckets().map(|b| (b.lower, b.upper, b.count)).collect(),
         };
-        self.sample(labels, at, ExportValue::Histogram(&histogram))?;
+        self.sample(labels, times, ExportValue::Histogram(&histogram))?;
         Ok(1)
     }
 
     fn sample(
         &mut self,
         labels: &Labels,
-        timestamp_ms: i64,
+        (timestamp_ms, start_ms): (i64, i64),
         value: ExportValue<'_>,
     ) -> Result<(), ExportError> {
         match self {
             Self::Samples(writer) => {
-                writer.push(&ExportSample { timestamp_ms, value, labels })?;
+                writer.push(&ExportSample { timestamp_ms, start_ms, value, labels })?;
             }
             Self::Ndjson(out) => {
                 let time = rfc3339(timestamp_ms.saturating_mul(NS_PER_MS), 3);
-                let row = match value {
+                let mut row = match value {
                     ExportValue::Float(v) => {
                         json!({"timestamp": time, "value": format_float(v), "labels": object(labels)})
                     }
@@ -88,6 +98,9 @@ impl Encoder {
                         json!({"timestamp": time, "histogram": histogram, "labels": object(labels)})
                     }
                 };
+                if start_ms != 0 {
+                    row["start_timestamp"] = rfc3339(start_ms.saturating_mul(NS_PER_MS), 3).into();
+                }
                 line(out, &row);
             }
             Self::Lines(_) => {}

@@ -62,7 +62,7 @@ async fn push(server: &Server, t0: i64) {
     let body = payload::write_v1(vec![of("a"), of("b")]);
     let reply = server.client.post("/api/v1/push", &REMOTE_WRITE_V1, body).await;
     assert!(reply.status.is_success(), "{}", reply.text());
-    let body = payload::write_v2_started_histograms(&[("__name__", "h")], &[(t0, 5, 0)]);
+    let body = payload::write_v2_started_histograms(&[("__name__", "h")], &[(t0, 5, t0 - 7)]);
     let reply = server.client.post("/api/v1/push", &REMOTE_WRITE_V2, body).await;
     assert!(reply.status.is_success(), "{}", reply.text());
     let line = |ms: i64, text: &str| {
@@ -107,6 +107,8 @@ fn check_samples(builder: &ServerBuilder, t0: i64) {
     let samples = rows(&dir, |batch, i| {
         let time = batch.column_by_name("timestamp").unwrap();
         let value = batch.column_by_name("value").unwrap().as_primitive::<Float64Type>();
+        let start = batch.column_by_name("start_timestamp").unwrap();
+        let start = start.as_primitive::<TimestampMillisecondType>();
         let histogram = batch.column_by_name("histogram").unwrap().as_struct();
         let count = histogram.column_by_name("count").unwrap().as_primitive::<Float64Type>();
         (
@@ -114,13 +116,14 @@ fn check_samples(builder: &ServerBuilder, t0: i64) {
             time.as_primitive::<TimestampMillisecondType>().value(i),
             value.is_valid(i).then(|| value.value(i)),
             histogram.is_valid(i).then(|| count.value(i)),
+            start.is_valid(i).then(|| start.value(i)),
         )
     });
     let m = labels(&[("__name__", "m"), ("job", "a")]);
     let want = [
-        (labels(&[("__name__", "h")]), t0, None, samples[0].3),
-        (m.clone(), t0, Some(1.5), None),
-        (m.clone(), t0 + 1000, Some(f64::INFINITY), None),
+        (labels(&[("__name__", "h")]), t0, None, samples[0].3, Some(t0 - 7)),
+        (m.clone(), t0, Some(1.5), None, None),
+        (m.clone(), t0 + 1000, Some(f64::INFINITY), None, None),
     ];
     assert_eq!(samples, want);
     assert!(samples[0].3.is_some_and(|count| count > 0.0));
@@ -136,6 +139,13 @@ fn check_samples(builder: &ServerBuilder, t0: i64) {
     assert!(ok, "{err}");
     let row: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!((&row["value"], &row["labels"]["job"]), (&Value::from("+Inf"), &Value::from("a")));
+    assert!(row.get("start_timestamp").is_none(), "it is not known");
+    let args = ["metrics", "default", "--match", "h", "--format", "ndjson", "--out", "-"];
+    let (ok, text, err) = export(builder, &args);
+    assert!(ok, "{err}");
+    let row: Value = serde_json::from_slice(&text).unwrap();
+    let start = row["start_timestamp"].as_str().unwrap();
+    assert!(start.ends_with(&format!(".{:03}Z", (t0 - 7) % 1000)), "{row}");
 }
 
 fn check_lines(builder: &ServerBuilder, t0: i64) {

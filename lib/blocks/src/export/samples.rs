@@ -6,6 +6,7 @@
 //! histogram  STRUCT<schema INT32, count, sum, zero_threshold, zero_count DOUBLE,
 //!                   buckets LIST<STRUCT<lower, upper, count DOUBLE>>>, null where there is a value
 //! labels     MAP<STRING, STRING>
+//! start_timestamp  TIMESTAMP(MILLIS, UTC), null where it is not known
 //! ```
 
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use crate::Error;
 #[derive(Clone, Copy, Debug)]
 pub struct ExportSample<'a> {
     pub timestamp_ms: i64,
+    /// When its counter began to count; 0 = unknown.
+    pub start_ms: i64,
     pub value: ExportValue<'a>,
     pub labels: &'a Labels,
 }
@@ -62,6 +65,7 @@ pub struct SampleExportWriter {
 #[derive(Debug)]
 struct Batch {
     times: Vec<i64>,
+    starts: Vec<Option<i64>>,
     values: Vec<Option<f64>>,
     is_histogram: Vec<bool>,
     schemas: Vec<i32>,
@@ -124,6 +128,7 @@ impl Batch {
     fn new() -> Self {
         Self {
             times: Vec::new(),
+            starts: Vec::new(),
             values: Vec::new(),
             is_histogram: Vec::new(),
             schemas: Vec::new(),
@@ -142,6 +147,7 @@ impl Batch {
             ExportValue::Histogram(histogram) => (None, histogram),
         };
         self.times.push(sample.timestamp_ms);
+        self.starts.push(Some(sample.start_ms).filter(|ms| *ms != 0));
         self.values.push(value);
         self.is_histogram.push(value.is_none());
         self.schemas.push(histogram.schema);
@@ -176,11 +182,13 @@ impl Batch {
         parts.push(Arc::new(buckets));
         let histograms = StructArray::try_new(histogram(), parts, Some(nulls))?;
         let times = TimestampMillisecondArray::from(self.times).with_timezone("UTC");
+        let starts = TimestampMillisecondArray::from(self.starts).with_timezone("UTC");
         let columns: Vec<ArrayRef> = vec![
             Arc::new(times),
             Arc::new(Float64Array::from(self.values)),
             Arc::new(histograms),
             Arc::new(self.labels.finish()),
+            Arc::new(starts),
         ];
         Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
     }
@@ -208,10 +216,11 @@ fn histogram() -> Fields {
 fn schema() -> Schema {
     let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     Schema::new(vec![
-        Field::new("timestamp", time, false),
+        Field::new("timestamp", time.clone(), false),
         Field::new("value", DataType::Float64, true),
         Field::new("histogram", DataType::Struct(histogram()), true),
         Field::new("labels", map_type(), false),
+        Field::new("start_timestamp", time, true),
     ])
 }
 
@@ -245,7 +254,9 @@ mod tests {
                 0 => ExportValue::Float(f64::NAN),
                 _ => ExportValue::Histogram(&native),
             };
-            writer.push(&ExportSample { timestamp_ms: t, value, labels: &labels }).unwrap();
+            let start_ms = if t % 3 == 0 { 0 } else { t - 5 };
+            let sample = ExportSample { timestamp_ms: t, start_ms, value, labels: &labels };
+            writer.push(&sample).unwrap();
             file.extend(writer.take());
         }
         file.extend(writer.finish().unwrap());
@@ -256,9 +267,15 @@ mod tests {
             let times = batch.column(0).as_primitive::<TimestampMillisecondType>();
             let values = batch.column(1).as_primitive::<Float64Type>();
             let histograms = batch.column(2).as_struct();
+            let starts = batch.column(4).as_primitive::<TimestampMillisecondType>();
             for row in 0..batch.num_rows() {
                 assert_eq!(times.value(row), next);
                 assert_eq!(values.is_null(row), next % 2 == 1);
+                let known = next % 3 != 0 && next != 5;
+                assert_eq!(
+                    starts.is_valid(row).then(|| starts.value(row)),
+                    known.then(|| next - 5)
+                );
                 assert_eq!(histograms.is_valid(row), next % 2 == 1);
                 if next % 2 == 1 {
                     assert_eq!(histograms.column(0).as_primitive::<Int32Type>().value(row), 3);
