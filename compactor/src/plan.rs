@@ -2,11 +2,15 @@
 //!
 //! Blocks are merged only with others of their signal and day. Of a day are merged, in this order:
 //! replicas' copies (blocks that overlap in time and have no source in common), then small blocks,
-//! tier by tier. Blocks of half `max_block_size`, and those that a merge closed because its memory
-//! was full, are done: merging them again would move bytes for nothing.
+//! tier by tier, then flushed metric blocks that nothing else is merged with. Blocks of half `max_block_size`,
+//! and those that a merge closed because its memory was full, are done: merging them again would move bytes for nothing.
+//!
+//! What a flush wrote of metrics is written anew in any case, if alone, since only compaction keeps values densely
+//! (docs/adr/0009-dense-values-at-compaction.md). Log blocks are not: a flush writes them as a merge does.
 //!
 //! Invariant: carrying out the plan again and again ends. A merge of small blocks leaves fewer that
-//! are not done; one of copies leaves fewer with few sources.
+//! are not done; one of copies leaves fewer with few sources; each leaves no more flushed blocks (level 0) than
+//! there were, and one of flushed blocks alone fewer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,6 +40,8 @@ pub enum Effort {
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub effort: Effort,
+    /// The time of the plan in milliseconds: days that ended before are over.
+    pub now_ms: i64,
     pub max_block_size: u64,
     pub min_blocks: usize,
     pub max_blocks: usize,
@@ -67,7 +73,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merge {
     pub signal: Signal,
-    /// Ordered by id. One alone is written anew without what goes.
+    /// Ordered by id. One alone is written anew, without what goes.
     pub inputs: Vec<Arc<BlockMeta>>,
 }
 
@@ -137,10 +143,11 @@ pub fn plan(blocks: &[Arc<BlockMeta>], skip: &BTreeSet<String>, rules: &Rules) -
             days.entry((block.signal, day(block))).or_default().push(Arc::clone(block));
         }
     }
-    for mut day in days.into_values() {
+    for ((_, n), mut day) in days {
         day.sort_by(|a, b| a.id.cmp(&b.id));
         let mut groups = copies(&mut day, rules);
-        groups.extend(small(day, rules));
+        groups.extend(small(&mut day, rules));
+        groups.extend(flushed(day, n, rules));
         for mut inputs in groups {
             inputs.sort_by(|a, b| a.id.cmp(&b.id));
             let signal = inputs.first().map_or(Signal::Unspecified, |b| b.signal());
@@ -193,14 +200,14 @@ fn has_copies(group: &[Arc<BlockMeta>]) -> bool {
     group.iter().enumerate().any(|(i, a)| group[..i].iter().any(|b| overlap(a, b) && apart(a, b)))
 }
 
-/// Groups of small blocks, the smallest tier first; a tier takes the smaller blocks along.
-fn small(day: Blocks, rules: &Rules) -> Vec<Blocks> {
+/// Takes out groups of small blocks, the smallest tier first; a tier takes the smaller blocks along.
+fn small(day: &mut Blocks, rules: &Rules) -> Vec<Blocks> {
     let min_blocks = match rules.effort {
         Effort::Routine => rules.min_blocks.max(2),
         Effort::Full => 2,
     };
     let mut tiers: BTreeMap<u32, Blocks> = BTreeMap::new();
-    for block in day.into_iter().filter(|block| !rules.is_done(block)) {
+    for block in day.extract_if(.., |block| !rules.is_done(block)) {
         let tier = match rules.effort {
             Effort::Routine => tier(block.size_bytes),
             Effort::Full => 0,
@@ -222,7 +229,22 @@ fn small(day: Blocks, rules: &Rules) -> Vec<Blocks> {
         }
         waiting = left;
     }
+    day.extend(waiting);
     groups
+}
+
+/// Of what nothing is merged with, the metric blocks that a flush wrote: small ones together, others alone.
+///
+/// Routine leaves small ones until their day is over, since they may find company. That samples out of order or an ingester that
+/// flushes late may come after that matters little: they are written anew on their own, and not what is written already.
+fn flushed(day: Blocks, n: i64, rules: &Rules) -> Vec<Blocks> {
+    let is_over = n.saturating_add(1).saturating_mul(MS_PER_DAY) <= rules.now_ms;
+    let flushed = day.into_iter().filter(|b| b.signal() == Signal::Metrics && b.level == 0);
+    let (done, mut small): (Blocks, Blocks) = flushed.partition(|block| rules.is_done(block));
+    small.retain(|_| is_over || rules.effort == Effort::Full);
+    small.sort_by(|a, b| (a.min_time, &a.id).cmp(&(b.min_time, &b.id)));
+    let alone = done.into_iter().map(|block| vec![block]);
+    alone.chain(fill(small, rules)).collect()
 }
 
 /// Cuts a run of blocks into groups that stay below the wanted size and number.

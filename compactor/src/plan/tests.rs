@@ -10,6 +10,7 @@ const HOUR: i64 = 3_600_000;
 fn rules() -> Rules {
     Rules {
         effort: Effort::Routine,
+        now_ms: 0,
         max_block_size: 100 * MIB,
         min_blocks: 4,
         max_blocks: 8,
@@ -67,7 +68,7 @@ fn full() -> Rules {
     Rules { effort: Effort::Full, ..rules() }
 }
 
-/// A metric block of a single source.
+/// A metric block of a single source that was merged before.
 fn block(id: &str, hours: std::ops::Range<i64>, size_bytes: u64) -> BlockMeta {
     BlockMeta {
         id: id.into(),
@@ -75,6 +76,7 @@ fn block(id: &str, hours: std::ops::Range<i64>, size_bytes: u64) -> BlockMeta {
         min_time: hours.start * HOUR,
         max_time: hours.end * HOUR - 1,
         size_bytes,
+        level: 1,
         sources: vec!["a".into()],
         ..Default::default()
     }
@@ -235,6 +237,62 @@ fn a_block_of_a_signal_we_do_not_know_is_left_alone() {
     assert_eq!(run(blocks, &rules), Plan::default());
 }
 
+/// Hourly blocks as a flush writes them.
+fn flushed_hourly(n: i64, size: u64) -> Vec<BlockMeta> {
+    let mut blocks = hourly(n, size);
+    blocks.iter_mut().for_each(|b| b.level = 0);
+    blocks
+}
+
+#[test]
+fn flushed_metrics_that_find_no_company_are_written_anew_when_their_day_is_over() {
+    let at = |now_ms| Rules { now_ms, ..rules() };
+    let one = || flushed_hourly(1, MIB);
+    assert_eq!(run(one(), &at(24 * HOUR - 1)), Plan::default());
+    assert_eq!(merges(&run(one(), &at(24 * HOUR))), ["00"]);
+    assert_eq!(merges(&run(one(), &Rules { effort: Effort::Full, ..at(0) })), ["00"]);
+    // Days before the epoch end, too.
+    let old = vec![BlockMeta { level: 0, ..block("00", -2..-1, MIB) }];
+    assert_eq!(run(old.clone(), &at(-1)), Plan::default());
+    assert_eq!(merges(&run(old, &at(0))), ["00"]);
+    // What a merge wrote stays, and what a flush wrote of logs.
+    assert_eq!(run(hourly(1, MIB), &at(24 * HOUR)), Plan::default());
+    let mut logs = one();
+    logs[0].signal = Signal::Logs.into();
+    assert_eq!(run(logs.clone(), &at(i64::MAX)), Plan::default());
+    assert_eq!(run(logs, &full()), Plan::default());
+    // So does what cannot be read.
+    let blocks: Vec<_> = one().into_iter().map(Arc::new).collect();
+    assert_eq!(plan(&blocks, &BTreeSet::from(["00".to_owned()]), &full()), Plan::default());
+}
+
+#[test]
+fn flushed_metrics_left_of_a_day_are_written_anew_together() {
+    let over = Rules { now_ms: 24 * HOUR, ..rules() };
+    let mut blocks = flushed_hourly(3, MIB);
+    assert_eq!(run(blocks.clone(), &rules()), Plan::default());
+    assert_eq!(merges(&run(blocks.clone(), &over)), ["00 01 02"]);
+    // Not with what is written densely already, for which they are too few.
+    blocks[1].level = 1;
+    assert_eq!(merges(&run(blocks.clone(), &over)), ["00 02"]);
+    blocks.push(block("03", 3..4, MIB));
+    assert_eq!(merges(&run(blocks, &over)), ["00 01 02 03"]);
+    // No more than a block may have.
+    assert_eq!(merges(&run(flushed_hourly(3, 40 * MIB), &over)), ["00 01", "02"]);
+}
+
+#[test]
+fn flushed_metrics_as_large_as_merged_ones_do_not_wait() {
+    let mut blocks = flushed_hourly(2, 50 * MIB);
+    blocks[1].size_bytes -= 1;
+    assert_eq!(merges(&run(blocks, &rules())), ["00"]);
+    assert_eq!(merges(&run(flushed_hourly(2, 500 * MIB), &rules())), ["00", "01"]);
+    // Copies are merged instead.
+    let copies =
+        ["a", "b"].map(|name| of(name, BlockMeta { level: 0, ..block(name, 0..1, 60 * MIB) }));
+    assert_eq!(merges(&run(copies.into(), &rules())), ["a b"]);
+}
+
 /// Carries a merge out on metadata: the output is closed `full` times on the way.
 fn carry_out(merge: &Merge, full: usize, serial: &mut u32) -> Vec<BlockMeta> {
     let first = &merge.inputs[0];
@@ -264,20 +322,22 @@ proptest! {
 
     #[test]
     fn following_the_plan_ends_and_merges_are_disjoint(
-        specs in prop::collection::vec((0i64..40, 1i64..5, 0u64..60 * MIB, 0usize..3, prop::bool::ANY), 0..40),
+        specs in prop::collection::vec(
+            (0i64..40, 1i64..5, 0u64..60 * MIB, 0usize..3, 0u32..2, prop::bool::ANY), 0..40),
         splits in 0usize..3,
         is_full in prop::bool::ANY,
+        now in 0i64..60,
     ) {
         let mut blocks: Vec<BlockMeta> = specs
             .into_iter()
             .enumerate()
-            .map(|(i, (start, hours, size, source, logs))| {
+            .map(|(i, (start, hours, size, source, level, logs))| {
                 let b = of(["a", "b", "c"][source], block(&format!("b{i:04}"), start..start + hours, size));
                 let signal = if logs { Signal::Logs } else { Signal::Metrics };
-                BlockMeta { signal: signal.into(), ..b }
+                BlockMeta { signal: signal.into(), level, ..b }
             })
             .collect();
-        let rules = if is_full { full() } else { rules() };
+        let rules = Rules { now_ms: now * HOUR, ..if is_full { full() } else { rules() } };
         let mut serial = 0;
         for round in 0.. {
             prop_assert!(round < 200, "the plan never ends");
@@ -287,7 +347,10 @@ proptest! {
             }
             let mut used = BTreeSet::new();
             for merge in &plan.merges {
-                prop_assert!(merge.inputs.len() >= 2 && merge.inputs.len() <= rules.max_blocks);
+                prop_assert!(!merge.inputs.is_empty() && merge.inputs.len() <= rules.max_blocks);
+                if let [alone] = &merge.inputs[..] {
+                    prop_assert!(alone.level == 0 && alone.signal() == Signal::Metrics);
+                }
                 for input in &merge.inputs {
                     prop_assert!(used.insert(input.id.clone()), "{} is in two merges", input.id);
                     prop_assert_eq!(input.signal(), merge.signal);
@@ -296,5 +359,10 @@ proptest! {
             }
             blocks.retain(|b| !used.contains(&b.id));
         }
+        let waits = |b: &BlockMeta| {
+            let is_over = (day(b) + 1) * MS_PER_DAY <= rules.now_ms;
+            b.level == 0 && b.signal() == Signal::Metrics && (is_full || is_over || rules.is_done(b))
+        };
+        prop_assert!(!blocks.iter().any(waits));
     }
 }

@@ -76,6 +76,7 @@ impl Inner {
         let now_ms = now / 1_000_000;
         Rules {
             effort,
+            now_ms,
             max_block_size: self.config.max_block_size.0,
             min_blocks: self.config.min_blocks_to_merge,
             max_blocks: self.config.max_blocks_per_merge,

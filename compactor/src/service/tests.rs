@@ -235,7 +235,7 @@ async fn retention_drops_blocks_and_rows_by_the_limit_of_each_signal() {
 
 #[tokio::test]
 async fn the_oldest_blocks_go_while_a_tenant_has_more_bytes_than_it_may() {
-    // No merges: each hour is a day of its own.
+    // No merges: each hour is a day of its own, and none of these is over.
     let days = |store: Arc<dyn ObjectStore>| async move {
         let mut all = Vec::new();
         for day in 0..4 {
@@ -259,7 +259,7 @@ async fn the_oldest_blocks_go_while_a_tenant_has_more_bytes_than_it_may() {
     };
     let process = Process::new(store, Config::default(), limits, 1);
     process.commit(&blocks).await;
-    let report = process.compactor.compact_all().await.unwrap();
+    let report = process.compactor.round(Effort::Routine).await.unwrap();
     assert_eq!((report.blocks_expired, report.blocks_deleted, report.merges), (5, 5, 0));
     let (samples, lines) = process.contents().await;
     let oldest = samples.keys().map(|(_, ts)| *ts).min();
@@ -272,8 +272,32 @@ async fn the_oldest_blocks_go_while_a_tenant_has_more_bytes_than_it_may() {
     let bytes = metrics[0] + metrics[1] + logs[..3].iter().sum::<u64>();
     assert!(process.metric(&format!(r#"expired_bytes_total{{reason="bytes"}} {bytes}"#)));
     assert!(process.metric(r#"blocks_expired_total{reason="period"} 0"#));
-    let again = process.compactor.compact_all().await.unwrap();
+    let again = process.compactor.round(Effort::Routine).await.unwrap();
     assert_eq!(again, Report { tenants: 1, ..Report::default() });
+}
+
+#[tokio::test]
+async fn a_flushed_metric_block_that_is_alone_is_written_anew_once_and_a_log_block_is_not() {
+    let process = Process::simple(memory(), 1);
+    process.commit(&hours(&process.store, 0..1).await).await;
+    let before = process.contents().await;
+    let dense = async || {
+        let blocks = process.blocks().await;
+        let of =
+            |b: &BlockMeta| ((b.signal == skald_model::Signal::Metrics, b.level), b.format_version);
+        blocks.iter().map(of).collect::<BTreeMap<_, _>>()
+    };
+    // Others of its day may come.
+    process.clock.advance_ms(86_400_000 - 1);
+    assert_eq!(process.compactor.round(Effort::Routine).await.unwrap().merges, 0);
+    process.clock.advance_ms(1);
+    let report = process.compactor.round(Effort::Routine).await.unwrap();
+    assert_eq!((report.merges, report.blocks_merged, report.blocks_written), (1, 1, 1));
+    assert_eq!(dense().await, [((false, 0), 2), ((true, 1), 3)].into());
+    assert_eq!(process.contents().await, before);
+    for effort in [Effort::Routine, Effort::Full] {
+        assert_eq!(process.compactor.round(effort).await.unwrap().merges, 0);
+    }
 }
 
 #[tokio::test]
@@ -351,7 +375,7 @@ async fn copies_of_replicas_count_once_against_the_bytes() {
     let process = Process::new(store, Config::default(), limits, 1);
     process.commit(&[old]).await;
     process.commit(&copies).await;
-    let report = process.compactor.compact_all().await.unwrap();
+    let report = process.compactor.round(Effort::Routine).await.unwrap();
     assert_eq!((report.merges, report.blocks_expired), (1, 0));
     assert_eq!(process.contents().await.0.len(), 1000);
 }
