@@ -13,7 +13,8 @@ use skald_runtime::{ByteSize, HumanDuration};
 pub struct Config {
     /// Time between two rounds over all tenants, give or take a tenth. Default 5m.
     pub interval: HumanDuration,
-    /// Blocks are merged as long as the result stays below this size. Default 128MiB.
+    /// Largest block that a merge makes: what would be larger is divided between series, or within a stream in time.
+    /// Blocks of half of it are not merged again, but with copies of replicas. Default 128MiB.
     pub max_block_size: ByteSize,
     /// Blocks of like size that make a merge worth while. Default 4.
     pub min_blocks_to_merge: usize,

@@ -6,6 +6,10 @@
 //!
 //! Before anything is merged each input's checksum is verified: a merge must not put a new, correct
 //! checksum on damaged rows.
+//!
+//! No output is larger than a block may be, unless it has a single series, or packs of a stream that share a moment: an output is
+//! closed when it is expected to be that large, and what turns out to be larger is read again and merged into several
+//! (docs/adr/0010-split-by-range.md).
 
 mod logs;
 mod metrics;
@@ -14,7 +18,10 @@ pub(crate) mod stored;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use skald_blocks::{
     BlockId, BlockMeta, Encoded, FooterCache, LineForm, LogPiece, LogReader, LogRows, MetricReader,
     MetricRows, WriterOptions, put_block, verify_block,
@@ -72,7 +79,20 @@ pub(crate) struct Job {
     pub(crate) samples: Arc<SampleRules>,
     /// Bytes that are held: an output that takes more is closed. Of logs a quarter is for what is read.
     pub(crate) memory: usize,
+    /// Bytes of an output.
+    pub(crate) max_block: u64,
     pub(crate) lines: LineForm,
+}
+
+/// How what comes out of a merge is divided into blocks.
+#[derive(Clone, Copy, Debug)]
+struct Division {
+    /// Of the last output; the others are full.
+    last_level: u32,
+    /// What an output may take in memory at first; `None`: what is expected of a block that is as large as it may be.
+    held: Option<usize>,
+    /// Series and rows of a block that is divided. An output that has all of them is one that cannot be.
+    whole: Option<(u64, u64)>,
 }
 
 /// Rows that cannot be merged, and whose they are.
@@ -101,6 +121,12 @@ trait Merger: Send + Sized + 'static {
 
     /// Merges until something is wanted.
     fn advance(&mut self) -> Result<Step, BadInput>;
+
+    /// Bytes of memory that the output takes.
+    fn held(&self) -> usize;
+
+    /// Closes outputs that take this much from now on.
+    fn close_at(&mut self, bytes: usize);
 
     /// Takes out what the output holds so far, as a closure that encodes it; `None` when that is nothing.
     fn take(&mut self) -> Option<Encode>;
@@ -177,8 +203,20 @@ impl Job {
             verified.map_err(|e| MergeError::reading(input.id, e))?;
         }
         crash_point!("merge.verified");
+        let division = Division { last_level: next_level(inputs), held: None, whole: None };
+        self.merge(&self.store, inputs, division, written).await
+    }
+
+    /// Merges what `from` has.
+    async fn merge(
+        &self,
+        from: &Arc<dyn ObjectStore>,
+        inputs: &[BlockMeta],
+        division: Division,
+        written: &mut Vec<BlockMeta>,
+    ) -> Result<(), MergeError> {
         let cache = Arc::new(FooterCache::new(FOOTER_BYTES));
-        let store = || Arc::clone(&self.store);
+        let store = || Arc::clone(from);
         match inputs.first().map(|input| input.signal) {
             Some(Signal::Metrics) => {
                 let mut rows = Vec::with_capacity(inputs.len());
@@ -189,7 +227,7 @@ impl Job {
                 }
                 let merger = MetricMerger::new(inputs.len(), self.cutoff, self.memory)
                     .with_rules(Arc::clone(&self.samples));
-                self.drive(merger, rows, inputs, written).await
+                self.drive(merger, rows, inputs, (division, self.memory), written).await
             }
             Some(Signal::Logs) => {
                 let for_reading = self.memory / 4;
@@ -206,17 +244,19 @@ impl Job {
                 let merger = LogMerger::new(inputs.len(), self.cutoff, memory)
                     .with_rules(Arc::clone(&self.rules))
                     .writing(self.lines);
-                self.drive(merger, rows, inputs, written).await
+                self.drive(merger, rows, inputs, (division, memory), written).await
             }
             None => Ok(()),
         }
     }
 
+    /// Closes outputs at `memory` bytes, or before when they are expected to be larger than a block may be.
     async fn drive<M, R>(
         &self,
         mut merger: M,
         mut rows: Vec<R>,
         inputs: &[BlockMeta],
+        (division, memory): (Division, usize),
         written: &mut Vec<BlockMeta>,
     ) -> Result<(), MergeError>
     where
@@ -225,6 +265,7 @@ impl Job {
     {
         let bad =
             |bad: BadInput| MergeError::BadRows { block: inputs[bad.input].id, reason: bad.reason };
+        merger.close_at(memory.min(division.held.unwrap_or_else(|| self.expected(inputs))));
         loop {
             let step;
             (merger, step) = self
@@ -234,30 +275,53 @@ impl Job {
                     (merger, step)
                 })
                 .await?;
-            match step.map_err(bad)? {
-                Step::Feed(input) => {
-                    let batch = rows[input].next_batch().await;
-                    let batch = batch.map_err(|e| MergeError::reading(inputs[input].id, e))?;
-                    merger.feed(input, batch).map_err(bad)?;
+            let step = step.map_err(bad)?;
+            if let Step::Feed(input) = step {
+                let batch = rows[input].next_batch().await;
+                let batch = batch.map_err(|e| MergeError::reading(inputs[input].id, e))?;
+                merger.feed(input, batch).map_err(bad)?;
+                continue;
+            }
+            let level = if step == Step::Full { FULL_LEVEL } else { division.last_level };
+            let held = merger.held();
+            if let Some(encode) = merger.take() {
+                let encoded = self.encode(encode, level, inputs).await?;
+                let size = encoded.meta.size_bytes;
+                // The next is likely to be as dense.
+                merger.close_at(memory.min(scaled(held, self.max_block, size) / 16 * 15));
+                if size <= self.max_block || division.has_no_less(&encoded.meta) {
+                    self.put(&encoded, written).await?;
+                } else {
+                    self.divide(encoded, held, written).await?;
                 }
-                Step::Full => self.put(merger.take(), FULL_LEVEL, inputs, written).await?,
-                Step::Done => {
-                    return self.put(merger.take(), next_level(inputs), inputs, written).await;
-                }
+            }
+            if step == Step::Done {
+                return Ok(());
             }
         }
     }
 
-    async fn put(
+    /// What the first output may take in memory so that it is likely not to be larger than a block may be.
+    fn expected(&self, inputs: &[BlockMeta]) -> usize {
+        let all = inputs.iter().fold(0u64, |sum, input| sum.saturating_add(input.size_bytes));
+        if all <= self.max_block {
+            return usize::MAX;
+        }
+        // Packed lines go out as they are held; chunks are compressed once more, and plain lines for the first time.
+        let quarters = match (inputs.first().map(|input| input.signal), self.lines) {
+            (Some(Signal::Logs), LineForm::Packed) => 5,
+            (Some(Signal::Logs), LineForm::Plain) => 16,
+            _ => 8,
+        };
+        usize::try_from(self.max_block.saturating_mul(quarters) / 4).unwrap_or(usize::MAX)
+    }
+
+    async fn encode(
         &self,
-        encode: Option<Encode>,
+        encode: Encode,
         level: u32,
         inputs: &[BlockMeta],
-        written: &mut Vec<BlockMeta>,
-    ) -> Result<(), MergeError> {
-        let Some(encode) = encode else {
-            return Ok(());
-        };
+    ) -> Result<Encoded, MergeError> {
         let id = BlockId::new(self.clock.now_ms(), self.rng.next_u128());
         let mut options = WriterOptions::new(id);
         options.level = level;
@@ -265,8 +329,12 @@ impl Job {
         options.sources = sources(inputs);
         let encoded = self.cpu.run(move || encode(options)).await?.map_err(MergeError::Write)?;
         crash_point!("merge.encoded");
+        Ok(encoded)
+    }
+
+    async fn put(&self, encoded: &Encoded, written: &mut Vec<BlockMeta>) -> Result<(), MergeError> {
         written.push(encoded.meta.clone());
-        let put = put_block(&self.store, &self.tenant, &encoded).await;
+        let put = put_block(&self.store, &self.tenant, encoded).await;
         crash_point!("merge.stored");
         if matches!(put, Err(skald_blocks::Error::Conflict { .. })) {
             // What lies there is not ours to delete.
@@ -274,6 +342,48 @@ impl Job {
         }
         put.map_err(MergeError::Write)
     }
+
+    /// Puts an output that is larger than a block may be as several, of about the same size.
+    fn divide<'a>(
+        &'a self,
+        encoded: Encoded,
+        held: usize,
+        written: &'a mut Vec<BlockMeta>,
+    ) -> BoxFuture<'a, Result<(), MergeError>> {
+        async move {
+            let n = encoded.meta.size_bytes / (self.max_block / 16 * 15).max(1) + 1;
+            let division = Division {
+                last_level: encoded.meta.level,
+                held: Some(scaled(held, 1, n)),
+                whole: Some((encoded.meta.n_series, encoded.meta.n_rows)),
+            };
+            let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            put_block(&memory, &self.tenant, &encoded).await.map_err(MergeError::Write)?;
+            let meta = encoded.meta.clone();
+            drop(encoded);
+            self.merge(&memory, &[meta], division, written).await.map_err(|err| match err {
+                // Not a block that anybody else could find damaged.
+                MergeError::Damaged { source, .. } => MergeError::Write(source),
+                other => other,
+            })
+        }
+        .boxed()
+    }
+}
+
+// === impl Division ===
+
+impl Division {
+    /// Whether an output cannot be divided further.
+    fn has_no_less(&self, output: &BlockMeta) -> bool {
+        self.whole == Some((output.n_series, output.n_rows))
+    }
+}
+
+/// `bytes` times `part` by `whole`.
+fn scaled(bytes: usize, part: u64, whole: u64) -> usize {
+    let scaled = bytes as u128 * u128::from(part) / u128::from(whole.max(1));
+    usize::try_from(scaled).unwrap_or(usize::MAX)
 }
 
 fn next_level(inputs: &[BlockMeta]) -> u32 {

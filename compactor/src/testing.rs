@@ -70,6 +70,39 @@ pub(crate) fn floats(labels: Labels, samples: &[(i64, f64)]) -> SeriesRow {
     SeriesRow { labels, floats: vec![float_chunk(samples)], ..SeriesRow::default() }
 }
 
+/// Bits that nothing can compress, other ones for each number.
+pub(crate) fn noise(n: u64) -> f64 {
+    let bits = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    f64::from_bits((bits ^ bits >> 29) & !(0x7ff << 52) | 0x3ff << 52)
+}
+
+/// Rows of series that take eight bytes for each of `n` samples.
+pub(crate) fn noisy(series_from: u64, lens: &[i64]) -> Vec<SeriesRow> {
+    let row = |(s, n): (u64, &i64)| {
+        let value = |t: i64| noise(s << 32 | t.cast_unsigned());
+        floats(series(s), &(0..*n).map(|t| (t, value(t))).collect::<Vec<_>>())
+    };
+    (series_from..).zip(lens).map(row).collect()
+}
+
+/// Rows of series of `n` histograms that take about 800 bytes each.
+pub(crate) fn noisy_histograms(series_from: u64, lens: &[i64]) -> Vec<SeriesRow> {
+    let row = |(s, n): (u64, &i64)| {
+        let of = |t: i64| {
+            let number = |i: u64| noise(s << 32 | t.cast_unsigned() << 8 | i).to_bits() >> 16;
+            let positive = (0..160).map(|i| number(i).cast_signed()).collect();
+            let counts =
+                BucketCounts::Integer { count: 1, zero_count: 0, positive, negative: Vec::new() };
+            let positive_spans = vec![Span { offset: 0, length: 160 }];
+            (t, Histogram { counts, positive_spans, ..native(1) })
+        };
+        let all: Vec<_> = (0..*n).map(of).collect();
+        let histograms = all.chunks(100).map(histogram_chunk).collect();
+        SeriesRow { labels: series(s), histograms, ..SeriesRow::default() }
+    };
+    (series_from..).zip(lens).map(row).collect()
+}
+
 fn options(n: u128, source: &str) -> WriterOptions {
     let mut options = WriterOptions::new(BlockId::new(1_000, n));
     options.sources = vec![source.to_owned()];

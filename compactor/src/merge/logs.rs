@@ -19,6 +19,10 @@ use crate::rules::LogRules;
 
 /// What an entry costs beside its bytes.
 const ENTRY_BYTES: usize = size_of::<LogEntry>();
+/// What a row takes in an output beside its pack.
+const ROW_BYTES: usize = 10;
+/// Entries that are put at a time.
+const STEP_BYTES: usize = 1 << 20;
 
 /// Holds the next entries of each input and those of the output.
 pub(super) struct LogMerger {
@@ -28,6 +32,9 @@ pub(super) struct LogMerger {
     work: Work,
     memory: usize,
     out: Out,
+    /// The first entries of the next output.
+    next: Option<LogPiece>,
+    /// The last entries that were taken out of the inputs.
     last: Option<Last>,
     /// What the output would not take; said when it is taken out.
     failed: Option<skald_blocks::Error>,
@@ -46,7 +53,7 @@ enum Out {
     },
 }
 
-/// The last entries that went out.
+/// The last entries that were taken out.
 struct Last {
     stream: Labels,
     ns: i64,
@@ -77,6 +84,7 @@ impl LogMerger {
             work: Work::default(),
             memory,
             out: Out::Pieces { pieces: Vec::new(), bytes: 0 },
+            next: None,
             last: None,
             failed: None,
         }
@@ -210,6 +218,50 @@ impl LogMerger {
     }
 }
 
+impl LogMerger {
+    /// Puts what is next into the output, or some of it, and answers whether that is full. What is left is next again.
+    fn put(&mut self, piece: LogPiece, may_close: bool) -> bool {
+        let room = self.memory.saturating_sub(self.out.memory());
+        let fits = match &piece {
+            LogPiece::Entries(_) => room > 0,
+            LogPiece::Packed(packed) => {
+                packed.lines().len() + piece.entries().len() * ROW_BYTES <= room
+            }
+        };
+        if !fits && may_close && !self.out.is_empty() {
+            self.next = Some(piece);
+            return true;
+        }
+        let (piece, step) = match piece {
+            LogPiece::Entries(_) if !fits => (piece, 0),
+            // How much they take when they are packed is not known before.
+            LogPiece::Entries(_) if self.out.takes_packs() => (piece, STEP_BYTES),
+            LogPiece::Entries(_) => (piece, room.min(STEP_BYTES)),
+            // Its first time is the last of the pack before.
+            LogPiece::Packed(packed) if !fits && !may_close => match packed.unpack() {
+                Ok(stream) => (LogPiece::Entries(stream), 0),
+                Err(err) => {
+                    self.failed = Some(skald_blocks::Error::Invalid(err.to_string()));
+                    return true;
+                }
+            },
+            LogPiece::Packed(_) => (piece, 0),
+        };
+        let piece = match piece {
+            LogPiece::Entries(mut stream) => {
+                let rest = stream.entries.split_off(fitting(&stream.entries, step));
+                let rest = StreamEntries { labels: stream.labels.clone(), entries: rest };
+                self.next = (!rest.entries.is_empty()).then_some(LogPiece::Entries(rest));
+                LogPiece::Entries(stream)
+            }
+            packed => packed,
+        };
+        self.failed = self.out.push(piece).err();
+        // Without room only what had to go in went in.
+        self.failed.is_some() || (!fits && self.next.is_some())
+    }
+}
+
 impl Merger for LogMerger {
     type Batch = Vec<LogPiece>;
 
@@ -232,16 +284,18 @@ impl Merger for LogMerger {
 
     fn advance(&mut self) -> Result<Step, BadInput> {
         loop {
+            while let Some(piece) = self.next.take() {
+                if self.put(piece, true) {
+                    return Ok(Step::Full);
+                }
+            }
             if let Some(hungry) = self.inputs.iter().position(|i| i.pieces.is_empty() && !i.ended) {
                 return Ok(Step::Feed(hungry));
             }
             let Some(stream) = self.fronts().map(|(_, piece)| piece.labels()).min().cloned() else {
                 return Ok(Step::Done);
             };
-            let is_full = !self.out.is_empty() && self.out.memory() >= self.memory;
-            if is_full && self.may_close(&stream) {
-                return Ok(Step::Full);
-            }
+            let may_close = self.may_close(&stream);
             let piece = match self.take_packed(&stream) {
                 Some(packed) => LogPiece::Packed(packed),
                 None => {
@@ -250,11 +304,18 @@ impl Merger for LogMerger {
                     LogPiece::Entries(StreamEntries { labels: stream, entries })
                 }
             };
-            if let Err(err) = self.out.push(piece) {
-                self.failed = Some(err);
+            if self.put(piece, may_close) {
                 return Ok(Step::Full);
             }
         }
+    }
+
+    fn held(&self) -> usize {
+        self.out.memory()
+    }
+
+    fn close_at(&mut self, bytes: usize) {
+        self.memory = bytes;
     }
 
     fn take(&mut self) -> Option<Encode> {
@@ -306,8 +367,7 @@ impl Out {
         }
         match self {
             Self::Pieces { pieces, bytes } => {
-                let size = |e: &LogEntry| e.line.len() + e.metadata.as_bytes().len() + ENTRY_BYTES;
-                *bytes += piece.entries().iter().map(size).sum::<usize>();
+                *bytes += opened(piece.entries());
                 pieces.push(piece);
                 Ok(())
             }
@@ -356,6 +416,25 @@ impl From<LogPiece> for Piece {
             LogPiece::Packed(packed) => Self::Packed(packed),
         }
     }
+}
+
+/// Bytes of memory that entries take when their lines are open.
+fn opened(entries: &[LogEntry]) -> usize {
+    let size = |e: &LogEntry| e.line.len() + e.metadata.as_bytes().len() + ENTRY_BYTES;
+    entries.iter().map(size).sum()
+}
+
+/// How many entries fit, those of one time together: at least those of the first.
+fn fitting(entries: &[LogEntry], room: usize) -> usize {
+    let (mut n, mut bytes) = (0, 0);
+    for moment in entries.chunk_by(|a, b| a.timestamp_ns == b.timestamp_ns) {
+        bytes += opened(moment);
+        if n > 0 && bytes > room {
+            break;
+        }
+        n += moment.len();
+    }
+    n
 }
 
 /// Keeps the first of equal entries; they are sorted by time.

@@ -21,6 +21,8 @@ pub(super) struct MetricMerger {
     memory: usize,
     out: Vec<SeriesRow>,
     out_bytes: usize,
+    /// The first row of the next output.
+    next: Option<SeriesRow>,
 }
 
 #[derive(Default)]
@@ -43,7 +45,7 @@ impl MetricMerger {
     pub(super) fn new(n_inputs: usize, cutoff: Option<i64>, memory: usize) -> Self {
         let inputs = std::iter::repeat_with(Input::default).take(n_inputs).collect();
         let rules = Arc::default();
-        Self { inputs, cutoff, rules, memory, out: Vec::new(), out_bytes: 0 }
+        Self { inputs, cutoff, rules, memory, out: Vec::new(), out_bytes: 0, next: None }
     }
 
     /// With requests to delete.
@@ -55,6 +57,11 @@ impl MetricMerger {
     pub(super) fn take_rows(&mut self) -> Vec<SeriesRow> {
         self.out_bytes = 0;
         std::mem::take(&mut self.out)
+    }
+
+    fn push(&mut self, row: SeriesRow) {
+        self.out_bytes += held(&row);
+        self.out.push(row);
     }
 
     /// Takes the row at `key` out of each input that has it.
@@ -88,6 +95,9 @@ impl Merger for MetricMerger {
     }
 
     fn advance(&mut self) -> Result<Step, BadInput> {
+        if let Some(row) = self.next.take() {
+            self.push(row);
+        }
         loop {
             if let Some(hungry) = self.inputs.iter().position(|i| i.rows.is_empty() && !i.ended) {
                 return Ok(Step::Feed(hungry));
@@ -96,22 +106,26 @@ impl Merger for MetricMerger {
             let Some(first) = first.cloned() else {
                 return Ok(Step::Done);
             };
-            if !self.out.is_empty() && self.out_bytes >= self.memory {
-                return Ok(Step::Full);
-            }
             let parts = self.parts(&first);
             let stay = Stay::new(self.cutoff, self.rules.times(&first.labels));
             let row = samples::merge(parts, &stay)?;
             if row.floats.is_empty() && row.histograms.is_empty() && row.exemplars.is_empty() {
                 continue;
             }
-            let chunks = row.floats.iter().chain(&row.histograms);
-            self.out_bytes += chunks.map(|c| c.len() + size_of_val(c)).sum::<usize>()
-                + row.exemplars.iter().map(|e| e.labels.as_bytes().len() + 64).sum::<usize>()
-                + row.labels.as_bytes().len()
-                + size_of::<SeriesRow>();
-            self.out.push(row);
+            if !self.out.is_empty() && self.out_bytes + held(&row) > self.memory {
+                self.next = Some(row);
+                return Ok(Step::Full);
+            }
+            self.push(row);
         }
+    }
+
+    fn held(&self) -> usize {
+        self.out_bytes
+    }
+
+    fn close_at(&mut self, bytes: usize) {
+        self.memory = bytes;
     }
 
     fn take(&mut self) -> Option<Encode> {
@@ -128,6 +142,15 @@ impl Merger for MetricMerger {
             writer.finish()
         }))
     }
+}
+
+/// Bytes of memory that a row takes.
+fn held(row: &SeriesRow) -> usize {
+    let chunks = row.floats.iter().chain(&row.histograms);
+    chunks.map(|c| c.len() + size_of_val(c)).sum::<usize>()
+        + row.exemplars.iter().map(|e| e.labels.as_bytes().len() + 64).sum::<usize>()
+        + row.labels.as_bytes().len()
+        + size_of::<SeriesRow>()
 }
 
 // === impl Key ===

@@ -28,6 +28,7 @@ fn job(store: &Arc<dyn ObjectStore>, cutoff: Option<i64>, memory: usize) -> Job 
         rules: Arc::default(),
         samples: Arc::default(),
         memory,
+        max_block: u64::MAX,
         lines: LineForm::Packed,
     }
 }
@@ -330,6 +331,79 @@ async fn lines_of_an_output_count_as_they_are_packed() {
     assert_eq!(all_lines(&store, &written).await.len(), 2 * 900 * 3);
 }
 
+async fn bounded(
+    store: &Arc<dyn ObjectStore>,
+    inputs: &[BlockMeta],
+    (memory, max_block): (usize, u64),
+) -> Vec<BlockMeta> {
+    let mut written = Vec::new();
+    let job = Job { max_block, ..job(store, None, memory) };
+    job.run(inputs, &mut written).await.unwrap();
+    written
+}
+
+#[tokio::test]
+async fn outputs_are_ranges_of_the_order_no_larger_than_a_block_may_be() {
+    let store = memory_store();
+    let max = 40_000;
+    // One series is larger than that on its own.
+    let mut lens = [400; 60];
+    lens[31] = 20_000;
+    let (left, right) = lens.split_at(40);
+    let copies = [noisy(0, left), noisy(20, &lens[20..40]), noisy(40, right)];
+    let mut inputs = Vec::new();
+    for (n, rows) in (0..).zip(copies) {
+        inputs.push(metric_block(&store, n, "a", rows).await);
+    }
+    let written = bounded(&store, &inputs, (usize::MAX, max)).await;
+    let too_large: Vec<_> = written.iter().filter(|b| b.size_bytes > max).collect();
+    assert!(matches!(too_large[..], [one] if one.n_series == 1), "{written:?}");
+    assert!((6..14).contains(&written.len()), "{}", written.len());
+    let (last, full) = written.split_last().unwrap();
+    assert!(full.iter().all(|b| b.level == FULL_LEVEL) && last.level == 1);
+    assert_eq!(all_samples(&store, &written).await, union(&noisy(0, &lens), None));
+    // Each has the series behind those of the one before.
+    let mut names = Vec::new();
+    for block in &written {
+        for row in metric_rows(&store, std::slice::from_ref(block)).await {
+            names.push(["__name__", "pod"].map(|l| row.labels.get(l).unwrap().to_owned()));
+        }
+    }
+    assert!(names.len() == 60 && names.is_sorted(), "{names:?}");
+    // Nothing but what was too large was put, and nothing is done again.
+    for block in written.iter().filter(|b| b.n_series > 1) {
+        assert_eq!(bounded(&store, std::slice::from_ref(block), (usize::MAX, max)).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_larger_than_a_block_may_be_is_cut_in_time() {
+    let store = memory_store();
+    let text = |i: i64, copy: u64| {
+        let word = |w| format!("{:016x}", noise(i.cast_unsigned() << 8 | w).to_bits());
+        (copy..30).map(word).collect::<String>()
+    };
+    let lines = |copy| -> Vec<Line> {
+        (0..9000).map(|i| line(1, i, &text(i, copy * (i.cast_unsigned() % 2)), "x")).collect()
+    };
+    let inputs =
+        [log_block(&store, 1, "a", lines(0)).await, log_block(&store, 2, "b", lines(1)).await];
+    let max = 1 << 20;
+    for form in [LineForm::Packed, LineForm::Plain] {
+        let mut written = Vec::new();
+        let job = Job { max_block: max, lines: form, ..job(&store, None, usize::MAX) };
+        job.run(&inputs, &mut written).await.unwrap();
+        let sizes: Vec<_> = written.iter().map(|b| b.size_bytes).collect();
+        assert!(sizes.len() > 2 && sizes.iter().all(|size| *size <= max), "{form:?} {sizes:?}");
+        let times: Vec<_> = written.iter().flat_map(|b| [b.min_time, b.max_time]).collect();
+        assert!(times.is_sorted_by(|a, b| a <= b), "{times:?}");
+        let mut wanted = [lines(0), lines(1)].concat();
+        wanted.sort();
+        wanted.dedup();
+        assert!(all_lines(&store, &written).await == wanted);
+    }
+}
+
 /// Samples at ascending times from `start`.
 fn run_of_samples() -> impl Strategy<Value = Vec<(i64, usize)>> {
     (0i64..60, prop::collection::vec((1i64..4, 0usize..6), 1..12)).prop_map(|(start, steps)| {
@@ -356,7 +430,7 @@ fn row() -> impl Strategy<Value = SeriesRow> {
 }
 
 /// Merges blocks of these lines, and fails unless each line comes out that is not past the cutoff, once.
-fn assert_union(blocks: Vec<Vec<Line>>, cutoff: Option<i64>, memory: usize) {
+fn assert_union(blocks: Vec<Vec<Line>>, cutoff: Option<i64>, (memory, max_block): (usize, u64)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = memory_store();
@@ -368,7 +442,9 @@ fn assert_union(blocks: Vec<Vec<Line>>, cutoff: Option<i64>, memory: usize) {
         wanted.retain(|(_, e)| cutoff.is_none_or(|c| e.timestamp_ns >= c));
         wanted.sort();
         wanted.dedup();
-        let written = merged(&store, &inputs, cutoff, memory).await;
+        let mut written = Vec::new();
+        let job = Job { max_block, ..job(&store, cutoff, memory) };
+        job.run(&inputs, &mut written).await.unwrap();
         let found = all_lines(&store, &written).await;
         let differs = wanted.iter().zip(&found).find(|(a, b)| a != b);
         assert!(found == wanted, "{} of {} lines, {differs:?}", found.len(), wanted.len());
@@ -382,6 +458,7 @@ proptest! {
     fn merged_metrics_are_exactly_the_union(
         blocks in prop::collection::vec(prop::collection::vec(row(), 1..10), 2..5),
         memory in prop::sample::select(vec![1usize, 1_500, usize::MAX]),
+        max_block in prop::sample::select(vec![1u64, 4_500, u64::MAX]),
         cutoff in prop::option::of(0i64..70),
         deleted in prop::collection::vec((0usize..3, 0i64..70, 1i64..40), 0..3),
     ) {
@@ -401,12 +478,14 @@ proptest! {
             wanted.retain(|(labels, t), _| !rules.times(labels).iter().any(|r| r.contains(*t)));
             let mut job = job(&store, cutoff, memory);
             job.samples = Arc::new(rules);
+            job.max_block = max_block;
             let mut written = Vec::new();
             job.run(&inputs, &mut written).await.unwrap();
             let got = all_samples(&store, &written).await;
             prop_assert_eq!(&got, &wanted);
             let counted: u64 = written.iter().map(|b| b.n_rows).sum();
             prop_assert_eq!(counted, wanted.len() as u64);
+            prop_assert!(written.iter().all(|b| b.size_bytes <= max_block || b.n_series == 1));
             // A series is in one output only.
             let mut seen = BTreeMap::<Labels, u32>::new();
             for row in metric_rows(&store, &written).await {
@@ -422,12 +501,13 @@ proptest! {
         blocks in prop::collection::vec(
             prop::collection::vec((0u64..3, 0i64..20, "[ab]{1,2}", "[xy]?"), 1..20), 2..5),
         memory in prop::sample::select(vec![1usize, 1_500, usize::MAX]),
+        max_block in prop::sample::select(vec![1u64, 4_500, u64::MAX]),
         cutoff in prop::option::of(0i64..20),
     ) {
         let lines = |lines: Vec<(u64, i64, String, String)>| {
             lines.iter().map(|(s, ns, text, m)| line(*s, *ns, text, m)).collect()
         };
-        assert_union(blocks.into_iter().map(lines).collect(), cutoff, memory);
+        assert_union(blocks.into_iter().map(lines).collect(), cutoff, (memory, max_block));
     }
 }
 
@@ -439,6 +519,7 @@ proptest! {
         blocks in prop::collection::vec(
             prop::collection::vec((0u64..2, 0i64..5, 1i64..3, "[ab]"), 1..3), 2..4),
         memory in prop::sample::select(vec![1usize, 700_000, usize::MAX]),
+        max_block in prop::sample::select(vec![30_000u64, u64::MAX]),
         cutoff in prop::option::weighted(0.3, 0i64..200),
     ) {
         // Neighbours share a time.
@@ -448,6 +529,6 @@ proptest! {
             };
             runs.iter().flat_map(run).collect()
         };
-        assert_union(blocks.into_iter().map(lines).collect(), cutoff, memory);
+        assert_union(blocks.into_iter().map(lines).collect(), cutoff, (memory, max_block));
     }
 }

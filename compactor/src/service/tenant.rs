@@ -143,6 +143,7 @@ impl Inner {
             rules: Arc::clone(&rules.logs),
             samples: Arc::clone(&rules.samples),
             memory: usize::try_from(self.config.merge_memory.0).unwrap_or(usize::MAX),
+            max_block: rules.max_block_size,
             lines: self.config.log_lines,
         };
         let start = Instant::now();

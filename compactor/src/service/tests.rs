@@ -150,6 +150,36 @@ async fn replica_copies_become_one_copy() {
     assert!(samples.values().all(|copies| copies.len() == 1));
 }
 
+#[tokio::test]
+async fn no_block_becomes_larger_than_it_may_whatever_comes_together() {
+    for seed in 0..4 {
+        let max_block_size = skald_runtime::ByteSize(1 << 20);
+        let config = Config { max_block_size, ..Config::default() };
+        let process = Process::new(memory(), config, Limits::default(), seed);
+        let rng = Rng::seeded(seed);
+        let below = |n: u64| i64::try_from(rng.below(n)).unwrap();
+        // Up to three replicas with copies of up to 4 MB, in one to three blocks each.
+        let lens: Vec<i64> = (0..20 + below(30)).map(|_| 1 + below(200)).collect();
+        for (source, n) in ["a", "b", "c"].into_iter().zip(0..=rng.below(3)) {
+            let part = lens.len().div_ceil(1 + usize::try_from(rng.below(3)).unwrap());
+            for (i, lens) in lens.chunks(part).enumerate() {
+                let id = u128::from(n) * 10 + i as u128;
+                let rows = noisy_histograms((i * part) as u64, lens);
+                process.commit(&[metric_block(&process.store, id, source, rows).await]).await;
+            }
+        }
+        let mut wanted = Samples::new();
+        noisy_histograms(0, &lens).iter().for_each(|row| samples_of(row, &mut wanted));
+        for effort in [Effort::Routine, Effort::Full] {
+            process.compactor.round(effort).await.unwrap();
+            assert!(process.contents().await.0 == wanted, "seed {seed}");
+            assert_eq!(process.compactor.round(effort).await.unwrap().merges, 0, "seed {seed}");
+        }
+        let sizes: Vec<_> = process.blocks().await.iter().map(|b| b.size_bytes).collect();
+        assert!(sizes.len() > 1 && sizes.iter().all(|size| *size <= 1 << 20), "{seed}: {sizes:?}");
+    }
+}
+
 /// The share of a compactor: one tenant.
 #[derive(Debug)]
 struct Only(&'static str);
@@ -646,6 +676,7 @@ async fn when_another_compactor_was_faster_the_output_is_thrown_away() {
                 rules: Arc::default(),
                 samples: Arc::default(),
                 memory: usize::MAX,
+                max_block: u64::MAX,
                 lines: skald_blocks::LineForm::Packed,
             };
             job.run(&inputs, &mut written).await.unwrap();
