@@ -1,8 +1,11 @@
 //! What the compactor counts.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use skald_runtime::metrics::latency_histogram;
@@ -46,6 +49,9 @@ pub(crate) struct Metrics {
     pub(crate) blocks_deleted: Counter,
     pub(crate) orphans_deleted: Counter,
     pub(crate) quarantined: Counter,
+    pub(crate) backlog_hours: Gauge<f64, AtomicU64>,
+    pub(crate) backlog_blocks: Gauge,
+    pub(crate) backlog_bytes: Gauge,
 }
 
 impl Metrics {
@@ -63,6 +69,9 @@ impl Metrics {
             blocks_deleted: Counter::default(),
             orphans_deleted: Counter::default(),
             quarantined: Counter::default(),
+            backlog_hours: Gauge::default(),
+            backlog_blocks: Gauge::default(),
+            backlog_bytes: Gauge::default(),
         };
         registry.register("runs", "Rounds over all tenants", new.runs.clone());
         registry.register("merges", "Merges by outcome", new.merges.clone());
@@ -87,6 +96,12 @@ impl Metrics {
         registry.register("orphans_deleted", help, new.orphans_deleted.clone());
         let help = "Blocks that could not be read and are left alone";
         registry.register("quarantined_blocks", help, new.quarantined.clone());
+        let help = "Hours since the end of the oldest block that waits to be merged or written anew, 0 when none does";
+        registry.register("backlog_hours", help, new.backlog_hours.clone());
+        let help = "Blocks that wait to be merged or written anew";
+        registry.register("backlog_blocks", help, new.backlog_blocks.clone());
+        let help = "Bytes of blocks that wait to be merged or written anew";
+        registry.register_with_unit("backlog", help, Unit::Bytes, new.backlog_bytes.clone());
         new
     }
 

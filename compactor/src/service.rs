@@ -1,5 +1,6 @@
 //! The compactor as a component: rounds over all tenants, on time and on demand.
 
+mod backlog;
 mod http;
 mod retention;
 mod rewrite;
@@ -21,6 +22,7 @@ use skald_model::{Chain, ErrorKind, TenantId};
 use skald_runtime::{CpuPool, Rng, SharedClock, Shutdown};
 use tracing::{info, warn};
 
+use self::backlog::Backlog;
 pub use self::retention::{Amount, OfSignal, Retention};
 use crate::config::{Config, ConfigError};
 use crate::merge::MergeError;
@@ -62,6 +64,7 @@ struct Inner {
     parts: Parts,
     metrics: Metrics,
     quarantine: Quarantine,
+    backlog: Backlog,
     /// By tenant.
     clean: Mutex<BTreeMap<TenantId, Clean>>,
     /// One round at a time.
@@ -109,8 +112,9 @@ impl Compactor {
         config.validate()?;
         let metrics = Metrics::register(registry);
         let quarantine = Quarantine::default();
+        let (backlog, clean) = (Backlog::default(), Mutex::default());
         let turn = tokio::sync::Mutex::default();
-        let inner = Inner { config, parts, metrics, quarantine, clean: Mutex::default(), turn };
+        let inner = Inner { config, parts, metrics, quarantine, backlog, clean, turn };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -143,17 +147,28 @@ impl Compactor {
 
     async fn round(&self, effort: Effort) -> Result<Report, CompactError> {
         let _turn = self.inner.turn.lock().await;
-        let result = self.all_tenants(effort).await;
+        let result = match effort {
+            Effort::Full => self.all_tenants(effort).await,
+            Effort::Routine => tokio::select! {
+                result = self.all_tenants(effort) => result,
+                never = self.inner.watch_backlog() => never,
+            },
+        };
         self.inner.metrics.run(if result.is_ok() { "ok" } else { "server_error" });
         result
     }
 
     async fn all_tenants(&self, effort: Effort) -> Result<Report, CompactError> {
-        let mut tenants = self.inner.parts.catalog.tenants().await?;
-        // On demand, whoever is asked does all.
-        if let (Some(share), Effort::Routine) = (&self.inner.parts.share, effort) {
-            tenants.retain(|tenant| share.is_mine(tenant));
-        }
+        let tenants = match effort {
+            Effort::Routine => {
+                let tenants = self.inner.my_tenants().await?;
+                let now_ms = self.inner.parts.clock.now_ms();
+                self.inner.backlog.keep(&tenants, now_ms, &self.inner.metrics);
+                tenants
+            }
+            // On demand, whoever is asked does all.
+            Effort::Full => self.inner.parts.catalog.tenants().await?,
+        };
         let each = tenants.into_iter().map(|tenant| async move {
             let done = self.inner.tenant(&tenant, effort).await;
             (tenant, done)
@@ -183,6 +198,15 @@ impl Compactor {
 }
 
 impl Inner {
+    /// Tenants that this one does the routine work for.
+    async fn my_tenants(&self) -> Result<Vec<TenantId>, CompactError> {
+        let mut tenants = self.parts.catalog.tenants().await?;
+        if let Some(share) = &self.parts.share {
+            tenants.retain(|tenant| share.is_mine(tenant));
+        }
+        Ok(tenants)
+    }
+
     fn gc_options(&self) -> GcOptions {
         let delay = self.config.deletion_delay.resolve(self.parts.auto_deletion_delay);
         GcOptions {

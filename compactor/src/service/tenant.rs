@@ -42,6 +42,10 @@ impl Inner {
                 }
                 (next.clone(), drops.into_iter().cloned().collect(), rules)
             };
+            // What is not enough for all that could be merged is not enough for routine either.
+            if effort == Effort::Routine || next == Plan::default() {
+                self.backlog.note(tenant, &next, rules.now_ms, &self.metrics);
+            }
             if next == Plan::default() {
                 break;
             }

@@ -180,6 +180,101 @@ async fn no_block_becomes_larger_than_it_may_whatever_comes_together() {
     }
 }
 
+/// The gauges of what waits: hours, blocks, bytes.
+fn backlog(process: &Process) -> [f64; 3] {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &process.registry).unwrap();
+    ["hours", "blocks", "bytes"].map(|unit| {
+        let name = format!("backlog_{unit} ");
+        let value = text.lines().find_map(|l| l.strip_prefix(&name)).unwrap();
+        value.parse().unwrap()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(clippy::float_cmp, reason = "the same numbers, computed alike")]
+async fn what_waits_is_told_until_it_is_done() {
+    let faulty = FaultyStore::new(memory(), 1);
+    let process = Process::simple(Arc::clone(&faulty) as _, 1);
+    let blocks = hours(&faulty.inner(), 0..5).await;
+    process.commit(&blocks).await;
+    process.clock.advance_ms(5 * 3_600_000);
+    assert_eq!(backlog(&process), [0.0; 3]);
+    // Nothing can be written: all of it waits, since an hour with ten milliseconds of data in it ended.
+    faulty.always(Op::Put, Fault::ErrorBefore);
+    process.compactor.round(Effort::Routine).await.unwrap_err();
+    let bytes = blocks.iter().map(|b| b.size_bytes).sum::<u64>() as f64;
+    let hours = |ms: i32| f64::from(ms) / 3_600_000.0;
+    assert_eq!(backlog(&process), [hours(5 * 3_600_000 - 9), 10.0, bytes]);
+    process.clock.advance_ms(3_600_000);
+    process.compactor.round(Effort::Routine).await.unwrap_err();
+    assert_eq!(backlog(&process), [hours(6 * 3_600_000 - 9), 10.0, bytes]);
+    faulty.clear();
+    process.compactor.round(Effort::Routine).await.unwrap();
+    assert_eq!(backlog(&process), [0.0; 3]);
+    assert_eq!(process.blocks().await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_seen_of_tenants_whose_turn_is_long_in_coming() {
+    let faulty = FaultyStore::new(memory(), 1);
+    let process = Process::simple(Arc::clone(&faulty) as _, 1);
+    process.commit(&hours(&faulty.inner(), 0..5).await).await;
+    let first = TenantId::parse("a").unwrap();
+    let delete = skald_catalog::DeleteRequest {
+        id: "a".to_owned(),
+        query: r#"{app="none"}"#.to_owned(),
+        created_ms: START_MS - 30 * 86_400_000,
+        ..Default::default()
+    };
+    let change = Change { deletes: vec![delete], ..Change::default() };
+    process.catalog.commit(&first, change).await.unwrap();
+    process.clock.advance_ms(7 * 3_600_000);
+    // The first tenant's turn lasts for two days.
+    faulty.always(Op::Put, Fault::Latency(Duration::from_secs(2 * 86_400)));
+    let round = process.compactor.round(Effort::Routine);
+    let waits = async {
+        while backlog(&process)[1] == 0.0 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        backlog(&process)[0]
+    };
+    tokio::select! {
+        report = round => panic!("{report:?} before it was seen"),
+        hours = waits => assert!((6.9..7.1).contains(&hours), "{hours}"),
+    }
+}
+
+/// The share of a compactor that has all tenants for a while.
+#[derive(Debug, Default)]
+struct Until(std::sync::atomic::AtomicBool);
+
+impl Share for Until {
+    fn is_mine(&self, _: &TenantId) -> bool {
+        !self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(clippy::float_cmp, reason = "the same numbers, computed alike")]
+async fn what_waits_of_a_tenant_is_told_by_whoever_has_it() {
+    let faulty = FaultyStore::new(memory(), 1);
+    let process = Process::simple(Arc::clone(&faulty) as _, 1);
+    process.commit(&hours(&faulty.inner(), 0..5).await).await;
+    let share = Arc::new(Until::default());
+    let parts = process.compactor.inner.parts.clone();
+    let parts = Parts { share: Some(Arc::clone(&share) as _), ..parts };
+    let mut registry = Registry::default();
+    let compactor = Compactor::new(Config::default(), parts, &mut registry).unwrap();
+    let process = Process { compactor, registry, ..process };
+    faulty.always(Op::Put, Fault::ErrorBefore);
+    process.compactor.round(Effort::Routine).await.unwrap_err();
+    assert!(backlog(&process)[1] > 0.0);
+    share.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    process.compactor.round(Effort::Routine).await.unwrap();
+    assert_eq!(backlog(&process), [0.0; 3]);
+}
+
 /// The share of a compactor: one tenant.
 #[derive(Debug)]
 struct Only(&'static str);
