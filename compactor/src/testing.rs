@@ -115,10 +115,20 @@ pub(crate) async fn metric_block(
     source: &str,
     rows: Vec<SeriesRow>,
 ) -> BlockMeta {
+    metric_block_of(store, &tenant(), n, source, rows).await
+}
+
+pub(crate) async fn metric_block_of(
+    store: &Arc<dyn ObjectStore>,
+    tenant: &TenantId,
+    n: u128,
+    source: &str,
+    rows: Vec<SeriesRow>,
+) -> BlockMeta {
     let mut writer = MetricBlockWriter::new(options(n, source));
     rows.into_iter().for_each(|row| writer.push(row).unwrap());
     let encoded = writer.finish().unwrap();
-    put_block(store, &tenant(), &encoded).await.unwrap();
+    put_block(store, tenant, &encoded).await.unwrap();
     encoded.meta
 }
 
@@ -128,10 +138,20 @@ pub(crate) async fn log_block(
     source: &str,
     lines: Vec<Line>,
 ) -> BlockMeta {
+    log_block_of(store, &tenant(), n, source, lines).await
+}
+
+pub(crate) async fn log_block_of(
+    store: &Arc<dyn ObjectStore>,
+    tenant: &TenantId,
+    n: u128,
+    source: &str,
+    lines: Vec<Line>,
+) -> BlockMeta {
     let mut writer = LogBlockWriter::new(options(n, source));
     lines.into_iter().for_each(|(labels, entry)| writer.push(labels, vec![entry]).unwrap());
     let encoded = writer.finish().unwrap();
-    put_block(store, &tenant(), &encoded).await.unwrap();
+    put_block(store, tenant, &encoded).await.unwrap();
     encoded.meta
 }
 
@@ -160,10 +180,18 @@ pub(crate) async fn metric_rows(
     store: &Arc<dyn ObjectStore>,
     blocks: &[BlockMeta],
 ) -> Vec<SeriesRow> {
+    metric_rows_of(store, &tenant(), blocks).await
+}
+
+pub(crate) async fn metric_rows_of(
+    store: &Arc<dyn ObjectStore>,
+    tenant: &TenantId,
+    blocks: &[BlockMeta],
+) -> Vec<SeriesRow> {
     let mut out = Vec::new();
     for meta in blocks.iter().filter(|b| b.signal == Signal::Metrics) {
         let cache = Arc::new(FooterCache::new(1 << 20));
-        let reader = MetricReader::open(Arc::clone(store), &tenant(), meta, cache).await.unwrap();
+        let reader = MetricReader::open(Arc::clone(store), tenant, meta, cache).await.unwrap();
         let mut rows = reader.rows();
         while let Some(batch) = rows.next().await.unwrap() {
             out.extend(batch);
@@ -180,10 +208,18 @@ pub(crate) async fn all_samples(store: &Arc<dyn ObjectStore>, blocks: &[BlockMet
 
 /// Every line of the log blocks among `blocks`, sorted; a repeated one appears twice.
 pub(crate) async fn all_lines(store: &Arc<dyn ObjectStore>, blocks: &[BlockMeta]) -> Vec<Line> {
+    all_lines_of(store, &tenant(), blocks).await
+}
+
+pub(crate) async fn all_lines_of(
+    store: &Arc<dyn ObjectStore>,
+    tenant: &TenantId,
+    blocks: &[BlockMeta],
+) -> Vec<Line> {
     let mut out = Vec::new();
     for meta in blocks.iter().filter(|b| b.signal == Signal::Logs) {
         let cache = Arc::new(FooterCache::new(1 << 20));
-        let reader = LogReader::open(Arc::clone(store), &tenant(), meta, cache).await.unwrap();
+        let reader = LogReader::open(Arc::clone(store), tenant, meta, cache).await.unwrap();
         let mut rows = reader.rows().await.unwrap();
         while let Some(batch) = rows.next().await.unwrap() {
             for piece in batch {

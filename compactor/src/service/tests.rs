@@ -17,6 +17,8 @@ use super::*;
 use crate::meta;
 use crate::testing::*;
 
+mod model;
+
 const START_MS: i64 = 100 * 86_400_000;
 
 /// A process: its own catalog cache and compactor over a store that may be shared.
@@ -31,10 +33,21 @@ struct Process {
 impl Process {
     fn new(store: Arc<dyn ObjectStore>, config: Config, limits: Limits, seed: u64) -> Self {
         let clock = ManualClock::at_ms(START_MS);
+        Self::at(store, config, limits, seed, &clock, skald_catalog::Config::default())
+    }
+
+    fn at(
+        store: Arc<dyn ObjectStore>,
+        config: Config,
+        limits: Limits,
+        seed: u64,
+        clock: &Arc<ManualClock>,
+        settings: skald_catalog::Config,
+    ) -> Self {
+        let clock = Arc::clone(clock);
         let rng = Rng::seeded(seed);
         let author = Author { replica: format!("compactor-{seed}"), epoch: 1 };
         let shared: SharedClock = Arc::clone(&clock) as SharedClock;
-        let settings = skald_catalog::Config::default();
         let catalog =
             Catalog::new(Arc::clone(&store), Arc::clone(&shared), rng.clone(), author, settings);
         let parts = Parts {
