@@ -287,8 +287,10 @@ impl Job {
             if let Some(encode) = merger.take() {
                 let encoded = self.encode(encode, level, inputs).await?;
                 let size = encoded.meta.size_bytes;
-                // The next is likely to be as dense.
-                merger.close_at(memory.min(scaled(held, self.max_block, size) / 16 * 15));
+                if division.held.is_none() || size > self.max_block {
+                    // The next is likely to be as dense.
+                    merger.close_at(memory.min(scaled(held, self.max_block, size) / 16 * 15));
+                }
                 if size <= self.max_block || division.has_no_less(&encoded.meta) {
                     self.put(&encoded, written).await?;
                 } else {
@@ -364,6 +366,9 @@ impl Job {
             self.merge(&memory, &[meta], division, written).await.map_err(|err| match err {
                 // Not a block that anybody else could find damaged.
                 MergeError::Damaged { source, .. } => MergeError::Write(source),
+                MergeError::BadRows { reason, .. } => {
+                    MergeError::Write(skald_blocks::Error::Invalid(reason))
+                }
                 other => other,
             })
         }

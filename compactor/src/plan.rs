@@ -24,6 +24,8 @@ pub const FULL_LEVEL: u32 = 1000;
 
 const MS_PER_DAY: i64 = 86_400_000;
 const NS_PER_MS: i64 = 1_000_000;
+/// Replicas have flushed what they have of a time so long after it.
+const SETTLE_MS: i64 = 3 * 3_600_000;
 /// The smallest tier ends here, each further one is four times as large.
 const TIER_BYTES: u64 = 256 << 10;
 
@@ -166,6 +168,9 @@ fn day(block: &BlockMeta) -> i64 {
 }
 
 /// Takes out groups that hold copies of the same data: neighbours in time without a common source.
+///
+/// Of neighbours only those are taken that may have copies of each other: blocks of all replicas before them, merged long ago,
+/// reach into the time of what one replica flushes last.
 fn copies(day: &mut Blocks, rules: &Rules) -> Vec<Blocks> {
     let mut by_time = std::mem::take(day);
     by_time.sort_by(|a, b| (a.min_time, &a.id).cmp(&(b.min_time, &b.id)));
@@ -183,21 +188,23 @@ fn copies(day: &mut Blocks, rules: &Rules) -> Vec<Blocks> {
             }
         }
     }
-    let (copies, others): (Vec<Blocks>, Vec<Blocks>) =
-        groups.into_iter().partition(|group| has_copies(group));
-    day.extend(others.into_iter().flatten());
+    let mut copies = Vec::new();
+    for group in groups {
+        let (of_others, rest): (Blocks, Blocks) =
+            group.iter().cloned().partition(|a| group.iter().any(|b| are_copies(a, b)));
+        day.extend(rest);
+        if !of_others.is_empty() {
+            copies.push(of_others);
+        }
+    }
     copies
 }
 
-fn has_copies(group: &[Arc<BlockMeta>]) -> bool {
-    let overlap =
-        |a: &BlockMeta, b: &BlockMeta| a.min_time <= b.max_time && b.min_time <= a.max_time;
-    let apart = |a: &BlockMeta, b: &BlockMeta| {
-        !a.sources.is_empty()
-            && !b.sources.is_empty()
-            && !a.sources.iter().any(|source| b.sources.contains(source))
-    };
-    group.iter().enumerate().any(|(i, a)| group[..i].iter().any(|b| overlap(a, b) && apart(a, b)))
+/// Whether two blocks may have rows of the same pushes.
+fn are_copies(a: &BlockMeta, b: &BlockMeta) -> bool {
+    let overlap = a.min_time <= b.max_time && b.min_time <= a.max_time;
+    let is_known = !a.sources.is_empty() && !b.sources.is_empty();
+    overlap && is_known && !a.sources.iter().any(|source| b.sources.contains(source))
 }
 
 /// Takes out groups of small blocks, the smallest tier first; a tier takes the smaller blocks along.
@@ -235,12 +242,17 @@ fn small(day: &mut Blocks, rules: &Rules) -> Vec<Blocks> {
 
 /// Of what nothing is merged with, the metric blocks that a flush wrote: small ones together, others alone.
 ///
-/// Routine leaves small ones until their day is over, since they may find company. That samples out of order or an ingester that
+/// Routine leaves small ones until their day is over, since they may find company, and large ones for a while, in which
+/// other replicas flush copies of them. That samples out of order or an ingester that
 /// flushes late may come after that matters little: they are written anew on their own, and not what is written already.
 fn flushed(day: Blocks, n: i64, rules: &Rules) -> Vec<Blocks> {
     let is_over = n.saturating_add(1).saturating_mul(MS_PER_DAY) <= rules.now_ms;
     let flushed = day.into_iter().filter(|b| b.signal() == Signal::Metrics && b.level == 0);
-    let (done, mut small): (Blocks, Blocks) = flushed.partition(|block| rules.is_done(block));
+    let (mut done, mut small): (Blocks, Blocks) = flushed.partition(|block| rules.is_done(block));
+    let is_settled = |block: &BlockMeta| {
+        rules.now_ms.saturating_sub(block.max_time) >= SETTLE_MS || rules.effort == Effort::Full
+    };
+    done.retain(|block| is_settled(block));
     small.retain(|_| is_over || rules.effort == Effort::Full);
     small.sort_by(|a, b| (a.min_time, &a.id).cmp(&(b.min_time, &b.id)));
     let alone = done.into_iter().map(|block| vec![block]);

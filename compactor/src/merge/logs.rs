@@ -220,7 +220,7 @@ impl LogMerger {
 
 impl LogMerger {
     /// Puts what is next into the output, or some of it, and answers whether that is full. What is left is next again.
-    fn put(&mut self, piece: LogPiece, may_close: bool) -> bool {
+    fn put(&mut self, piece: LogPiece, may_close: bool) -> Result<bool, BadInput> {
         let room = self.memory.saturating_sub(self.out.memory());
         let fits = match &piece {
             LogPiece::Entries(_) => room > 0,
@@ -230,7 +230,7 @@ impl LogMerger {
         };
         if !fits && may_close && !self.out.is_empty() {
             self.next = Some(piece);
-            return true;
+            return Ok(true);
         }
         let (piece, step) = match piece {
             LogPiece::Entries(_) if !fits => (piece, 0),
@@ -238,13 +238,20 @@ impl LogMerger {
             LogPiece::Entries(_) if self.out.takes_packs() => (piece, STEP_BYTES),
             LogPiece::Entries(_) => (piece, room.min(STEP_BYTES)),
             // Its first time is the last of the pack before.
-            LogPiece::Packed(packed) if !fits && !may_close => match packed.unpack() {
-                Ok(stream) => (LogPiece::Entries(stream), 0),
-                Err(err) => {
-                    self.failed = Some(skald_blocks::Error::Invalid(err.to_string()));
-                    return true;
+            LogPiece::Packed(packed) if !fits && !may_close => {
+                // Taken out last, and alone at its last time.
+                let input = self.last.as_ref().and_then(|last| last.input);
+                match (packed.unpack(), input) {
+                    (Ok(stream), _) => (LogPiece::Entries(stream), 0),
+                    (Err(e), Some(input)) => {
+                        return Err(BadInput { input, reason: e.to_string() });
+                    }
+                    (Err(e), None) => {
+                        self.failed = Some(skald_blocks::Error::Invalid(e.to_string()));
+                        return Ok(true);
+                    }
                 }
-            },
+            }
             LogPiece::Packed(_) => (piece, 0),
         };
         let piece = match piece {
@@ -258,7 +265,7 @@ impl LogMerger {
         };
         self.failed = self.out.push(piece).err();
         // Without room only what had to go in went in.
-        self.failed.is_some() || (!fits && self.next.is_some())
+        Ok(self.failed.is_some() || (!fits && self.next.is_some()))
     }
 }
 
@@ -285,7 +292,7 @@ impl Merger for LogMerger {
     fn advance(&mut self) -> Result<Step, BadInput> {
         loop {
             while let Some(piece) = self.next.take() {
-                if self.put(piece, true) {
+                if self.put(piece, true)? {
                     return Ok(Step::Full);
                 }
             }
@@ -304,7 +311,7 @@ impl Merger for LogMerger {
                     LogPiece::Entries(StreamEntries { labels: stream, entries })
                 }
             };
-            if self.put(piece, may_close) {
+            if self.put(piece, may_close)? {
                 return Ok(Step::Full);
             }
         }

@@ -196,6 +196,17 @@ fn copies_of_replicas_are_merged_however_few_and_large() {
 }
 
 #[test]
+fn what_all_replicas_had_is_left_alone_when_new_copies_reach_into_it() {
+    let done = |id: &str| {
+        let merged = BlockMeta { level: FULL_LEVEL, ..block(id, 0..12, 90 * MIB) };
+        BlockMeta { sources: ["a", "b", "c"].map(str::to_owned).to_vec(), ..merged }
+    };
+    let flushed = |id: &str, source: &str| of(source, block(id, 11..13, MIB));
+    let day = vec![done("1"), done("2"), flushed("3", "a"), flushed("4", "b")];
+    assert_eq!(merges(&run(day, &rules())), ["3 4"]);
+}
+
+#[test]
 fn copies_are_bounded_in_number() {
     let blocks: Vec<_> =
         (0..20).map(|i| of(["a", "b"][i % 2], block(&format!("{i:02}"), 0..2, MIB))).collect();
@@ -282,15 +293,20 @@ fn flushed_metrics_left_of_a_day_are_written_anew_together() {
 }
 
 #[test]
-fn flushed_metrics_as_large_as_merged_ones_do_not_wait() {
+fn flushed_metrics_as_large_as_merged_ones_wait_only_for_their_copies() {
+    let later = |hours: i64| Rules { now_ms: hours * HOUR, ..rules() };
     let mut blocks = flushed_hourly(2, 50 * MIB);
     blocks[1].size_bytes -= 1;
-    assert_eq!(merges(&run(blocks, &rules())), ["00"]);
-    assert_eq!(merges(&run(flushed_hourly(2, 500 * MIB), &rules())), ["00", "01"]);
+    assert_eq!(merges(&run(blocks, &later(5))), ["00"]);
+    let large = || flushed_hourly(2, 500 * MIB);
+    assert_eq!(merges(&run(large(), &later(5))), ["00", "01"]);
+    assert_eq!(merges(&run(large(), &later(4))), ["00"]);
+    assert_eq!(run(large(), &later(3)), Plan::default());
+    assert_eq!(merges(&run(large(), &full())), ["00", "01"]);
     // Copies are merged instead.
     let copies =
         ["a", "b"].map(|name| of(name, BlockMeta { level: 0, ..block(name, 0..1, 60 * MIB) }));
-    assert_eq!(merges(&run(copies.into(), &rules())), ["a b"]);
+    assert_eq!(merges(&run(copies.into(), &later(2))), ["a b"]);
 }
 
 /// Carries a merge out on metadata: the output is closed `full` times on the way.
@@ -361,7 +377,9 @@ proptest! {
         }
         let waits = |b: &BlockMeta| {
             let is_over = (day(b) + 1) * MS_PER_DAY <= rules.now_ms;
-            b.level == 0 && b.signal() == Signal::Metrics && (is_full || is_over || rules.is_done(b))
+            let is_settled = b.max_time + SETTLE_MS <= rules.now_ms;
+            let is_time = if rules.is_done(b) { is_settled } else { is_over };
+            b.level == 0 && b.signal() == Signal::Metrics && (is_full || is_time)
         };
         prop_assert!(!blocks.iter().any(waits));
     }

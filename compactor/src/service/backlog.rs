@@ -91,6 +91,7 @@ impl Inner {
         loop {
             tokio::time::sleep(self.config.interval.0).await;
             let Ok(tenants) = self.my_tenants().await else { continue };
+            self.backlog.keep(&tenants, self.parts.clock.now_ms(), &self.metrics);
             for tenant in &tenants {
                 match self.parts.catalog.refresh(tenant).await {
                     Ok(view) => {

@@ -84,6 +84,17 @@ struct World {
     /// Whether blocks go because there are too many bytes.
     by_bytes: bool,
     trace: Vec<String>,
+    seen: Seen,
+}
+
+/// What happened in histories: were it nothing, they would show nothing.
+#[derive(Debug, Default)]
+struct Seen {
+    merges: u64,
+    /// Rounds in which a merge wrote more than one block.
+    splits: u64,
+    faults: usize,
+    given_up: u64,
 }
 
 // === impl Request ===
@@ -189,6 +200,7 @@ impl World {
             serial,
             by_bytes,
             trace,
+            seen: Seen::default(),
         }
     }
 
@@ -412,8 +424,10 @@ impl World {
 
     async fn compact(&mut self, effort: Effort) -> String {
         self.note_due();
-        let report = self.process.compactor.round(effort).await;
-        format!("compacted: {:?}", report.expect("compact without faults"))
+        let report = self.process.compactor.round(effort).await.expect("compact without faults");
+        self.seen.merges += report.merges;
+        self.seen.splits += u64::from(report.blocks_written > report.merges);
+        format!("compacted: {report:?}")
     }
 
     async fn compact_with_faults(&mut self) -> String {
@@ -437,7 +451,9 @@ impl World {
             2 => self.store.on_nth(Op::Put, 1 + self.rng.below(6), Fault::ErrorAfter),
             _ => {}
         }
+        let before = self.store.injected().len();
         let report = self.process.compactor.round(self.effort()).await;
+        self.seen.faults += self.store.injected().len() - before;
         self.store.clear();
         format!("compacted with faults: {report:?}")
     }
@@ -450,6 +466,7 @@ impl World {
         let wait = Duration::from_millis(self.rng.below(40_000));
         let done = tokio::time::timeout(wait, self.process.compactor.round(self.effort())).await;
         self.store.clear();
+        self.seen.given_up += u64::from(done.is_err());
         format!("compacted for {wait:?}: {done:?}")
     }
 
@@ -668,7 +685,7 @@ fn open(
 
 /// One history, and what was told of it when it failed.
 #[expect(clippy::print_stderr, reason = "tells the steps of a history that failed")]
-fn history(seed: u64) -> Result<(), String> {
+fn history(seed: u64) -> Result<Seen, String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let mut world = World::new(seed);
@@ -704,7 +721,10 @@ fn history(seed: u64) -> Result<(), String> {
     if result.is_err() || std::env::var("COMPACTION_TRACE").is_ok() {
         eprintln!("history {seed}:\n  {}", world.trace.join("\n  "));
     }
-    result.map_err(|_| format!("history {seed} fails; COMPACTION_SEED={seed} repeats it"))
+    let seen = world.seen;
+    result
+        .map(|()| seen)
+        .map_err(|_| format!("history {seed} fails; COMPACTION_SEED={seed} repeats it"))
 }
 
 #[test]
@@ -713,9 +733,14 @@ fn histories_lose_nothing_double_nothing_and_bring_nothing_back() {
     let first = number("COMPACTION_SEED").unwrap_or(0);
     let default = if number("COMPACTION_SEED").is_some() { 1 } else { 12 };
     let n = number("COMPACTION_HISTORIES").unwrap_or(default);
+    let mut all = Seen::default();
     for seed in first..first + n {
-        if let Err(told) = history(seed) {
-            panic!("{told}");
-        }
+        let seen = history(seed).unwrap_or_else(|told| panic!("{told}"));
+        all.merges += seen.merges;
+        all.splits += seen.splits;
+        all.faults += seen.faults;
+        all.given_up += seen.given_up;
     }
+    let Seen { merges, splits, faults, given_up } = all;
+    assert!(n < 12 || (merges > 0 && splits > 0 && faults > 0 && given_up > 0), "{all:?}");
 }
