@@ -21,7 +21,7 @@ pub mod units;
 pub use crate::budget::{MemoryBudget, MemoryPermit};
 pub use crate::clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use crate::cpu::CpuPool;
-pub use crate::origin::FromCache;
+pub use crate::origin::{Anew, FromCache};
 pub use crate::rng::Rng;
 pub use crate::scope::Scope;
 pub use crate::secret::Secret;

@@ -11,7 +11,8 @@
 //! The key of an entry has the whole path, hence the tenant.
 //!
 //! Invariant: no answer and no error of a request depends on the disk. An entry that is damaged, cut, of another
-//! version or of another key is removed and counts as absent; a disk that cannot be written is left alone for a while.
+//! version or of another key is removed and counts as absent; a disk that cannot be written is left alone for a while. What
+//! the store sent damaged is kept as well: whoever finds that out asks for it anew.
 
 mod config;
 mod entry;
@@ -23,6 +24,7 @@ mod metrics;
 mod tests;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,7 +42,7 @@ use object_store::{
     PutPayload, PutResult, RenameOptions, Result,
 };
 use parking_lot::Mutex;
-use skald_runtime::FromCache;
+use skald_runtime::{Anew, FromCache};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -165,8 +167,11 @@ impl Parts {
                 self.show();
                 None
             }
+            // The process has no more descriptors, or the like: that is not the entry's fault.
+            Err(e) if !matches!(e.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => {
+                None
+            }
             Err(_) => {
-                // Whatever is wrong with it, it is of no use.
                 self.metrics.damaged.inc();
                 self.index.lock().remove(key.hash);
                 self.files.remove(key.hash);
@@ -231,13 +236,16 @@ impl Parts {
 impl DiskCachedStore {
     async fn cached(&self, key: Key, options: GetOptions) -> Result<GetResult> {
         let metrics = &self.cache.0.metrics;
-        if let Some(entry) = self.cache.read(&key).await {
+        // What is kept is what the store sent, and that was damaged.
+        let anew = options.extensions.get::<Anew>().is_some();
+        if !anew && let Some(entry) = self.cache.read(&key).await {
             metrics.hits.inc();
             return Ok(hit(&key, entry));
         }
         let flight = self.cache.0.flights.enter(key.hash);
         let mut slot = flight.slot().await;
         let landed = match slot.as_ref() {
+            _ if anew => None,
             Some(entry) => Some(entry.clone()),
             // Written since it was looked for.
             None => self.cache.read(&key).await,

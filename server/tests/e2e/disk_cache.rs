@@ -1,5 +1,7 @@
 //! Blocks in a store that is far away: what was read of them is on the disk here, also after a restart.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::Value;
 use skald_testkit::payload::{self, REMOTE_WRITE_V1};
 use skald_testkit::{Client, wait};
@@ -91,4 +93,67 @@ async fn a_restarted_server_asks_the_store_for_no_block() {
         assert_eq!(&asked(&server.client, tenant, at_ms).await, before, "{tenant}");
     }
     assert!(metric(&server.client, "skald_querier_block_gets_total").await > 0);
+}
+
+/// The objects of all blocks under a directory.
+fn blocks(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(blocks(&path));
+        } else if path.file_name().is_some_and(|name| name == "data.parquet") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_store_once_sent_damaged_is_not_kept() {
+    let stored = skald().arg("--target", "storage");
+    let storage = stored.start().await;
+    let builder = skald()
+        .arg("--storage", &format!("grpc://{}", storage.grpc))
+        .set("auth.mode", "trusted-proxy")
+        .set("querier.results_cache_size", "0")
+        .set("compactor.interval", "1h");
+    let server = builder.start().await;
+    let at_ms = now_ms() / 1000 * 1000 - 600_000;
+    push(&server.client, "a", at_ms).await;
+    assert!(server.client.post("/flush", &[], "").await.status.is_success());
+    let files = blocks(stored.data_dir());
+    assert_eq!(files.len(), 2, "{files:?}");
+    let good: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    for (file, good) in files.iter().zip(&good) {
+        let mut bad = good.clone();
+        bad[10] ^= 1;
+        std::fs::write(file, bad).unwrap();
+    }
+    let client = server.client.clone().with_tenant("a");
+    let at = (at_ms / 1000).to_string();
+    for path in [
+        "/api/v1/query?query=m&time=",
+        "/loki/api/v1/query?query=rate(%7Bapp%3D%22x%22%7D%5B1h%5D)&time=",
+    ] {
+        let reply = client.get(&format!("{path}{at}"), &[]).await;
+        assert!(reply.status.is_server_error(), "{path}: {} {}", reply.status, reply.text());
+        assert!(reply.text().contains("checksum"), "{}", reply.text());
+    }
+    wait::until("damage is kept", || async {
+        let files = metric(&server.client, "skald_disk_cache_files").await;
+        (files >= 4).then_some(())
+    })
+    .await;
+    for (file, good) in files.iter().zip(&good) {
+        std::fs::write(file, good).unwrap();
+    }
+    asked(&server.client, "a", at_ms).await;
+    // What is kept now is what was good.
+    let before = metric(&server.client, "skald_disk_cache_misses_total").await;
+    server.kill();
+    let server = builder.start().await;
+    asked(&server.client, "a", at_ms).await;
+    let misses = metric(&server.client, "skald_disk_cache_misses_total").await;
+    assert!(misses < before, "{misses} of {before}");
 }

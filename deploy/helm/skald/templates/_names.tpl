@@ -56,6 +56,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
   "log" (dict "format" "json")
   "storage" $storage
   "cluster" $cluster
+  "cache" (dict "disk_size" "2GiB")
   "ingester" (dict "flush_on_shutdown" false) -}}
 {{- mustMergeOverwrite $config (deepCopy .Values.config) | toYaml -}}
 {{- end }}

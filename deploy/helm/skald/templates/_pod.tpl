@@ -42,9 +42,6 @@ containers:
       {{- if eq .role "storage" }}
       - --storage=file:///data/store
       {{- end }}
-      {{- if eq .role "querier" }}
-      - --set=cache.disk_size=2GiB
-      {{- end }}
       {{- with .values.extraArgs }}
       {{- toYaml . | nindent 6 }}
       {{- end }}

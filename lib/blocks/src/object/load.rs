@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use parquet::errors::ParquetError;
-use skald_runtime::FromCache;
+use skald_runtime::{Anew, FromCache};
 use tokio::task::JoinError;
 
 use super::Footer;
@@ -25,6 +26,14 @@ const TAIL: u64 = 128 << 10;
 
 /// Checksums of more than this are computed on the blocking pool.
 const CHECK_INLINE: usize = 1 << 20;
+
+/// How ranges are asked for, and what of a cache was in the answers.
+#[derive(Debug, Default)]
+struct Ask {
+    /// Past caches, whose copy is damaged.
+    anew: bool,
+    was_cached: AtomicBool,
+}
 
 /// Who answered.
 enum Origin {
@@ -46,14 +55,22 @@ pub(super) struct Loader<'a> {
 impl Loader<'_> {
     /// The footer, and data that was read with it: from where on, and the bytes.
     pub(super) async fn footer(&self) -> Result<(Footer, Option<(u64, Bytes)>), Error> {
+        let ask = Ask::default();
+        match self.ask_footer(&ask).await {
+            Err(Error::Corrupt { .. }) if ask.was_cached() => self.ask_footer(&Ask::anew()).await,
+            done => done,
+        }
+    }
+
+    async fn ask_footer(&self, ask: &Ask) -> Result<(Footer, Option<(u64, Bytes)>), Error> {
         let corrupt = |reason: &str| Error::corrupt(self.path, reason);
         let size = self.meta.size_bytes;
         let mut start = size.saturating_sub(TAIL);
-        let mut tail = self.get(start..size).await?;
+        let mut tail = self.get(start..size, ask).await?;
         let found = Mark::find(&tail).map(|mark| mark.data_len).filter(|at| *at <= size);
         let data_len = found.ok_or_else(|| corrupt("no checksum in the footer"))?;
         if data_len < start {
-            let before = self.get(data_len..start).await?;
+            let before = self.get(data_len..start, ask).await?;
             tail = [before, tail].concat().into();
             start = data_len;
         }
@@ -96,7 +113,7 @@ impl Loader<'_> {
         let parts: Vec<(u64, Bytes)> = stream::iter(coalesce(&whole, max_hole))
             .map(|get| async move {
                 let start = get.start;
-                Ok::<_, Error>((start, self.checked(start, self.get(get).await?, stripes).await?))
+                Ok::<_, Error>((start, self.sound(get, stripes).await?))
             })
             .buffered(CONCURRENT_GETS)
             .try_collect()
@@ -114,6 +131,19 @@ impl Loader<'_> {
             .collect()
     }
 
+    /// Reads a range and checks it. What a cache had damaged, as the store may have sent it once, is asked for anew.
+    async fn sound(&self, range: Range<u64>, stripes: &Stripes) -> Result<Bytes, Error> {
+        let (start, ask) = (range.start, Ask::default());
+        let bytes = self.get(range.clone(), &ask).await?;
+        match self.checked(start, bytes, stripes).await {
+            Err(Error::Corrupt { .. }) if ask.was_cached() => {
+                let bytes = self.get(range, &Ask::anew()).await?;
+                self.checked(start, bytes, stripes).await
+            }
+            done => done,
+        }
+    }
+
     async fn checked(&self, start: u64, bytes: Bytes, stripes: &Stripes) -> Result<Bytes, Error> {
         let (stripes, part) = (stripes.clone(), bytes.clone());
         let check = move || stripes.hold(start, &part);
@@ -127,13 +157,14 @@ impl Loader<'_> {
     }
 
     /// Asks for a range once, and counts that.
-    async fn range(&self, range: Range<u64>) -> object_store::Result<Bytes> {
-        match read(self.store.as_ref(), self.path, range).await {
+    async fn range(&self, range: Range<u64>, ask: &Ask) -> object_store::Result<Bytes> {
+        match read(self.store.as_ref(), self.path, range, ask).await {
             Ok((bytes, Origin::Store)) => {
                 self.stats.add_get(bytes.len());
                 Ok(bytes)
             }
             Ok((bytes, Origin::Cache)) => {
+                ask.was_cached.store(true, Ordering::Relaxed);
                 self.stats.add_disk_hit(bytes.len());
                 Ok(bytes)
             }
@@ -144,12 +175,12 @@ impl Loader<'_> {
         }
     }
 
-    async fn get(&self, range: Range<u64>) -> Result<Bytes, Error> {
+    async fn get(&self, range: Range<u64>, ask: &Ask) -> Result<Bytes, Error> {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
         let expected = range.end - range.start;
-        match self.range(range).await {
+        match self.range(range, ask).await {
             Ok(bytes) => {
                 if bytes.len() as u64 == expected {
                     return Ok(bytes);
@@ -172,12 +203,28 @@ impl Loader<'_> {
     }
 }
 
+// === impl Ask ===
+
+impl Ask {
+    fn anew() -> Self {
+        Self { anew: true, ..Self::default() }
+    }
+
+    fn was_cached(&self) -> bool {
+        self.was_cached.load(Ordering::Relaxed)
+    }
+}
+
 async fn read(
     store: &dyn ObjectStore,
     path: &Path,
     range: Range<u64>,
+    ask: &Ask,
 ) -> object_store::Result<(Bytes, Origin)> {
-    let options = GetOptions::new().with_range(Some(range));
+    let mut options = GetOptions::new().with_range(Some(range));
+    if ask.anew {
+        options.extensions.insert(Anew);
+    }
     let got = store.get_opts(path, options).await?;
     let from_cache = got.extensions.get::<FromCache>().is_some();
     let origin = if from_cache { Origin::Cache } else { Origin::Store };

@@ -17,6 +17,8 @@ use crate::chunks::bad;
 /// Unpacked, a page has no more than this, or than so many times what it has packed.
 const MAX_PAGE: u64 = 16 << 20;
 const MAX_RATIO: u64 = 1024;
+/// … and however well; memory is taken before it is unpacked.
+const MOST: u64 = 256 << 20;
 /// Structs within structs: a header has two.
 const MAX_DEPTH: usize = 4;
 /// Levels are encoded in runs.
@@ -100,7 +102,7 @@ impl Page {
         let body = usize::try_from(header.packed).ok().and_then(|n| rest.get(..n));
         let body = body.ok_or_else(early)?;
         let len = (bytes.len() - rest.len() + body.len()) as u64;
-        if header.unpacked > MAX_PAGE.max(header.packed.saturating_mul(MAX_RATIO)) {
+        if header.unpacked > MAX_PAGE.max(header.packed.saturating_mul(MAX_RATIO)).min(MOST) {
             return Err(bad("page too large"));
         }
         let possible = match (header.kind, self.repeats) {
@@ -157,16 +159,19 @@ fn count(mut runs: &[u8], width: u64) -> Option<u64> {
 impl Header {
     fn take(rest: &mut &[u8]) -> Result<Self, ParquetError> {
         let mut out = Self::default();
+        // Of a page of data and of a dictionary, whatever the kind; other pages are refused.
+        let mut n_values = (0, 0);
         walk(rest, &mut Vec::new(), &mut |path, value| match path {
             [1] => out.kind = value,
             [2] => out.unpacked = value,
             [3] => out.packed = value,
-            // Of a page of data or of a dictionary; the others are refused.
-            [5 | 7, 1] => out.n_values = value,
+            [5, 1] => n_values.0 = value,
+            [7, 1] => n_values.1 = value,
             [5, 4] => out.repetition = value,
             _ => {}
         })
         .ok_or_else(|| bad("damaged page header"))?;
+        out.n_values = if out.kind == DICTIONARY { n_values.1 } else { n_values.0 };
         Ok(out)
     }
 }

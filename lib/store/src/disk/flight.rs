@@ -48,8 +48,9 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let mut all = self.all.0.lock();
-        // The map's and this one.
-        if Arc::strong_count(&self.slot) == 2 {
+        // Let go of under the lock: of the last two that end at once one must see that it is the last.
+        drop(std::mem::take(&mut self.slot));
+        if all.get(&self.hash).is_some_and(|slot| Arc::strong_count(slot) == 1) {
             all.remove(&self.hash);
         }
     }

@@ -317,11 +317,34 @@ async fn readers_of_one_range_fetch_it_once() {
     // One who gives up leaves the others their turn.
     let mut first = Box::pin(world.store.get_range(&path, 5..9));
     assert!(futures_util::poll!(&mut first).is_pending());
-    let second = world.store.get_range(&path, 5..9);
+    let mut second = Box::pin(world.store.get_range(&path, 5..9));
+    assert!(futures_util::poll!(&mut second).is_pending());
     drop(first);
-    assert_eq!(second.await.unwrap(), "5678");
+    let second = tokio::time::timeout(Duration::from_secs(30), second).await;
+    assert_eq!(second.expect("it has its turn").unwrap(), "5678");
     world.settle().await;
     assert!(world.cache.0.flights.is_empty());
+}
+
+#[tokio::test]
+async fn what_the_store_sent_damaged_is_replaced_when_it_is_asked_for_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::new(dir.path().into(), ROOM);
+    let path = block("a", 1);
+    world.put(&path, b"01234X6789").await;
+    assert_eq!(world.get(&path, 3..8).await, "34X67");
+    world.put(&path, b"0123456789").await;
+    assert_eq!(world.get(&path, 3..8).await, "34X67", "it is kept");
+    let mut options = GetOptions::new().with_range(Some(3..8));
+    options.extensions.insert(Anew);
+    let got = world.store.get_opts(&path.as_str().into(), options).await.unwrap();
+    assert!(got.extensions.get::<FromCache>().is_none());
+    assert_eq!(got.bytes().await.unwrap(), "34567");
+    world.settle().await;
+    assert_eq!(world.get(&path, 3..8).await, "34567");
+    let again = World::over(Arc::clone(&world.plain), dir.path().into(), ROOM);
+    assert_eq!(again.get(&path, 3..8).await, "34567");
+    assert_eq!((world.gets(), world.held().1), (2, 1));
 }
 
 #[tokio::test]
