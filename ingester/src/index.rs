@@ -11,7 +11,6 @@ mod hash;
 mod list;
 mod lists;
 mod pairs;
-
 mod postings;
 mod select;
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub(crate) struct Metrics {
     pub(crate) replay_skipped_records: Counter,
     pub(crate) replay_invalid_records: Counter,
     pub(crate) replay_milliseconds: Gauge,
-    /// Bytes of the log at the start, and those of records that were applied.
+    /// Bytes of the log at the start, and those of payloads that were read; the same in the end.
     pub(crate) replay_bytes: Gauge,
     pub(crate) replayed_bytes: Gauge,
 }

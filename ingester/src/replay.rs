@@ -48,6 +48,7 @@ impl Ingester {
             None => self.replay_on_a_thread(replay).await?,
         };
         self.raise_seq();
+        self.0.metrics.replayed_bytes.set(self.0.metrics.replay_bytes.get());
         self.0.replaying.store(false, Ordering::Release);
         crash_point!("replay.done");
         let elapsed = started.elapsed();

@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// `mi_option_purge_delay` of `mimalloc.h`, which the crate lacks.
 const PURGE_DELAY: c_int = 15;
-/// Milliseconds for which a free page is kept, ten times as long where a whole region is free.
+/// Milliseconds for which a free page is kept.
 ///
 /// The default, 1000, left 490 MB more resident after a merge of 2 GB of lines. With 100 it is half of
 /// that, and a log query takes 4 % more CPU for pages that come back; with 10 it is 12 %, with 0 28 %.

@@ -27,11 +27,11 @@ pub(crate) struct Ops {
     pub(crate) readiness: Readiness,
     pub(crate) registries: Registries,
     pub(crate) config: Arc<Config>,
-    /// The ingester of this process, once it runs and if there is one.
+    /// The ingester of this process, if there is one, from before its log is read.
     pub(crate) ingester: LateIngester,
 }
 
-/// Set when the roles have started.
+/// Set when the roles are there.
 pub(crate) type LateIngester = Arc<OnceLock<Arc<dyn IngesterApi>>>;
 
 impl Readiness {

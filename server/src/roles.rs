@@ -61,6 +61,8 @@ pub(crate) enum StartError {
     Claim(#[from] skald_coord::ClaimError),
     #[error("cluster.replica_id {0:?} is in none of cluster.partitions")]
     UnknownReplica(String),
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Why the end was not orderly.
@@ -87,6 +89,8 @@ pub(crate) struct Running {
     ingester: Option<Ingester>,
     /// What the ingester has not read yet.
     replay: Option<Replay>,
+    /// Not running yet.
+    compactor: Option<Compactor>,
     /// What this process offers other roles and plugins' clients.
     storage: Option<StorageService>,
     stop: Shutdown,
@@ -111,6 +115,7 @@ pub(crate) async fn start(
         distributor: None,
         ingester: None,
         replay: None,
+        compactor: None,
         storage: None,
         stop: stop.clone(),
         loops: Vec::new(),
@@ -197,12 +202,23 @@ impl Running {
         Ok(())
     }
 
-    /// Has the ingester read its write-ahead log; it takes part from then on.
+    /// Has the ingester read its write-ahead log; it takes part from then on, as does a compactor, which would get in its way.
     pub(crate) async fn replay(&mut self) -> Result<(), StartError> {
+        self.replay_log().await?;
+        if let Some(compactor) = self.compactor.take() {
+            self.loops.push(skald_runtime::spawn("compactor", compactor.run(self.stop.child())));
+        }
+        Ok(())
+    }
+
+    async fn replay_log(&mut self) -> Result<(), StartError> {
         let (Some(ingester), Some(replay)) = (&self.ingester, self.replay.take()) else {
             return Ok(());
         };
-        ingester.replay(replay).await?;
+        tokio::select! {
+            replayed = ingester.replay(replay) => replayed?,
+            why = self.failed() => return Err(StartError::Failed(why)),
+        }
         let flushing = ingester.clone().run(self.stop.child());
         self.flusher = Some(skald_runtime::spawn("ingester", flushing));
         Ok(())
@@ -232,7 +248,7 @@ impl Running {
         let config = common.config.compactor.clone();
         let compactor = registries.with("skald_compactor", |r| Compactor::new(config, parts, r))?;
         self.router = std::mem::take(&mut self.router).merge(compactor.router());
-        self.loops.push(skald_runtime::spawn("compactor", compactor.run(self.stop.child())));
+        self.compactor = Some(compactor);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use skald_distributor::Listeners;
 use skald_model::Chain;
 use skald_runtime::{Shutdown, trace};
 use tokio::net::TcpListener;
@@ -86,28 +87,27 @@ async fn serve(config: Config) -> Result<(), ServeError> {
     });
 
     let mut signals = Signals::new()?;
-    let started = tokio::select! {
-        started = async {
-            let mut started = roles::start(&config, &registries, at, &stop_roles).await?;
-            // Before the log is read: what is in blocks can be asked for (`partial=allow`).
-            late.set(&started);
-            started.replay().await.map(|()| started)
-        } => started?,
+    let mut started = tokio::select! {
+        started = roles::start(&config, &registries, at, &stop_roles) => started?,
         () = signals.next() => return Ok(()),
     };
+    // Before the log is read: what is in blocks can be asked for (`partial=allow`), and other processes are refused at once.
+    late.set(&started);
     let grpc_task = started.serve_grpc(grpc, stop_listening.clone());
-    let listeners = started.listen(&stop_listening).await?;
-    let addresses = Addresses::new(at.http, at.grpc, &listeners);
-    addresses.write(data_dir).map_err(io("write addresses.json".to_owned()))?;
-    started.set_ready();
-    readiness.set_ready();
-    announce(&config, addresses);
+    let mut listeners = Listeners::default();
+    let serving = async {
+        started.replay().await?;
+        listeners = started.listen(&stop_listening).await?;
+        let addresses = Addresses::new(at.http, at.grpc, &listeners);
+        addresses.write(data_dir).map_err(io("write addresses.json".to_owned()))?;
+        started.set_ready();
+        readiness.set_ready();
+        announce(&config, addresses);
+        Err(ServeError::Failed(started.failed().await))
+    };
     tokio::select! {
         () = signals.next() => {}
-        why = started.failed() => {
-            error!(reason = why, "exiting at once");
-            return Err(ServeError::Failed(why));
-        }
+        failed = serving => return failed,
     }
     info!("shutting down");
     readiness.set_not_ready("shutting down");

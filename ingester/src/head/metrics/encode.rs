@@ -105,7 +105,7 @@ impl SeriesData {
         let starts = self.starts();
         put_chunks(self.sealed(), range, into)?;
         tail.clear();
-        tail.extend(self.tail());
+        tail.extend(self.tail().take_while(|(ts, _)| *ts < range.end));
         put_floats(cut(tail, range), starts.map(|s| |ts| s.floats.at(ts)), into);
         let Some(extra) = &self.extra else { return Ok(()) };
         let late = starts.filter(|s| !s.late.is_empty()).map(|s| |ts| s.of_late(ts));

@@ -91,7 +91,8 @@ impl SeriesData {
                 .filter_map(Result::ok)
                 .any(|(h, _)| range.overlaps(h.min_ts, h.max_ts))
         };
-        if self.tail().any(|(ts, _)| range.contains(ts)) || sealed(self.sealed()) {
+        let mut tail = self.tail().take_while(|(ts, _)| *ts < range.end);
+        if sealed(self.sealed()) || tail.any(|(ts, _)| range.contains(ts)) {
             return true;
         }
         self.extra.as_ref().is_some_and(|e| {
