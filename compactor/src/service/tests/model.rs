@@ -448,7 +448,11 @@ impl World {
         let op = [Op::Put, Op::Get, Op::Head][usize::try_from(self.rng.below(3)).unwrap()];
         match self.rng.below(4) {
             0 | 1 => self.store.on_nth(op, 1 + self.rng.below(20), Fault::Halt),
-            2 => self.store.on_nth(Op::Put, 1 + self.rng.below(6), Fault::ErrorAfter),
+            // A commit may have landed, and nobody can say.
+            2 => {
+                self.store.on_nth(Op::Put, 1 + self.rng.below(6), Fault::ErrorAfter);
+                self.store.sometimes(Op::Get, Fault::ErrorBefore, 0.1);
+            }
             _ => {}
         }
         let before = self.store.injected().len();

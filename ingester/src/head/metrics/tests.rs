@@ -272,6 +272,82 @@ proptest! {
     }
 }
 
+/// What a series has at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Value {
+    /// Bits of a float.
+    Float(u64),
+    /// A histogram of so many observations.
+    Histogram(u64),
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let stale = stale_nan().to_bits();
+    let bits = prop_oneof![
+        Just(1f64.to_bits()),
+        (0u32..1000).prop_map(|n| f64::from(n).to_bits()),
+        any::<f64>().prop_map(f64::to_bits),
+        prop::sample::select(vec![stale, stale | 1 << 40, (-0f64).to_bits(), 0, u64::MAX]),
+    ];
+    prop_oneof![
+        12 => bits.prop_map(Value::Float),
+        1 => (0u64..3).prop_map(Value::Histogram),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Mostly forward, so that tails fill and are sealed, with histograms between, late samples and repetitions.
+    #[test]
+    fn scrapes_come_back_bit_by_bit(
+        steps in prop::collection::vec((0u8..20, 1i64..60, value()), 0..300),
+        cut_at in 0usize..300,
+        from in 0i64..4000,
+        len in 0i64..4000,
+    ) {
+        let mut head = MetricsHead::default();
+        let r = series(&mut head, "a");
+        let mut model: BTreeMap<i64, Value> = BTreeMap::new();
+        let mut newest = 0;
+        for (i, (way, by, value)) in steps.into_iter().enumerate() {
+            if i == cut_at {
+                head.cut(Ageing::Counts);
+            }
+            let t = match way {
+                0 => newest,
+                1 | 2 => newest - by,
+                3 => newest + by,
+                _ => newest + 15,
+            };
+            let got = match value {
+                Value::Float(bits) => head.append(r, t, f64::from_bits(bits), Window::Any),
+                Value::Histogram(n) => head.append_histogram(r, t, &histogram(n), Window::Any),
+            };
+            let stored = *model.entry(t).or_insert(value);
+            prop_assert_eq!(got.is_ok(), stored == value, "{:?} at {}: {:?}", value, t, got);
+            newest = newest.max(t);
+        }
+        for range in [TimeRange::ALL, TimeRange::new(from, from + len)] {
+            let got = read(&head, range).pop().unwrap_or_default();
+            let floats = got.timestamps.iter().zip(&got.values);
+            let mut all: BTreeMap<i64, Value> =
+                floats.map(|(t, v)| (*t, Value::Float(v.to_bits()))).collect();
+            let count = |h: &Histogram| match h.counts {
+                BucketCounts::Integer { count, .. } => count,
+                BucketCounts::Float { .. } => u64::MAX,
+            };
+            all.extend(got.histograms.iter().map(|(t, h)| (*t, Value::Histogram(count(h)))));
+            prop_assert_eq!(all.len(), got.timestamps.len() + got.histograms.len());
+            let want: BTreeMap<i64, Value> = model
+                .range(range.start..range.end)
+                .map(|(t, value)| (*t, *value))
+                .collect();
+            prop_assert_eq!(all, want);
+        }
+    }
+}
+
 #[test]
 fn a_push_repeated_behind_a_flush_succeeds() {
     let mut head = MetricsHead::default();
