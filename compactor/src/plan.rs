@@ -160,11 +160,15 @@ pub fn plan(blocks: &[Arc<BlockMeta>], skip: &BTreeSet<String>, rules: &Rules) -
 }
 
 fn day(block: &BlockMeta) -> i64 {
-    let ms = match block.signal() {
-        Signal::Logs => block.min_time.div_euclid(NS_PER_MS),
-        _ => block.min_time,
-    };
-    ms.div_euclid(MS_PER_DAY)
+    in_ms(block, block.min_time).div_euclid(MS_PER_DAY)
+}
+
+/// A time of a block, in milliseconds whatever its signal.
+pub(crate) fn in_ms(block: &BlockMeta, time: i64) -> i64 {
+    match block.signal() {
+        Signal::Logs => time.div_euclid(NS_PER_MS),
+        _ => time,
+    }
 }
 
 /// Takes out groups that hold copies of the same data: neighbours in time without a common source.

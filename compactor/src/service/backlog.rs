@@ -6,15 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
-use skald_catalog::{BlockMeta, Signal};
 use skald_model::{Chain, TenantId};
 use tracing::debug;
 
 use super::Inner;
 use crate::metrics::Metrics;
-use crate::plan::{Effort, Plan, plan};
+use crate::plan::{Effort, Plan, in_ms};
 
-const NS_PER_MS: i64 = 1_000_000;
 const MS_PER_HOUR: f64 = 3_600_000.0;
 
 /// By tenant, of those of which something waits.
@@ -69,17 +67,10 @@ impl Waiting {
         let blocks = || plan.merges.iter().flat_map(|merge| &merge.inputs);
         let bytes = blocks().fold(0u64, |sum, block| sum.saturating_add(block.size_bytes));
         Some(Self {
-            oldest_ms: blocks().map(|block| end_ms(block)).min()?,
+            oldest_ms: blocks().map(|block| in_ms(block, block.max_time)).min()?,
             blocks: i64::try_from(blocks().count()).unwrap_or(i64::MAX),
             bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
         })
-    }
-}
-
-fn end_ms(block: &BlockMeta) -> i64 {
-    match block.signal() {
-        Signal::Logs => block.max_time.div_euclid(NS_PER_MS),
-        _ => block.max_time,
     }
 }
 
@@ -95,8 +86,7 @@ impl Inner {
             for tenant in &tenants {
                 match self.parts.catalog.refresh(tenant).await {
                     Ok(view) => {
-                        let rules = self.rules(tenant, Effort::Routine, &view);
-                        let next = plan(&view.blocks, &self.quarantine.of(tenant), &rules);
+                        let (next, rules) = self.next_plan(tenant, Effort::Routine, &view);
                         self.backlog.note(tenant, &next, rules.now_ms, &self.metrics);
                     }
                     // Its round says so louder.

@@ -32,15 +32,14 @@ impl Inner {
             // The view is let go at once: holding it would keep its blocks from being deleted.
             let (next, drops, rules) = {
                 let view = self.parts.catalog.refresh(tenant).await?;
-                let rules = self.rules(tenant, effort, &view);
-                let next = plan(&view.blocks, &self.quarantine.of(tenant), &rules);
-                let drops: Vec<_> = next.drops.iter().filter_map(|id| view.block(id)).collect();
+                let (next, rules) = self.next_plan(tenant, effort, &view);
+                let drops = next.drops.iter().filter_map(|id| view.block(id)).cloned().collect();
                 // Only where all is merged: copies that replicas flushed must count once.
                 let of = |signal| over_size(&view.blocks, signal, rules.max_bytes(signal));
                 if next == Plan::default() {
                     over = [of(Signal::Metrics), of(Signal::Logs)];
                 }
-                (next.clone(), drops.into_iter().cloned().collect(), rules)
+                (next, drops, rules)
             };
             // What is not enough for all that could be merged is not enough for routine either.
             if effort == Effort::Routine || next == Plan::default() {
@@ -68,6 +67,17 @@ impl Inner {
         self.metrics.blocks_deleted.inc_by(report.blocks_deleted);
         self.metrics.orphans_deleted.inc_by(report.orphans_deleted);
         Ok(report)
+    }
+
+    /// What is to be done of a tenant next, and by which rules.
+    pub(super) fn next_plan(
+        &self,
+        tenant: &TenantId,
+        effort: Effort,
+        view: &View,
+    ) -> (Plan, Rules) {
+        let rules = self.rules(tenant, effort, view);
+        (plan(&view.blocks, &self.quarantine.of(tenant), &rules), rules)
     }
 
     pub(super) fn rules(&self, tenant: &TenantId, effort: Effort, view: &View) -> Rules {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use skald_testkit::payload::{self, REMOTE_WRITE_V1};
-use skald_testkit::{Client, wait};
+use skald_testkit::{Client, Server, ServerBuilder, wait};
 
 use crate::{now_ms, skald};
 
@@ -39,6 +39,15 @@ async fn asked(client: &Client, tenant: &str, at_ms: i64) -> Vec<Value> {
     [metrics, lines].concat()
 }
 
+/// A server whose blocks are all in `storage`, as flushed.
+fn away_from(storage: &Server) -> ServerBuilder {
+    skald()
+        .arg("--storage", &format!("grpc://{}", storage.grpc))
+        .set("auth.mode", "trusted-proxy")
+        .set("querier.results_cache_size", "0")
+        .set("compactor.interval", "1h")
+}
+
 /// The sum of a metric over its labels; 0 without any.
 async fn metric(client: &Client, name: &str) -> u64 {
     let text = client.get("/metrics", &[]).await.text();
@@ -49,11 +58,7 @@ async fn metric(client: &Client, name: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_server_asks_the_store_for_no_block() {
     let storage = skald().arg("--target", "storage").start().await;
-    let builder = skald()
-        .arg("--storage", &format!("grpc://{}", storage.grpc))
-        .set("auth.mode", "trusted-proxy")
-        .set("querier.results_cache_size", "0")
-        .set("compactor.interval", "1h");
+    let builder = away_from(&storage);
     let server = builder.start().await;
     let at_ms = now_ms() / 1000 * 1000 - 600_000;
     for tenant in TENANTS {
@@ -113,11 +118,7 @@ fn blocks(dir: &Path) -> Vec<PathBuf> {
 async fn what_the_store_once_sent_damaged_is_not_kept() {
     let stored = skald().arg("--target", "storage");
     let storage = stored.start().await;
-    let builder = skald()
-        .arg("--storage", &format!("grpc://{}", storage.grpc))
-        .set("auth.mode", "trusted-proxy")
-        .set("querier.results_cache_size", "0")
-        .set("compactor.interval", "1h");
+    let builder = away_from(&storage);
     let server = builder.start().await;
     let at_ms = now_ms() / 1000 * 1000 - 600_000;
     push(&server.client, "a", at_ms).await;
