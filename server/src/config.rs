@@ -293,6 +293,7 @@ impl Config {
         self.ingester.validate().map_err(|e| invalid("ingester")(e.to_string()))?;
         self.querier.validate().map_err(|e| invalid("querier")(e.to_string()))?;
         self.compactor.validate().map_err(|e| invalid("compactor")(e.to_string()))?;
+        self.cache.validate().map_err(|e| invalid("cache")(e.to_string()))?;
         self.cluster.validate(roles, &self.grpc_listen)
     }
 

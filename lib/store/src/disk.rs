@@ -46,7 +46,7 @@ use skald_runtime::{Anew, FromCache};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub use self::config::{Config, DiskSize};
+pub use self::config::{Config, DiskSize, TooManyFiles};
 use self::entry::{Entry, Key};
 use self::files::Files;
 use self::flight::{Flight, Flights};

@@ -14,13 +14,21 @@ const AUTO_SHARE: u64 = 10;
 /// Where the free space is unknown.
 const AUTO_BLIND: u64 = 1 << 30;
 
+/// Most files that may be asked for: one and a half gigabytes of memory.
+const MOST_FILES: usize = 10_000_000;
+
+/// `cache.disk_files` is more than memory is meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("disk_files must be at most {MOST_FILES}, is {0}: each takes some 150 bytes of memory")]
+pub struct TooManyFiles(usize);
+
 /// The cache of blocks on the local disk, in `<data_dir>/cache`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Disk for ranges of blocks that queriers read, so that a restart need not ask the object store again; 0 = none. Default auto: none with `file://` and `memory://`, else 10GiB or a tenth of what is free at the start, whichever is less.
     pub disk_size: DiskSize,
-    /// Files there at most, one for each range; each takes some 150 bytes of memory. Default 100000.
+    /// Files there at most, one for each range; each takes some 150 bytes of memory; at most 10000000. Default 100000.
     pub disk_files: usize,
 }
 
@@ -41,6 +49,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Checks what the types do not.
+    pub fn validate(&self) -> Result<(), TooManyFiles> {
+        if self.disk_files > MOST_FILES { Err(TooManyFiles(self.disk_files)) } else { Ok(()) }
+    }
+
     /// What may be kept of the store at `url`; `None` if nothing. `free` is asked only when it counts.
     pub fn bounds(&self, url: &str, free: impl FnOnce() -> Option<u64>) -> Option<Bounds> {
         let bytes = match self.disk_size {
@@ -104,6 +117,17 @@ mod tests {
 
     fn read(size: &str) -> Result<Config, serde_json::Error> {
         serde_json::from_str(&format!(r#"{{"disk_size":{size}}}"#))
+    }
+
+    #[test]
+    fn files_are_bounded() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let config = Config { disk_files: MOST_FILES + 1, ..Config::default() };
+        let refused = config.validate().unwrap_err().to_string();
+        assert!(
+            refused.starts_with("disk_files must be at most 10000000, is 10000001"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A file is written under another name and renamed, so that a crash leaves it whole or not at all; what it leaves
 //! half written is removed at the next start. Nothing is synced: what a power loss takes or garbles fails its checksum.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -88,10 +89,11 @@ impl Files {
         let _ = fs::remove_file(self.path(hash));
     }
 
-    /// Hashes and sizes of the files that are there, the oldest first; `most` of them, others are removed. What is
-    /// no entry by its name is left alone.
+    /// Hashes and sizes of the files that are there, the oldest first; the newest `most` of them, others are removed.
+    /// What is no entry by its name is left alone.
     pub(super) fn list(&self, most: usize) -> Vec<(u128, u64)> {
-        let mut found: Vec<(SystemTime, u128, u64)> = Vec::new();
+        // The oldest on top.
+        let mut found: BinaryHeap<Reverse<(SystemTime, u128, u64)>> = BinaryHeap::new();
         for shard in entries(&self.dir) {
             let Some(first) = hex(&shard, 2) else { continue };
             for path in entries(&shard) {
@@ -104,16 +106,17 @@ impl Files {
                 if !meta.is_file() {
                     continue;
                 }
-                if found.len() >= most {
-                    let _ = fs::remove_file(&path);
-                    continue;
-                }
                 let written = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                found.push((written, first << 120 | rest, meta.len()));
+                found.push(Reverse((written, first << 120 | rest, meta.len())));
+                if found.len() > most
+                    && let Some(Reverse((_, hash, _))) = found.pop()
+                {
+                    self.remove(hash);
+                }
             }
         }
-        found.sort_unstable();
-        found.into_iter().map(|(_, hash, size)| (hash, size)).collect()
+        let newest_first = found.into_sorted_vec();
+        newest_first.into_iter().rev().map(|Reverse((_, hash, size))| (hash, size)).collect()
     }
 
     /// Removes what another process left behind.
@@ -144,4 +147,31 @@ fn hex(path: &Path, digits: usize) -> Option<u128> {
     let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     let fits = name.len() == digits && name.bytes().all(is_hex);
     fits.then(|| u128::from_str_radix(name, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_files_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path().to_owned());
+        for n in 0..20u128 {
+            // In no order of their names.
+            let hash = (n * 7 % 20) << 120 | n;
+            let path = files.path(hash);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "x").unwrap();
+            let written = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(n).unwrap());
+            File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+        }
+        let ids = |listed: Vec<(u128, u64)>| -> Vec<u128> {
+            listed.into_iter().map(|(hash, _)| hash & 0xff).collect()
+        };
+        assert_eq!(ids(files.list(5)), [15, 16, 17, 18, 19]);
+        assert_eq!(ids(files.list(100)), [15, 16, 17, 18, 19], "others are removed");
+    }
 }
